@@ -1,0 +1,1 @@
+//! Models of shared-term on loom; see `tests/`.

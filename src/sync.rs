@@ -1,0 +1,278 @@
+//! `std` or loom, chosen once, here and nowhere else.
+//!
+//! Every atomic, lock, thread and source of chance of this crate comes from this module, so that the code that runs in
+//! production is the code that [loom](https://docs.rs/loom) explores. It is public because the cells of
+//! [`Atomics`](crate::Atomics) *are* these types, and because a crate that builds on this one can use the same facade
+//! to model-check its own code.
+//!
+//! # Two keys
+//!
+//! loom is used when **both** `--cfg loom` is in `RUSTFLAGS` and the cargo feature `loom` is on. Either one alone is
+//! inert: a workspace-wide `--all-features` build stays a plain build, and so does a build in which another crate of
+//! the graph is being modelled. [`IS_LOOM`](crate::IS_LOOM) says which of the two this build is. A crate that wants to
+//! model its own code writes
+//!
+//! ```toml
+//! [dependencies]
+//! shared-term = { version = "0.1", default-features = false }
+//!
+//! [target.'cfg(loom)'.dependencies]
+//! shared-term = { version = "0.1", default-features = false, features = ["loom"] }
+//!
+//! [target.'cfg(loom)'.dev-dependencies]
+//! loom = "0.7.2"
+//! ```
+//!
+//! and runs `RUSTFLAGS="--cfg loom" cargo test --profile loom`. With the feature `epoch` on, `--cfg crossbeam_loom` is
+//! needed as well, and leaving it out is a compile error: without it crossbeam-epoch runs on plain atomics that loom
+//! cannot see, and every model passes after one execution.
+//!
+//! Put `const _: () = assert!(shared_term::IS_LOOM);` at the top of a model file, and make each model assert that more
+//! than one execution was explored.
+//!
+//! # What differs under loom
+//!
+//! * A sequentially consistent *access* is modelled as acquire-release; a `fence(SeqCst)` is modelled faithfully. This
+//!   crate therefore writes relaxed accesses with fences and never a bare `SeqCst` access.
+//! * [`Arc`] stays the one of `std`: reference counts of handles are not what the models are about, and every modelled
+//!   operation multiplies the executions.
+//! * [`available_parallelism`] is 2 and [`seed`] is constant.
+
+#[cfg(not(all(loom, feature = "loom")))]
+mod imp {
+    pub use std::thread_local;
+
+    /// Atomic cells and fences.
+    pub mod atomic {
+        pub use std::sync::atomic::{
+            AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        };
+    }
+    /// Threads.
+    pub mod thread {
+        pub use std::thread::{JoinHandle, spawn, yield_now};
+    }
+    /// Hints to the processor.
+    pub mod hint {
+        pub use std::hint::spin_loop;
+    }
+
+    pub(super) type RawMutex<T> = std::sync::Mutex<T>;
+    pub(super) type RawGuard<'a, T> = std::sync::MutexGuard<'a, T>;
+
+    /// Interior mutability whose accesses loom can check.
+    #[derive(Debug, Default)]
+    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        /// A cell that holds `value`.
+        pub const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        /// Lends the contents for reading. Dereferencing the pointer is the caller's `unsafe`.
+        #[inline(always)]
+        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        /// Lends the contents for writing. Dereferencing the pointer is the caller's `unsafe`.
+        #[inline(always)]
+        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+
+    /// How many threads can run at once.
+    pub fn available_parallelism() -> usize {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
+
+    /// A number that differs from call to call and from run to run.
+    pub fn seed() -> u64 {
+        use std::hash::{BuildHasher, Hasher};
+        std::hash::RandomState::new().build_hasher().finish()
+    }
+}
+
+#[cfg(all(loom, feature = "loom"))]
+mod imp {
+    pub use loom::cell::UnsafeCell;
+    pub use loom::thread_local;
+
+    /// Atomic cells and fences.
+    pub mod atomic {
+        pub use loom::sync::atomic::{
+            AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
+        };
+    }
+    /// Threads.
+    pub mod thread {
+        pub use loom::thread::{JoinHandle, spawn, yield_now};
+    }
+    /// Hints to the processor.
+    pub mod hint {
+        pub use loom::hint::spin_loop;
+    }
+
+    pub(super) type RawMutex<T> = loom::sync::Mutex<T>;
+    pub(super) type RawGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
+
+    /// How many threads can run at once.
+    pub fn available_parallelism() -> usize {
+        2
+    }
+
+    /// A number that differs from call to call and from run to run; constant under loom.
+    pub fn seed() -> u64 {
+        1
+    }
+}
+
+pub use imp::*;
+pub use std::sync::Arc;
+
+/// A mutual exclusion lock without poisoning: a panic while it is held leaves it usable, and the code that holds one
+/// keeps what it guards consistent at every point where it can unwind.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(RawMutex<T>);
+
+/// Access to what a [`Mutex`] guards, until it is dropped.
+#[derive(Debug)]
+pub struct MutexGuard<'a, T>(RawGuard<'a, T>);
+
+impl<T> Mutex<T> {
+    /// A lock round `value`.
+    pub fn new(value: T) -> Self {
+        Self(RawMutex::new(value))
+    }
+
+    /// Waits for the lock. Blocks; not reentrant.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        MutexGuard(self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// The lock if nobody holds it.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        match self.0.try_lock() {
+            Ok(guard) => Some(MutexGuard(guard)),
+            Err(std::sync::TryLockError::Poisoned(poisoned)) => Some(MutexGuard(poisoned.into_inner())),
+            Err(std::sync::TryLockError::WouldBlock) => None,
+        }
+    }
+}
+
+impl<T> std::ops::Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> std::ops::DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+/// Deliberate faults for the models.
+///
+/// A model that passes shows little; a model that fails once a step is skipped or an ordering is weakened shows that it
+/// checks that step. Each fault named here sits at one place of the production code. In an ordinary build
+/// [`mutated`](mutation::mutated) is a constant `false` and nothing remains of it.
+#[doc(hidden)]
+pub mod mutation {
+    /// One fault: a step skipped or an ordering weakened.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[non_exhaustive]
+    pub enum Mutation {
+        /// Quiescence: entering without the fence that pairs with the collector's.
+        EnterNoFence,
+        /// Quiescence: the boundary reads the epoch relaxed.
+        BoundaryRelaxed,
+        /// Quiescence: leaving is a relaxed store.
+        LeaveRelaxed,
+        /// Quiescence: the collector bumps the epoch relaxed.
+        EpochRelaxed,
+        /// Collector: no grace period.
+        NoGrace,
+        /// Collector: the grace period forgets guards of foreign threads.
+        ForeignNotInGrace,
+        /// Collector: the scan looks at the filter alone.
+        ScanIgnoresRunning,
+        /// Collector: asks before the grace period.
+        AskBeforeGrace,
+        /// Collector: frees without looking at the references after the grace period.
+        NoRefsCheck,
+        /// Collector: looks only whether the count is zero, not whether it moved.
+        RefsZeroOnly,
+        /// Owner: goes idle with a filter that forgets deferred messages.
+        QueueNotInFilter,
+        /// Owner: evacuates without draining the mailbox.
+        EvacuateNoDrain,
+        /// Owner: evacuates the heap and forgets the messages.
+        EvacuateForgetsMessages,
+        /// Owner: acknowledges relaxed.
+        AckRelaxed,
+        /// Owner: publishes the filter after the transition to idle.
+        FilterAfterIdle,
+        /// Owner: the transition to idle is relaxed.
+        IdleRelaxed,
+        /// Copier: a literal of a retired area crosses owners by pointer.
+        CopierIgnoresMark,
+        /// Exit: leaves without acknowledging.
+        ExitNoAck,
+        /// Exit: the slot is dead before the heap is gone.
+        DeadBeforeDrop,
+        /// Mailbox: the push is relaxed.
+        PushRelaxed,
+        /// Mailbox: the drain is relaxed.
+        DrainRelaxed,
+        /// Mailbox: closes without a sentinel, so that a late push is lost.
+        CloseWithoutSentinel,
+        /// Counters: a row is handed over without synchronisation.
+        HandoverRelaxed,
+        /// Counters: a thread adds to its row after giving it away.
+        LateAddOnRow,
+        /// Counters: `take` resets rows instead of moving the base.
+        TakeBySwap,
+        /// Counters: a read does not check the version round the base.
+        NoVersion,
+        /// Counters: the reader's fence is missing.
+        ReadFenceMissing,
+        /// Counters: the writer's fence is missing.
+        WriterFenceMissing,
+    }
+
+    #[cfg(all(loom, feature = "loom"))]
+    static CURRENT: std::sync::Mutex<Option<Mutation>> = std::sync::Mutex::new(None);
+
+    /// Plants one fault, or none, for the models of this process that follow.
+    #[cfg(all(loom, feature = "loom"))]
+    pub fn plant(fault: Option<Mutation>) {
+        *CURRENT.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = fault;
+    }
+
+    /// Is this fault planted?
+    #[cfg(all(loom, feature = "loom"))]
+    #[must_use]
+    pub fn mutated(fault: Mutation) -> bool {
+        *CURRENT.lock().unwrap_or_else(std::sync::PoisonError::into_inner) == Some(fault)
+    }
+
+    /// Is this fault planted? Never, in this build.
+    #[cfg(not(all(loom, feature = "loom")))]
+    #[inline(always)]
+    #[must_use]
+    pub const fn mutated(_fault: Mutation) -> bool {
+        false
+    }
+
+    /// The right ordering, or the relaxed one where the fault is planted.
+    #[inline(always)]
+    #[must_use]
+    pub fn ordering(fault: Mutation, right: super::atomic::Ordering) -> super::atomic::Ordering {
+        if mutated(fault) { super::atomic::Ordering::Relaxed } else { right }
+    }
+}
