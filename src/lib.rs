@@ -15,3 +15,24 @@ pub mod sync;
 /// assert!(!shared_term::IS_LOOM); // an ordinary build
 /// ```
 pub const IS_LOOM: bool = cfg!(all(loom, feature = "loom"));
+
+#[cfg(feature = "term")]
+#[macro_use]
+mod macros;
+#[cfg(feature = "term")]
+pub mod heap;
+#[cfg(feature = "term")]
+pub mod term;
+
+#[cfg(feature = "term")]
+pub use {
+    heap::{Heap, Region},
+    term::{Atom, Pid, Term, TermRef},
+};
+
+/// What the macros expand to.
+#[cfg(feature = "term")]
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::heap::heap_of;
+}

@@ -1,0 +1,178 @@
+//! Copying collection between turns, and evacuation from retired literal areas.
+//!
+//! Nothing borrows from a heap between turns, so here forwarding pointers may be written into the from-space: over the
+//! header of a boxed object, and into the tail of a list cell whose head becomes zero. Areas are never written: what is
+//! evacuated from them is found again through a side table.
+
+use super::HeapError;
+use super::literal::{self, Area};
+use super::off_heap;
+use super::raw::RawHeap;
+use crate::term::word::{self, Word};
+use std::collections::HashMap;
+use std::ptr;
+
+/// What a collection did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CollectStats {
+    /// Words in use before it.
+    pub before_words: usize,
+    /// Words that were live, and moved.
+    pub live_words: usize,
+    /// Words copied out of retired literal areas; part of `live_words`.
+    pub evacuated_words: usize,
+}
+
+/// Is `w` a literal of an area that is retired, given the bits of those that are?
+///
+/// # Safety
+///
+/// The areas that `w` may point into must live.
+#[inline]
+pub(crate) unsafe fn in_retired(w: Word, retired: u64) -> bool {
+    if !word::is_literal(w) {
+        return false;
+    }
+    let entry = literal::entry(w);
+    // SAFETY: the caller's promise.
+    entry.bit() & retired != 0 && unsafe { entry.area().as_ref() }.is_retired()
+}
+
+/// Does any word of the heap, garbage included, point into a retired area? Read only: bits of a filter can be those of
+/// other areas, and no heap is collected for a coincidence (H17).
+pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
+    if heap.filter & retired == 0 {
+        return false;
+    }
+    let mut cursor = heap.start();
+    // SAFETY: the objects of a heap between turns are complete, and the areas they point into live (invariant 4).
+    unsafe {
+        in_retired(root, retired) || std::iter::from_fn(|| heap.next_term(&mut cursor)).any(|p| in_retired(*p, retired))
+    }
+}
+
+/// Moves what `root` reaches into new chunks and frees the old ones. `retired` has the bits of areas to evacuate: what is
+/// reached in a retired area among them is copied like data. The filter is exact afterwards.
+///
+/// On an error the heap can be dropped and nothing else: part of it has been moved.
+///
+/// # Safety
+///
+/// No term of the heap but the root may be used afterwards; the areas that the heap points into must live.
+pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) -> Result<CollectStats, HeapError> {
+    let before_words = heap.used();
+    let mut to = RawHeap::new(usize::MAX);
+    let mut collector = Collector { to: &mut to, retired, evacuated: HashMap::new(), evacuated_words: 0 };
+    // SAFETY: the caller's promise. Off-heap payloads move bit for bit with their objects; until the sweep the list of
+    // the from-space is the truth about who owns them (invariant 8), so an error drops each of them once.
+    unsafe {
+        let new_root = collector.run(*root)?;
+        let stats =
+            CollectStats { before_words, live_words: collector.to.used(), evacuated_words: collector.evacuated_words };
+        off_heap::sweep(&mut heap.off_heap, &mut to.off_heap);
+        to.limit = heap.limit;
+        *heap = to;
+        *root = new_root;
+        Ok(stats)
+    }
+}
+
+struct Collector<'a> {
+    to: &'a mut RawHeap,
+    retired: u64,
+    /// Objects copied out of areas, by address.
+    evacuated: HashMap<usize, Word>,
+    evacuated_words: usize,
+}
+
+impl Collector<'_> {
+    /// # Safety
+    ///
+    /// As for [`collect`].
+    unsafe fn run(&mut self, root: Word) -> Result<Word, HeapError> {
+        let mut cursor = self.to.start();
+        // SAFETY: objects of the to-space are complete when they are allocated; each of their words is relocated once.
+        unsafe {
+            let root = self.relocate(root)?;
+            while let Some(p) = self.to.next_term(&mut cursor) {
+                let w = *p;
+                if word::is_pointer(w) {
+                    *p = self.relocate(w)?;
+                }
+            }
+            Ok(root)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `w` must be a word of the from-space or of a living area.
+    #[inline]
+    unsafe fn relocate(&mut self, w: Word) -> Result<Word, HeapError> {
+        if !word::is_pointer(w) {
+            return Ok(w);
+        }
+        if word::is_literal(w) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.literal(w) };
+        }
+        let from = word::address(w);
+        // SAFETY: an object of the from-space, or what was left when it moved.
+        unsafe {
+            if word::is_list(w) {
+                if *from == 0 {
+                    return Ok(*from.add(1));
+                }
+                let to = self.to.alloc(2)?;
+                ptr::copy_nonoverlapping(from, to, 2);
+                let copy = word::pointer(to, word::LIST);
+                *from = 0;
+                *from.add(1) = copy;
+                return Ok(copy);
+            }
+            let header = *from;
+            if !word::is_header(header) {
+                return Ok(header);
+            }
+            let size = 1 + word::header_size(header);
+            let to = self.to.alloc(size)?;
+            ptr::copy_nonoverlapping(from, to, size);
+            let copy = word::pointer(to, word::BOXED);
+            *from = copy;
+            Ok(copy)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `w` must be a literal of a living area.
+    #[cold]
+    unsafe fn literal(&mut self, w: Word) -> Result<Word, HeapError> {
+        // SAFETY: the caller's promise: the object lives, and so does its area.
+        unsafe {
+            if !in_retired(w, self.retired) {
+                self.to.note(w);
+                return Ok(w);
+            }
+            let area: &Area = literal::entry(w).area().as_ref();
+            area.note_read();
+            let from = word::address(w);
+            if let Some(&copy) = self.evacuated.get(&from.addr()) {
+                return Ok(copy);
+            }
+            let (size, tag) =
+                if word::is_list(w) { (2, word::LIST) } else { (1 + word::header_size(*from), word::BOXED) };
+            let to = self.to.alloc(size)?;
+            if tag == word::BOXED && word::header_kind(*from).is_off_heap() {
+                off_heap::duplicate(from, to, &mut self.to.off_heap);
+            } else {
+                ptr::copy_nonoverlapping(from, to, size);
+            }
+            self.evacuated_words += size;
+            let copy = word::pointer(to, tag);
+            self.evacuated.insert(from.addr(), copy);
+            Ok(copy)
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Deep copy with sharing kept (invariant 11), without recursion (invariant 5), without a write to the source.
+//!
+//! The copy is breadth first: an object is copied as it is, and the words of the copy that still point to the source are
+//! relocated when the scan reaches them. Most terms are trees, so the copier bets on that: it only sets a bit for each
+//! object it copies, and when it meets a bit that is set it takes the copy back and starts again, now with a first pass
+//! that finds the *shared* objects and a table for those alone. No more than three times the reachable words are visited.
+
+use super::HeapError;
+use super::bits::Bits;
+use super::literal::{self, Area};
+use super::off_heap;
+use super::raw::{Cursor, RawHeap};
+use crate::sync::mutation::{Mutation, mutated};
+use crate::term::word::{self, Word};
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::ptr::{self, NonNull};
+
+/// What becomes of the literals that a copied term points into.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Literals {
+    /// They are copied like any other data: the copy is self-contained.
+    Flatten,
+    /// They are kept by pointer, and noted in the filter of the copy; but those of a retired area are copied (R4).
+    /// `retired` has the bits of the areas that are retired now, so that one test spares looking at the area.
+    Keep { retired: u64 },
+}
+
+impl Literals {
+    /// Is the literal word `w` kept by pointer?
+    #[inline]
+    fn keeps(self, w: Word) -> bool {
+        let Self::Keep { retired } = self else { return false };
+        let entry = literal::entry(w);
+        if entry.bit() & retired == 0 || mutated(Mutation::CopierIgnoresMark) {
+            return true;
+        }
+        // SAFETY: the area lives: a word that points into it is at hand (invariant 4).
+        !unsafe { entry.area().as_ref() }.is_retired()
+    }
+}
+
+thread_local! {
+    /// Two sets to work with, kept from copy to copy. (Plain `std`: taken and put back, never shared.)
+    static SCRATCH: Cell<Option<Box<(Bits, Bits)>>> = const { Cell::new(None) };
+}
+
+fn with_scratch<R>(f: impl FnOnce(&mut Bits, &mut Bits) -> R) -> R {
+    let mut scratch = SCRATCH.take().unwrap_or_default();
+    let result = f(&mut scratch.0, &mut scratch.1);
+    scratch.0.clear();
+    scratch.1.clear();
+    SCRATCH.set(Some(scratch));
+    result
+}
+
+/// Copies the term of word `w` into `dest`, and returns its word there. `tag` is 0, or [`word::FROZEN`] for the copy that
+/// becomes a literal. With `deps`, the areas that the copy points into are collected, each once.
+///
+/// On an error `dest` is as it was.
+///
+/// # Safety
+///
+/// `w` must be the word of a term that is alive during the call, and `dest` another heap than the source's or the same;
+/// with [`Literals::Keep`], the literals must be of the domain that `dest` belongs to.
+pub(crate) unsafe fn copy(
+    dest: &mut RawHeap,
+    tag: Word,
+    w: Word,
+    literals: Literals,
+    deps: Option<&mut Vec<NonNull<Area>>>,
+) -> Result<Word, HeapError> {
+    if word::is_immediate(w) {
+        return Ok(w);
+    }
+    let mark = dest.mark();
+    let mut copier = Copier { dest, tag, literals, deps };
+    // SAFETY: the caller's promise, in each branch; what is rolled back was made here and handed to nobody.
+    unsafe {
+        let result = with_scratch(|seen, shared| match copier.run(w, &mut Trees { seen }) {
+            Err(Stop::Shared) => {
+                copier.dest.roll_back(&mark);
+                seen.clear();
+                find_shared(w, literals, seen, shared);
+                copier.run(w, &mut Graph { shared, table: HashMap::new() })
+            }
+            result => result,
+        });
+        result.map_err(|stop| {
+            copier.dest.roll_back(&mark);
+            match stop {
+                Stop::Heap(error) => error,
+                Stop::Shared => unreachable!("the table takes what is shared"),
+            }
+        })
+    }
+}
+
+enum Stop {
+    Heap(HeapError),
+    /// An object was met a second time.
+    Shared,
+}
+
+impl From<HeapError> for Stop {
+    fn from(error: HeapError) -> Self {
+        Self::Heap(error)
+    }
+}
+
+/// What a copier does about objects that it may meet again.
+trait Sharing {
+    /// The copy of the object at `from`, if there is one.
+    fn meet(&mut self, from: usize) -> Result<Option<Word>, Stop>;
+    /// `to` is the copy of the object at `from`.
+    fn copied(&mut self, from: usize, to: Word);
+}
+
+/// Bets that there are none.
+struct Trees<'a> {
+    seen: &'a mut Bits,
+}
+
+impl Sharing for Trees<'_> {
+    #[inline(always)]
+    fn meet(&mut self, from: usize) -> Result<Option<Word>, Stop> {
+        if self.seen.insert(from) { Err(Stop::Shared) } else { Ok(None) }
+    }
+
+    #[inline(always)]
+    fn copied(&mut self, _: usize, _: Word) {}
+}
+
+/// Knows which they are.
+struct Graph<'a> {
+    shared: &'a mut Bits,
+    table: HashMap<usize, Word>,
+}
+
+impl Sharing for Graph<'_> {
+    fn meet(&mut self, from: usize) -> Result<Option<Word>, Stop> {
+        Ok(if self.shared.contains(from) { self.table.get(&from).copied() } else { None })
+    }
+
+    fn copied(&mut self, from: usize, to: Word) {
+        if self.shared.contains(from) {
+            self.table.insert(from, to);
+        }
+    }
+}
+
+struct Copier<'a> {
+    dest: &'a mut RawHeap,
+    tag: Word,
+    literals: Literals,
+    deps: Option<&'a mut Vec<NonNull<Area>>>,
+}
+
+impl Copier<'_> {
+    /// # Safety
+    ///
+    /// As for [`copy`].
+    unsafe fn run(&mut self, root: Word, sharing: &mut impl Sharing) -> Result<Word, Stop> {
+        let mut cursor: Cursor = self.dest.cursor();
+        // SAFETY: the caller's promise; objects of the copy are complete when they are allocated, and their words are
+        // relocated one by one, each once.
+        unsafe {
+            let root = self.relocate(root, sharing)?;
+            while let Some(p) = self.dest.next_term(&mut cursor) {
+                let w = *p;
+                if word::is_pointer(w) {
+                    *p = self.relocate(w, sharing)?;
+                }
+            }
+            Ok(root)
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `w` must be a pointer word of the source.
+    #[inline]
+    unsafe fn relocate(&mut self, w: Word, sharing: &mut impl Sharing) -> Result<Word, Stop> {
+        if word::is_literal(w) {
+            if self.literals.keeps(w) {
+                self.dest.note(w);
+                if let Some(deps) = &mut self.deps {
+                    let area = literal::entry(w).area();
+                    if !deps.contains(&area) {
+                        deps.push(area);
+                    }
+                }
+                return Ok(w);
+            }
+            // SAFETY: the area lives: a word that points into it is at hand (invariant 4).
+            unsafe { literal::entry(w).area().as_ref() }.note_read();
+        }
+        let from = word::address(w);
+        if let Some(copy) = sharing.meet(from.addr())? {
+            return Ok(copy);
+        }
+        // SAFETY: a living object; its copy is complete before anything else is allocated.
+        let copy = unsafe {
+            if word::is_list(w) {
+                let to = self.dest.alloc(2)?;
+                ptr::copy_nonoverlapping(from, to, 2);
+                word::pointer(to, word::LIST | self.tag)
+            } else {
+                let header = *from;
+                let size = 1 + word::header_size(header);
+                let to = self.dest.alloc(size)?;
+                if word::header_kind(header).is_off_heap() {
+                    off_heap::duplicate(from, to, &mut self.dest.off_heap);
+                } else {
+                    ptr::copy_nonoverlapping(from, to, size);
+                }
+                word::pointer(to, word::BOXED | self.tag)
+            }
+        };
+        sharing.copied(from.addr(), copy);
+        Ok(copy)
+    }
+}
+
+/// The words that a pointer's object holds, for walking.
+///
+/// # Safety
+///
+/// `w` must be a pointer word of a living term.
+unsafe fn children(w: Word) -> (*const Word, usize) {
+    let p = word::address(w);
+    if word::is_list(w) {
+        return (p, 2);
+    }
+    // SAFETY: a boxed word points to a header.
+    let header = unsafe { *p };
+    let n = if word::header_kind(header).is_opaque() { 0 } else { word::header_size(header) };
+    (p.wrapping_add(1), n)
+}
+
+/// Puts the objects that `root` reaches by more than one path into `shared`.
+///
+/// # Safety
+///
+/// As for [`copy`].
+unsafe fn find_shared(root: Word, literals: Literals, seen: &mut Bits, shared: &mut Bits) {
+    let mut work = vec![root];
+    while let Some(w) = work.pop() {
+        if !word::is_pointer(w) || word::is_literal(w) && literals.keeps(w) {
+            continue;
+        }
+        let address = word::address(w).addr();
+        if seen.insert(address) {
+            shared.insert(address);
+            continue;
+        }
+        // SAFETY: a living object.
+        let (p, n) = unsafe { children(w) };
+        // SAFETY: its words.
+        work.extend((0..n).rev().map(|i| unsafe { *p.add(i) }));
+    }
+}
+
+/// The distinct words that a term reaches, those of literals included.
+///
+/// # Safety
+///
+/// `root` must be the word of a term that is alive during the call.
+pub(crate) unsafe fn size_words(root: Word) -> usize {
+    with_scratch(|seen, _| {
+        let (mut words, mut work) = (0, vec![root]);
+        while let Some(w) = work.pop() {
+            if !word::is_pointer(w) || seen.insert(word::address(w).addr()) {
+                continue;
+            }
+            // SAFETY: a living object: a cell, or a header and what it says.
+            unsafe {
+                words += if word::is_list(w) { 2 } else { 1 + word::header_size(*word::address(w)) };
+                let (p, n) = children(w);
+                work.extend((0..n).rev().map(|i| *p.add(i)));
+            }
+        }
+        words
+    })
+}

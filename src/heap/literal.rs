@@ -1,0 +1,411 @@
+//! Literal memory: aligned blocks, so that a pointer into an area finds the area without a search.
+//!
+//! A word with the frozen bit says "leave me alone", and collectors ask no more. Whoever *stores* a literal must know
+//! which area it points into (invariant 4). Areas therefore lie in blocks aligned to 64 KiB whose first words map each
+//! slot of the block to its area: `w & !0xffff` is the block, and
+//!
+//! ```text
+//! block:  shift | live slots | entry of slot 0 | entry of slot 1 | ...        a slot is 1 << shift bytes
+//! entry:  address of the Area (aligned to 64), its filter bit (0 to 55) in the low six bits
+//! ```
+//!
+//! A small area is a slot of a block shared by areas of its size class; a larger one has blocks of its own, with one
+//! entry. Objects start in the first 64 KiB of their block; one that is larger runs past the end of it.
+
+use super::chunk::{CHUNK_WORDS, Chunk, Memory};
+use super::off_heap;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::term::word::Word;
+use std::alloc::{Layout, alloc, dealloc};
+use std::ptr::{self, NonNull};
+
+/// Size and alignment of a block.
+pub(crate) const BLOCK_BYTES: usize = 1 << 16;
+/// Bits of the filter that a card has room for.
+pub(crate) const FILTER_BITS: u64 = 56;
+/// Where the filter begins in a card; filters are kept shifted.
+pub(crate) const FILTER_SHIFT: u64 = 8;
+
+const WHOLE_BLOCK_SHIFT: u64 = BLOCK_BYTES.trailing_zeros() as u64;
+/// Slots of 256 bytes to 8 KiB; what is larger gets blocks of its own.
+const SMALLEST_SHIFT: usize = 8;
+const LARGEST_SHIFT: usize = 13;
+const CLASSES: usize = LARGEST_SHIFT - SMALLEST_SHIFT + 1;
+
+#[repr(C)]
+struct Block {
+    shift: u64,
+    /// Slots in use; under the lock of the space.
+    live: u64,
+    /// One per slot.
+    entries: [Entry; 1],
+}
+
+/// The bytes before the chunk in a block with one area.
+pub(crate) const DEDICATED_HEADER_BYTES: usize = size_of::<Block>();
+
+/// Which area a slot belongs to, and that area's filter bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct Entry(u64);
+
+impl Entry {
+    /// The bit that stands for the area in filters and cards.
+    #[inline(always)]
+    pub(crate) fn bit(self) -> u64 {
+        1 << (FILTER_SHIFT + (self.0 & 63))
+    }
+
+    /// The area.
+    #[inline(always)]
+    pub(crate) fn area(self) -> NonNull<Area> {
+        let p = ptr::with_exposed_provenance_mut::<Area>((self.0 & !63) as usize);
+        // SAFETY: an entry is made from the address of an area.
+        unsafe { NonNull::new_unchecked(p) }
+    }
+
+    pub(crate) fn is_null(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// The entry of the area that a literal word points into. Reads one line that never changes while the area lives.
+#[inline(always)]
+pub(crate) fn entry(w: Word) -> Entry {
+    let address = w as usize;
+    let block = ptr::with_exposed_provenance::<Block>(address & !(BLOCK_BYTES - 1));
+    // SAFETY: invariant 4: a word with the frozen bit points into the first 64 KiB of a block, whose header was written
+    // before the word was published, and whose entry for this slot stands until the area is freed.
+    unsafe {
+        let slot = (address & (BLOCK_BYTES - 1)) >> (*block).shift;
+        *(&raw const (*block).entries).cast::<Entry>().add(slot)
+    }
+}
+
+/// The memory of one frozen region, and what keeps it alive.
+///
+/// `refs` counts the table slots, the dependent areas and the leases that point here (invariant 4 and the collection's
+/// R4 and R5): the count in the low half, the number of increments in the high half.
+#[repr(align(64))]
+pub(crate) struct Area {
+    pub(crate) refs: AtomicU64,
+    /// Set by the collector: whoever hands a literal of this area to another owner copies it as ordinary data.
+    pub(crate) retired: AtomicBool,
+    /// Is the area on the pending list? Read and written under that list's lock.
+    pub(crate) queued: AtomicBool,
+    /// The domain whose literals these are.
+    pub(crate) domain: u64,
+    /// Words in use.
+    pub(crate) words: usize,
+    /// Bytes of memory, off-heap contents not included.
+    pub(crate) bytes: usize,
+    /// Areas that this one points into; each holds a reference there.
+    pub(crate) deps: Vec<NonNull<Area>>,
+    pub(crate) off_heap: *mut Word,
+    chunks: *mut Chunk,
+    slot: Option<Slot>,
+    /// Lets loom see reads of the contents against their end.
+    contents: Contents,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    block: NonNull<Block>,
+    index: usize,
+    shift: usize,
+}
+
+// SAFETY: the contents are immutable (invariant 2) and hold only `Send + Sync` objects; the rest is atomic, or written
+// before the area is published, or under the locks that the fields name.
+unsafe impl Send for Area {}
+// SAFETY: as above.
+unsafe impl Sync for Area {}
+
+/// One more reference: an increment, and one on the count.
+pub(crate) const ONE_REF: u64 = 1 << 32 | 1;
+
+/// The count of references in `refs`.
+pub(crate) const fn count(refs: u64) -> u32 {
+    refs as u32
+}
+
+impl Area {
+    /// Takes a reference. The caller must know that the area lives: it is online and found it live, or holds another.
+    pub(crate) fn retain(&self) {
+        // Relaxed: as with any reference count, a new reference needs no ordering; giving one up does.
+        self.refs.fetch_add(ONE_REF, Ordering::Relaxed);
+    }
+
+    /// Is the area in the batch that is being collected?
+    #[inline(always)]
+    pub(crate) fn is_retired(&self) -> bool {
+        // Relaxed: the collection's grace period orders the mark before every span that must see it (L2).
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Says to loom that the contents are read here.
+    #[inline(always)]
+    pub(crate) fn note_read(&self) {
+        self.contents.note_read();
+    }
+}
+
+/// Literal memory of one domain.
+pub(crate) struct Space {
+    domain: u64,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    areas: u64,
+    free: [Vec<Slot>; CLASSES],
+    /// Under loom: areas that were freed during this execution.
+    quarantine: Vec<Box<Area>>,
+}
+
+// SAFETY: the blocks belong to the space and are touched under its lock only.
+unsafe impl Send for Inner {}
+
+impl std::fmt::Debug for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Space").finish_non_exhaustive()
+    }
+}
+
+/// The size class for `bytes`, or `None` when they need blocks of their own.
+fn class(bytes: usize) -> Option<usize> {
+    let shift = (bytes.max(1).next_power_of_two().trailing_zeros() as usize).max(SMALLEST_SHIFT);
+    (shift <= LARGEST_SHIFT).then_some(shift)
+}
+
+fn shared_header_bytes(shift: usize) -> usize {
+    size_of::<Block>() + (BLOCK_BYTES >> shift) * size_of::<Entry>()
+}
+
+fn block_layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.max(BLOCK_BYTES), BLOCK_BYTES).ok()
+}
+
+impl Space {
+    pub(crate) fn new(domain: u64) -> Self {
+        Self { domain, inner: Mutex::new(Inner::default()) }
+    }
+
+    /// An empty area that will hold about `words`, and its first chunk, or `None` when there is no memory.
+    pub(crate) fn reserve(&self, words: usize) -> Option<(Box<Area>, *mut Chunk)> {
+        let bytes = (CHUNK_WORDS.checked_add(words)?).checked_mul(size_of::<Word>())?;
+        let mut inner = self.inner.lock();
+        inner.areas += 1;
+        // A hash of a number that is never reused: consecutive areas get distant bits, and no area inherits the bit of
+        // one that was freed at the same address.
+        let bit = inner.areas.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let mut area = Box::new(Area {
+            refs: AtomicU64::new(0),
+            retired: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
+            domain: self.domain,
+            words: 0,
+            bytes: 0,
+            deps: Vec::new(),
+            off_heap: ptr::null_mut(),
+            chunks: ptr::null_mut(),
+            slot: None,
+            contents: Contents::default(),
+        });
+        let entry = Entry((&raw mut *area).expose_provenance() as u64 | (bit & 0xffff_ffff) % FILTER_BITS);
+        let chunk = match class(bytes) {
+            None => {
+                drop(inner);
+                dedicated(entry, 0)
+            }
+            Some(shift) => {
+                let slot = inner.take_slot(shift)?;
+                area.slot = Some(slot);
+                // SAFETY: the slot is ours: its entry, and its bytes for a chunk.
+                unsafe {
+                    (&raw mut (*slot.block.as_ptr()).entries).cast::<Entry>().add(slot.index).write(entry);
+                    let start = slot.block.as_ptr().byte_add(slot.index << shift);
+                    Chunk::init(start.cast(), start.byte_add(1 << shift).cast(), Memory::Slot);
+                    start.cast()
+                }
+            }
+        };
+        if chunk.is_null() { None } else { Some((area, chunk)) }
+    }
+
+    /// Ends the building of an area: `chunks` and `off_heap` are its own from here on.
+    pub(crate) fn commit(
+        mut area: Box<Area>,
+        chunks: *mut Chunk,
+        off_heap: *mut Word,
+        deps: Vec<NonNull<Area>>,
+    ) -> Box<Area> {
+        let (mut p, mut words, mut bytes) = (chunks, 0, 0);
+        while !p.is_null() {
+            // SAFETY: the chunks of the area, each closed.
+            unsafe {
+                words += Chunk::used(p);
+                bytes += Chunk::end(p).addr() - p.addr();
+                p = (*p).next;
+            }
+        }
+        (area.words, area.bytes, area.chunks, area.off_heap, area.deps) = (words, bytes, chunks, off_heap, deps);
+        area
+    }
+
+    /// Frees the memory of an area, and releases what its off-heap objects hold. Runs user code (`Drop` of resources).
+    ///
+    /// # Safety
+    ///
+    /// Nothing may point into the area any more (L3 to L5 of the collection), and its references to other areas must
+    /// have been dropped.
+    pub(crate) unsafe fn free(&self, area: Box<Area>) {
+        area.contents.note_end();
+        if crate::IS_LOOM {
+            // A model that reads what was freed must fail in its own words: the memory stays until the model ends.
+            self.inner.lock().quarantine.push(area);
+        } else {
+            // SAFETY: the caller's promise.
+            let slot = unsafe { release(area) };
+            if let Some(slot) = slot {
+                self.inner.lock().give_slot(slot);
+            }
+        }
+    }
+}
+
+/// Frees all of an area but its slot.
+///
+/// # Safety
+///
+/// As for [`Space::free`].
+unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
+    // A destructor that panics must not keep the memory: it is caught, and the list goes on behind it.
+    while !area.off_heap.is_null() {
+        let list = &mut area.off_heap;
+        // SAFETY: nobody reads the area's objects any more.
+        let rest = std::panic::AssertUnwindSafe(|| unsafe { off_heap::drop_until(list, ptr::null_mut()) });
+        let _ = std::panic::catch_unwind(rest);
+    }
+    let mut chunk = area.chunks;
+    while !chunk.is_null() {
+        // SAFETY: the chunks of the area, each freed once.
+        unsafe {
+            let next = (*chunk).next;
+            Chunk::free(chunk);
+            chunk = next;
+        }
+    }
+    area.slot
+}
+
+/// A block for the area that `entry` names, in which an object of `words` fits, or null when there is no memory.
+///
+/// An object larger than a block gets one that is longer by just what it needs, so that no second object can start
+/// behind it, out of reach of the block's header.
+pub(crate) fn dedicated(entry: Entry, words: usize) -> *mut Chunk {
+    let header = DEDICATED_HEADER_BYTES + size_of::<Chunk>();
+    let bytes = words.checked_mul(size_of::<Word>()).and_then(|bytes| bytes.checked_add(header));
+    let Some(layout) = bytes.and_then(block_layout) else { return ptr::null_mut() };
+    // SAFETY: the layout is not empty; the header and the chunk header fit in it.
+    unsafe {
+        let block = alloc(layout).cast::<Block>();
+        if block.is_null() {
+            return ptr::null_mut();
+        }
+        block.write(Block { shift: WHOLE_BLOCK_SHIFT, live: 1, entries: [entry] });
+        let chunk = block.byte_add(DEDICATED_HEADER_BYTES).cast::<Chunk>();
+        Chunk::init(chunk, block.byte_add(layout.size()).cast(), Memory::Block);
+        chunk
+    }
+}
+
+/// The entry of the area that is being built in the chunk of [`Space::reserve`].
+pub(crate) fn entry_of_chunk(chunk: *mut Chunk) -> Entry {
+    entry(chunk.expose_provenance() as Word)
+}
+
+impl Inner {
+    fn take_slot(&mut self, shift: usize) -> Option<Slot> {
+        let free = &mut self.free[shift - SMALLEST_SHIFT];
+        if free.is_empty() {
+            // SAFETY: the layout is not empty. Entries are zeroed: a slot without an area has none.
+            unsafe {
+                let block = NonNull::new(alloc(block_layout(BLOCK_BYTES)?).cast::<Block>())?;
+                block.as_ptr().write(Block { shift: shift as u64, live: 0, entries: [Entry(0)] });
+                let slots = BLOCK_BYTES >> shift;
+                ptr::write_bytes((&raw mut (*block.as_ptr()).entries).cast::<Entry>(), 0, slots);
+                let first = shared_header_bytes(shift).div_ceil(1 << shift);
+                free.extend((first..slots).rev().map(|index| Slot { block, index, shift }));
+            }
+        }
+        let slot = free.pop()?;
+        // SAFETY: a block of this space, under its lock.
+        unsafe { (*slot.block.as_ptr()).live += 1 };
+        Some(slot)
+    }
+
+    fn give_slot(&mut self, slot: Slot) {
+        let free = &mut self.free[slot.shift - SMALLEST_SHIFT];
+        free.push(slot);
+        // SAFETY: a block of this space, under its lock; without a live slot nobody else knows it.
+        unsafe {
+            (*slot.block.as_ptr()).live -= 1;
+            if (*slot.block.as_ptr()).live == 0 {
+                free.retain(|s| s.block != slot.block);
+                dealloc(slot.block.as_ptr().cast(), Layout::from_size_align_unchecked(BLOCK_BYTES, BLOCK_BYTES));
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for area in std::mem::take(&mut self.quarantine) {
+            // SAFETY: it was freed as far as the model is concerned.
+            if let Some(slot) = unsafe { release(area) } {
+                self.give_slot(slot);
+            }
+        }
+        let mut blocks: Vec<_> = self.free.iter().flatten().map(|s| s.block).collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        for block in blocks {
+            // SAFETY: the domain frees its areas before its space, so the blocks have no live slot.
+            unsafe { dealloc(block.as_ptr().cast(), Layout::from_size_align_unchecked(BLOCK_BYTES, BLOCK_BYTES)) };
+        }
+    }
+}
+
+/// Under loom, a cell whose accesses stand for those of the contents of an area; otherwise nothing.
+#[derive(Default)]
+struct Contents {
+    #[cfg(all(loom, feature = "loom"))]
+    ended: crate::sync::UnsafeCell<bool>,
+}
+
+#[cfg(not(all(loom, feature = "loom")))]
+#[allow(clippy::unused_self, reason = "the twins below use it")]
+impl Contents {
+    #[inline(always)]
+    fn note_read(&self) {}
+
+    #[inline(always)]
+    fn note_end(&self) {}
+}
+
+#[cfg(all(loom, feature = "loom"))]
+impl Contents {
+    fn note_read(&self) {
+        // SAFETY: loom reports a write that is not ordered before this read.
+        assert!(!self.ended.with(|ended| unsafe { *ended }), "a literal was read after its area was freed");
+    }
+
+    fn note_end(&self) {
+        // SAFETY: loom reports an access that is not ordered before this write.
+        let before = self.ended.with_mut(|ended| unsafe { std::mem::replace(&mut *ended, true) });
+        assert!(!before, "an area was freed twice");
+    }
+}

@@ -1,0 +1,489 @@
+//! Heaps: where terms are built, copied and collected.
+//!
+//! A [`Heap<'h>`](Heap) is a handle to allocate with, valid for one turn or one builder closure. Allocation is a bump of
+//! a pointer; chunks grow and never move during a turn (invariant 3), so that terms and the slices they lend stay where
+//! they are. Garbage goes between turns: a state that is an immediate frees everything without tracing, otherwise a
+//! copying collection moves what the state reaches.
+//!
+//! A [`Region`] is a sealed piece of heap with one root: a message, or a persistent term to be. An [`OwnedHeap`] is a
+//! heap without a process.
+//!
+//! # Limits
+//!
+//! Constructors give terms, not `Result`s. Where a heap passes its limit, or memory runs out, they unwind with a private
+//! payload that no panic hook sees: the runtime turns it into the end of that one process, and
+//! [`Region::try_build`] into an error value.
+
+mod bits;
+mod chunk;
+mod collect;
+pub(crate) mod copy;
+#[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
+pub(crate) mod literal;
+pub(crate) mod off_heap;
+mod owned;
+pub(crate) mod raw;
+pub(crate) mod region;
+mod to_term;
+mod verify;
+
+pub use collect::CollectStats;
+pub use owned::OwnedHeap;
+pub use region::Region;
+pub use to_term::{ToTerm, heap_of};
+
+pub(crate) use collect::collect;
+#[cfg(feature = "persistent")]
+pub(crate) use collect::points_into;
+pub(crate) use verify::verify;
+
+use crate::term::word::{self, Object, Word};
+use crate::term::{Atom, Key, Pid, Place, Term};
+use bytes::Bytes;
+use raw::RawHeap;
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// A heap could not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HeapError {
+    /// The system gave no memory.
+    OutOfMemory {
+        /// Words asked for.
+        words: usize,
+    },
+    /// The heap would have passed its limit.
+    Limit {
+        /// Words it would have had.
+        words: usize,
+        /// Words it may have.
+        limit: usize,
+    },
+}
+
+impl fmt::Display for HeapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory { words } => write!(f, "no memory for {words} words"),
+            Self::Limit { words, limit } => write!(f, "a heap of {words} words, over its limit of {limit}"),
+        }
+    }
+}
+
+impl std::error::Error for HeapError {}
+
+/// The payload with which an allocation ends a turn (invariant 10).
+struct Unwind(HeapError);
+
+/// Ends the turn, or the builder closure. No panic hook runs.
+pub(crate) fn unwind(error: HeapError) -> ! {
+    std::panic::resume_unwind(Box::new(Unwind(error)))
+}
+
+/// The heap error in the payload of a panic, or the payload.
+pub(crate) fn heap_error(payload: Box<dyn Any + Send>) -> Result<HeapError, Box<dyn Any + Send>> {
+    payload.downcast::<Unwind>().map(|unwind| unwind.0)
+}
+
+/// Runs `f`; an allocation that fails in it is an error.
+fn catch_limit<R>(f: impl FnOnce() -> R) -> Result<R, HeapError> {
+    // The closure's own panics go on; what it leaves half-built is dropped with the builder.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
+        .map_err(|payload| heap_error(payload).unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
+}
+
+/// Longest binary that lies in the heap itself; longer ones are a shared [`Bytes`] outside.
+pub const MAX_HEAP_BINARY: usize = 64;
+
+/// A handle to allocate with. `Copy`, valid for one turn or one builder closure.
+///
+/// Every constructor is O(words that it writes). See the [module](self) for what happens when memory runs out.
+#[derive(Clone, Copy)]
+pub struct Heap<'h> {
+    raw: NonNull<RawHeap>,
+    brand: PhantomData<fn(&'h ()) -> &'h ()>,
+}
+
+impl fmt::Debug for Heap<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Heap").field("used_words", &self.used_words()).finish_non_exhaustive()
+    }
+}
+
+/// Rounds bytes up to words.
+const fn words_for(bytes: usize) -> usize {
+    bytes.div_ceil(size_of::<Word>())
+}
+
+impl<'h> Heap<'h> {
+    /// # Safety
+    ///
+    /// `raw` must live, in one place, for `'h`, and be used through this handle and its copies alone; `'h` must be made
+    /// up by a `for<'h>` closure (invariant 1).
+    pub(crate) unsafe fn from_raw(raw: *mut RawHeap) -> Self {
+        // SAFETY: the caller's promise: not null.
+        Self { raw: unsafe { NonNull::new_unchecked(raw) }, brand: PhantomData }
+    }
+
+    /// The heap, for one access. Two of these must not overlap.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref, reason = "private, and each caller ends the borrow before it runs other code")]
+    fn raw(&self) -> &mut RawHeap {
+        // SAFETY: `from_raw`: the heap lives for `'h`, is used by this thread alone (a `Heap` is not `Send`), and no
+        // method keeps the reference while code of the user's runs.
+        unsafe { &mut *self.raw.as_ptr() }
+    }
+
+    #[inline(always)]
+    fn term(self, w: Word) -> Term<'h> {
+        // SAFETY: callers pass an immediate, or an object of this heap that is complete.
+        unsafe { Term::from_word(w) }
+    }
+
+    #[inline(always)]
+    fn alloc(self, n: usize) -> *mut Word {
+        match self.raw().alloc(n) {
+            Ok(p) => p,
+            Err(error) => unwind(error),
+        }
+    }
+
+    /// The empty list.
+    #[inline]
+    pub fn nil(self) -> Term<'h> {
+        self.term(word::NIL)
+    }
+
+    /// An integer. No memory up to 60 bits; two or three words beyond.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.tuple(&[h.int(1), h.int(u64::MAX), h.int(-1_i128 << 100)]));
+    /// assert_eq!(r.root().to_string(), "{1,18446744073709551615,-1267650600228229401496703205376}");
+    /// ```
+    #[inline]
+    pub fn int(self, i: impl Into<i128>) -> Term<'h> {
+        let i = i.into();
+        match i64::try_from(i).ok().and_then(word::small) {
+            Some(w) => self.term(w),
+            None => self.wide(i),
+        }
+    }
+
+    #[cold]
+    fn wide(self, i: i128) -> Term<'h> {
+        let (limbs, n) = crate::term::limbs(i);
+        let p = self.alloc(1 + n);
+        // SAFETY: `1 + n` words were just allocated.
+        unsafe {
+            p.write(word::header(Object::Big, u8::from(i < 0), n));
+            p.add(1).copy_from_nonoverlapping(limbs.as_ptr(), n);
+        }
+        self.term(word::pointer(p, word::BOXED))
+    }
+
+    /// A float, or `None` for NaN and the infinities, which terms do not have. Two words.
+    pub fn float(self, x: f64) -> Option<Term<'h>> {
+        if !x.is_finite() {
+            return None;
+        }
+        let p = self.alloc(2);
+        // SAFETY: two words were just allocated.
+        unsafe {
+            p.write(word::header(Object::Float, 0, 1));
+            p.add(1).write(x.to_bits());
+        }
+        Some(self.term(word::pointer(p, word::BOXED)))
+    }
+
+    /// An atom. No memory.
+    #[inline]
+    pub fn atom(self, a: Atom) -> Term<'h> {
+        self.term(a.word())
+    }
+
+    /// A pid. No memory.
+    #[inline]
+    pub fn pid(self, p: Pid) -> Term<'h> {
+        self.term(p.word())
+    }
+
+    /// A tuple: one word, and one per element; no memory for `{}`.
+    #[inline]
+    pub fn tuple(self, elements: &[Term<'h>]) -> Term<'h> {
+        if elements.is_empty() {
+            return self.term(word::EMPTY_TUPLE);
+        }
+        let p = self.alloc(1 + elements.len());
+        // SAFETY: as many words were just allocated.
+        unsafe {
+            p.write(word::header(Object::Tuple, 0, elements.len()));
+            self.store_all(p.add(1), elements);
+        }
+        self.term(word::pointer(p, word::BOXED))
+    }
+
+    /// Writes terms into fresh words, noting the literals among them (invariant 4). All writes of terms go through here
+    /// or through [`store`](Self::store).
+    ///
+    /// # Safety
+    ///
+    /// `p` must be valid for `terms.len()` words, just allocated.
+    #[inline(always)]
+    unsafe fn store_all(self, p: *mut Word, terms: &[Term<'h>]) {
+        for (i, t) in terms.iter().enumerate() {
+            // SAFETY: the caller's promise.
+            unsafe { self.store(p.add(i), *t) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `p` must be valid for a word, just allocated.
+    #[inline(always)]
+    unsafe fn store(self, p: *mut Word, t: Term<'h>) {
+        self.raw().note(t.word());
+        // SAFETY: the caller's promise.
+        unsafe { p.write(t.word()) };
+    }
+
+    /// A list cell: two words.
+    #[inline]
+    pub fn cons(self, head: Term<'h>, tail: Term<'h>) -> Term<'h> {
+        let p = self.alloc(2);
+        // SAFETY: two words were just allocated.
+        unsafe {
+            self.store(p, head);
+            self.store(p.add(1), tail);
+        }
+        self.term(word::pointer(p, word::LIST))
+    }
+
+    /// A list of the items. Two words each; no buffer: the cells are linked forwards while the list is private.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.list(["a", "b"]));
+    /// assert_eq!(r.root().to_string(), r#"[<<"a">>,<<"b">>]"#);
+    /// ```
+    pub fn list<T: ToTerm<'h>>(self, items: impl IntoIterator<Item = T>) -> Term<'h> {
+        self.list_with_tail(items, self.nil())
+    }
+
+    /// A list of the items that ends in `tail`.
+    pub fn list_with_tail<T: ToTerm<'h>>(self, items: impl IntoIterator<Item = T>, tail: Term<'h>) -> Term<'h> {
+        let mut first = tail;
+        let mut last: *mut Word = std::ptr::null_mut();
+        for item in items {
+            let cell = self.cons(item.to_term(self), tail);
+            let p = word::address(cell.word());
+            if last.is_null() {
+                first = cell;
+            } else {
+                // SAFETY: the tail of the cell before: nobody has seen the list yet, and both cells are of this heap.
+                unsafe { last.add(1).write(cell.word()) };
+            }
+            last = p;
+        }
+        first
+    }
+
+    /// A map of the pairs; of equal keys the last wins. O(n log n) comparisons; `2 + n` words and `1 + n` for the keys.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.map([("b", 1), ("a", 2), ("b", 3)]));
+    /// assert_eq!(r.root().to_string(), r#"#{<<"a">> => 2,<<"b">> => 3}"#);
+    /// ```
+    pub fn map<K: ToTerm<'h>, V: ToTerm<'h>>(self, pairs: impl IntoIterator<Item = (K, V)>) -> Term<'h> {
+        let mut pairs: Vec<_> = pairs.into_iter().map(|(k, v)| (k.to_term(self), v.to_term(self))).collect();
+        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        pairs.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1 = later.1;
+            }
+            same
+        });
+        let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        self.map_of(self.tuple(&keys), &values)
+    }
+
+    /// A map from a tuple of sorted, distinct keys, and as many values.
+    fn map_of(self, keys: Term<'h>, values: &[Term<'h>]) -> Term<'h> {
+        if values.is_empty() {
+            return self.term(word::EMPTY_MAP);
+        }
+        let p = self.alloc(2 + values.len());
+        // SAFETY: as many words were just allocated.
+        unsafe {
+            p.write(word::header(Object::Map, 0, 1 + values.len()));
+            self.store(p.add(1), keys);
+            self.store_all(p.add(2), values);
+        }
+        self.term(word::pointer(p, word::BOXED))
+    }
+
+    /// `map` with `value` at `key`, or `None` when it is no map. O(n) words; a key that is there already shares the keys
+    /// of the old map.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region, term};
+    /// let r = Region::build(|h| {
+    ///     let m = term!(h, #{:a => 1});
+    ///     let m = h.insert(m, h.atom(Atom::inline("b")), h.int(2)).unwrap();
+    ///     h.insert(m, h.atom(Atom::inline("a")), h.int(3)).unwrap()
+    /// });
+    /// assert_eq!(r.root().to_string(), "#{a => 3,b => 2}");
+    /// ```
+    pub fn insert(self, map: Term<'h>, key: Term<'h>, value: Term<'h>) -> Option<Term<'h>> {
+        let old = map.as_map()?;
+        let mut values = old.values().to_vec();
+        Some(match old.position(key) {
+            Ok(i) => {
+                values[i] = value;
+                self.map_of(self.keys_of(map), &values)
+            }
+            Err(i) => {
+                let mut keys = old.keys().to_vec();
+                keys.insert(i, key);
+                values.insert(i, value);
+                self.map_of(self.tuple(&keys), &values)
+            }
+        })
+    }
+
+    /// `map` without `key` (the same map when it has none), or `None` when it is no map. O(n) words.
+    pub fn remove(self, map: Term<'h>, key: impl Key) -> Option<Term<'h>> {
+        let old = map.as_map()?;
+        let Ok(i) = old.position(key) else { return Some(map) };
+        let (mut keys, mut values) = (old.keys().to_vec(), old.values().to_vec());
+        keys.remove(i);
+        values.remove(i);
+        Some(self.map_of(self.tuple(&keys), &values))
+    }
+
+    /// The tuple of keys of a map that is not empty.
+    fn keys_of(self, map: Term<'h>) -> Term<'h> {
+        // SAFETY: the first word of a map, after its header, is a term of the same heap.
+        unsafe { Term::from_word(*word::address(map.word()).add(1)) }
+    }
+
+    /// `tuple` with another element at `i`, or `None` when it is no tuple or has none there. O(n) words.
+    pub fn with_element(self, tuple: Term<'h>, i: usize, value: Term<'h>) -> Option<Term<'h>> {
+        let mut elements = tuple.as_tuple()?.to_vec();
+        *elements.get_mut(i)? = value;
+        Some(self.tuple(&elements))
+    }
+
+    /// A binary with a copy of the bytes: in the heap up to [`MAX_HEAP_BINARY`] bytes, outside beyond.
+    pub fn binary(self, bytes: impl AsRef<[u8]>) -> Term<'h> {
+        let bytes = bytes.as_ref();
+        if bytes.len() <= MAX_HEAP_BINARY {
+            self.small_binary(bytes)
+        } else {
+            self.off_heap_binary(Bytes::copy_from_slice(bytes))
+        }
+    }
+
+    /// A binary of the bytes, without a copy when they are more than [`MAX_HEAP_BINARY`]: the heap holds a handle on
+    /// them until it is collected or dropped.
+    pub fn bytes(self, bytes: Bytes) -> Term<'h> {
+        if bytes.len() <= MAX_HEAP_BINARY { self.small_binary(&bytes) } else { self.off_heap_binary(bytes) }
+    }
+
+    fn small_binary(self, bytes: &[u8]) -> Term<'h> {
+        if bytes.is_empty() {
+            return self.term(word::EMPTY_BINARY);
+        }
+        let n = words_for(bytes.len());
+        let p = self.alloc(1 + n);
+        // SAFETY: `1 + n` words were just allocated; the last is zeroed first, for its padding.
+        unsafe {
+            p.write(word::header(Object::Binary, (n * 8 - bytes.len()) as u8, n));
+            p.add(n).write(0);
+            p.add(1).cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        }
+        self.term(word::pointer(p, word::BOXED))
+    }
+
+    fn off_heap_binary(self, bytes: Bytes) -> Term<'h> {
+        let p = self.alloc(1 + off_heap::BYTES_SIZE);
+        // SAFETY: the words were just allocated in the heap that the list belongs to.
+        unsafe { off_heap::write(p, Object::Bytes, off_heap::BYTES_SIZE, bytes, &mut self.raw().off_heap) };
+        self.term(word::pointer(p, word::BOXED))
+    }
+
+    /// A part of a binary: shares the bytes of a large one where the part is large too, copies a small one. `None` when
+    /// `binary` is none, or the range does not lie in it.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.slice(h.binary("hello"), 1..3).unwrap());
+    /// assert_eq!(r.root().as_str(), Some("el"));
+    /// ```
+    pub fn slice(self, binary: Term<'h>, range: Range<usize>) -> Option<Term<'h>> {
+        let part = binary.as_bytes()?.get(range.clone())?;
+        if part.len() <= MAX_HEAP_BINARY {
+            return Some(self.small_binary(part));
+        }
+        Some(self.off_heap_binary(binary.to_bytes()?.slice(range)))
+    }
+
+    /// A term that is a handle on a Rust value: an [`Atomics`](crate::Atomics), a [`Counters`](crate::Counters) or
+    /// anything else that threads may share. Copies of the term share the value; the last one drops it, once.
+    ///
+    /// Between processes a resource is equal to itself alone. In a persistent term, its destructor runs when the term's
+    /// memory is freed, on the thread that frees it.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+    /// let hits = Arc::new(AtomicU64::new(0));
+    /// let r = Region::build(|h| h.resource(hits.clone()));
+    /// r.root().resource::<AtomicU64>().unwrap().fetch_add(1, Ordering::Relaxed);
+    /// assert_eq!(hits.load(Ordering::Relaxed), 1);
+    /// ```
+    pub fn resource<T: Any + Send + Sync>(self, value: Arc<T>) -> Term<'h> {
+        let value: Arc<dyn Any + Send + Sync> = value;
+        let p = self.alloc(1 + off_heap::RESOURCE_SIZE);
+        // SAFETY: the words were just allocated in the heap that the list belongs to.
+        unsafe { off_heap::write(p, Object::Resource, off_heap::RESOURCE_SIZE, value, &mut self.raw().off_heap) };
+        self.term(word::pointer(p, word::BOXED))
+    }
+
+    /// A deep copy of a term from anywhere, sharing kept, literals copied in. O(words), whatever the paths.
+    pub fn copy<P: Place>(self, term: Term<'_, P>) -> Term<'h> {
+        // SAFETY: the source is alive during the call.
+        let copied = unsafe { copy::copy(self.raw(), 0, term.word(), copy::Literals::Flatten, None) };
+        match copied {
+            Ok(w) => self.term(w),
+            Err(error) => unwind(error),
+        }
+    }
+
+    /// The region's term, its memory now this heap's. O(1), whatever its size.
+    ///
+    /// ```
+    /// # use shared_term::{Region, heap::OwnedHeap};
+    /// let big = Region::build(|h| h.list(0..1000));
+    /// let heap = OwnedHeap::new(|h| h.adopt(big));
+    /// assert_eq!(heap.root().list().count(), 1000);
+    /// ```
+    pub fn adopt(self, region: Region) -> Term<'h> {
+        let w = self.raw().adopt(region);
+        self.term(w)
+    }
+
+    /// Words in use, garbage included.
+    pub fn used_words(self) -> usize {
+        self.raw().used()
+    }
+}
+
+static_assertions::assert_not_impl_any!(Heap<'static>: Send, Sync);

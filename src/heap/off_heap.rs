@@ -1,0 +1,162 @@
+//! Objects whose contents lie outside the heap: large binaries and resources.
+//!
+//! ```text
+//! header | next object of the same heap's list | payload: a `Bytes` or an `Arc<dyn Any + Send + Sync>`
+//! ```
+//!
+//! The list is how a heap that is dropped without tracing still releases what it holds. An object enters it after its
+//! last word is written (invariant 8), and the list of a heap is the truth about what that heap owns: a payload that a
+//! collection has moved bit for bit belongs to the list that links it.
+
+use crate::term::word::{self, Object, Word};
+use bytes::Bytes;
+use std::any::Any;
+use std::ptr;
+use std::sync::Arc;
+
+type Anything = Arc<dyn Any + Send + Sync>;
+
+const _: () = assert!(size_of::<Bytes>() == 32 && align_of::<Bytes>() == 8, "a payload of four words");
+const _: () = assert!(size_of::<Anything>() == 16 && align_of::<Anything>() == 8, "a payload of two words");
+
+/// Words that follow the header of an object with a `Bytes`.
+pub(crate) const BYTES_SIZE: usize = 1 + size_of::<Bytes>() / 8;
+/// Words that follow the header of a resource.
+pub(crate) const RESOURCE_SIZE: usize = 1 + size_of::<Anything>() / 8;
+
+/// The payload of the object at `p`.
+#[inline(always)]
+pub(crate) fn payload<T>(p: *const Word) -> *const T {
+    p.wrapping_add(2).cast()
+}
+
+/// Writes an object at `p` and puts it at the head of `list`.
+///
+/// # Safety
+///
+/// `p` must be valid for the words of the object, in the heap that `list` belongs to.
+pub(crate) unsafe fn write<T>(p: *mut Word, kind: Object, size: usize, value: T, list: &mut *mut Word) {
+    // SAFETY: the caller's promise; the payload is written before the object is linked (invariant 8).
+    unsafe {
+        p.wrapping_add(2).cast::<T>().write(value);
+        p.write(word::header(kind, 0, size));
+        link(p, list);
+    }
+}
+
+/// Puts the complete object at `p` at the head of `list`.
+///
+/// # Safety
+///
+/// As for [`write`]; the object must not be on a list.
+pub(crate) unsafe fn link(p: *mut Word, list: &mut *mut Word) {
+    // SAFETY: the second word of the object is its link.
+    unsafe { p.add(1).write((*list).expose_provenance() as Word) };
+    *list = p;
+}
+
+/// Writes a second object for the payload of the one at `from`, and links it.
+///
+/// # Safety
+///
+/// `from` must be a living object with its header in place, `to` as `p` in [`write`].
+pub(crate) unsafe fn duplicate(from: *const Word, to: *mut Word, list: &mut *mut Word) {
+    // SAFETY: the header tells which payload lies there.
+    unsafe {
+        match word::header_kind(*from) {
+            Object::Bytes => write(to, Object::Bytes, BYTES_SIZE, (*payload::<Bytes>(from)).clone(), list),
+            _ => write(to, Object::Resource, RESOURCE_SIZE, Anything::clone(&*payload::<Anything>(from)), list),
+        }
+    }
+}
+
+fn next(p: *mut Word) -> *mut Word {
+    // SAFETY: `p` is an object on a list: its second word is the link, an address that was exposed when it was linked.
+    ptr::with_exposed_provenance_mut(unsafe { *p.add(1) } as usize)
+}
+
+/// Releases the payloads from `*list` up to, and without, `until`, and makes `until` the head.
+///
+/// # Safety
+///
+/// `until` must be null or on the list. The objects must not be read afterwards.
+pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) {
+    while *list != until {
+        let p = *list;
+        // The list forgets the object first: dropping a resource runs user code, which may unwind.
+        *list = next(p);
+        // SAFETY: the object owns its payload, and is off the list now.
+        unsafe { drop_payload(p) };
+    }
+}
+
+/// # Safety
+///
+/// The object at `p` must own its payload and not be used again.
+unsafe fn drop_payload(p: *mut Word) {
+    // SAFETY: the caller's promise. An interrupted collection leaves a forwarding pointer where the header was; the copy
+    // it points to still has it.
+    unsafe {
+        let first = *p;
+        let header = if word::is_header(first) { first } else { *word::address(first) };
+        match word::header_kind(header) {
+            Object::Bytes => ptr::drop_in_place(payload::<Bytes>(p).cast_mut()),
+            _ => ptr::drop_in_place(payload::<Anything>(p).cast_mut()),
+        }
+    }
+}
+
+/// After a collection: links what was moved to the list of the new heap and releases what was not.
+///
+/// # Safety
+///
+/// `from` must be the list of the old heap, whose moved objects have a forwarding pointer for a header.
+pub(crate) unsafe fn sweep(from: &mut *mut Word, to: &mut *mut Word) {
+    while !from.is_null() {
+        let p = *from;
+        *from = next(p);
+        // SAFETY: an object of the list, off it now.
+        unsafe {
+            let first = *p;
+            if word::is_header(first) {
+                drop_payload(p);
+            } else {
+                link(word::address(first), to);
+            }
+        }
+    }
+}
+
+/// Puts all of `front` before `list`. O(length of `front`).
+///
+/// # Safety
+///
+/// Both must be lists of heaps that become one.
+pub(crate) unsafe fn prepend(front: *mut Word, list: &mut *mut Word) {
+    if front.is_null() {
+        return;
+    }
+    let mut last = front;
+    while !next(last).is_null() {
+        last = next(last);
+    }
+    // SAFETY: the last object of a list: its link is its second word.
+    unsafe { last.add(1).write((*list).expose_provenance() as Word) };
+    *list = front;
+}
+
+/// Number of objects on a list, and the bytes that their binaries show.
+pub(crate) fn count(list: *mut Word) -> (usize, usize) {
+    let (mut objects, mut bytes, mut p) = (0, 0, list);
+    while !p.is_null() {
+        objects += 1;
+        // SAFETY: an object of a living heap.
+        unsafe {
+            if word::header_kind(*p) == Object::Bytes {
+                bytes += (*payload::<Bytes>(p)).len();
+            }
+        }
+        p = next(p);
+    }
+    (objects, bytes)
+}

@@ -1,0 +1,95 @@
+//! A heap without a process.
+
+use super::raw::RawHeap;
+use super::{CollectStats, Heap, HeapError, collect, unwind, verify};
+use crate::term::word::Word;
+use crate::term::{Term, TermRef};
+
+/// A heap and a root that live as long as a Rust value, and are collected when told: for tests, interpreters, fuzzing.
+///
+/// ```
+/// use shared_term::{heap::OwnedHeap, term};
+/// let mut heap = OwnedHeap::new(|h| h.nil());
+/// for i in 0..100 {
+///     heap.turn(|h, list| (h.cons(h.int(i), list), ()));
+/// }
+/// heap.turn(|h, list| (h.int(list.list().count() as u64), ()));
+/// assert_eq!(heap.root().as_int(), Some(100));
+/// let stats = heap.collect().unwrap();
+/// assert_eq!((stats.before_words, stats.live_words), (200, 0));
+/// ```
+#[derive(Debug)]
+pub struct OwnedHeap {
+    raw: RawHeap,
+    root: Word,
+}
+
+impl OwnedHeap {
+    /// A heap with the root that `init` builds.
+    pub fn new(init: impl for<'h> FnOnce(Heap<'h>) -> Term<'h>) -> Self {
+        Self::with_limit(usize::MAX, init)
+    }
+
+    /// As [`new`](Self::new), with a limit in words: allocation beyond it panics (without a panic hook).
+    pub fn with_limit(words: usize, init: impl for<'h> FnOnce(Heap<'h>) -> Term<'h>) -> Self {
+        let mut this = Self { raw: RawHeap::new(words), root: crate::term::word::NIL };
+        this.turn(|h, _| (init(h), ()));
+        this
+    }
+
+    /// Runs one turn: from the old root to a new one, and a Rust value beside it. Terms cannot leave it.
+    pub fn turn<R>(&mut self, f: impl for<'h> FnOnce(Heap<'h>, Term<'h>) -> (Term<'h>, R)) -> R {
+        // SAFETY: invariant 1: the brand is made up by the closure's `for<'h>`; the heap stands still while it runs, and
+        // `&mut self` keeps every other access away.
+        let (root, result) = unsafe { f(Heap::from_raw(&raw mut self.raw), Term::from_word(self.root)) };
+        self.root = root.word();
+        self.raw.note(self.root);
+        result
+    }
+
+    /// The root, lent.
+    pub fn root(&self) -> TermRef<'_> {
+        // SAFETY: invariants 1 and 2, and `&self` keeps turns and collections away.
+        unsafe { TermRef::from_word(self.root) }
+    }
+
+    /// Moves what the root reaches into new memory, and frees everything else.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory to move to; the heap is then empty, and its root is nil.
+    pub fn collect(&mut self) -> Result<CollectStats, HeapError> {
+        // SAFETY: no turn is running, so the root is the only term.
+        let result = unsafe { collect(&mut self.raw, &mut self.root, 0) };
+        if result.is_err() {
+            self.raw.clear();
+            self.root = crate::term::word::NIL;
+        }
+        result
+    }
+
+    /// Words in use, garbage included.
+    pub fn used_words(&self) -> usize {
+        self.raw.used()
+    }
+
+    /// Checks every word of the heap: headers, pointers, the order of keys, the off-heap list.
+    ///
+    /// # Errors
+    ///
+    /// A description of the first word that is wrong: a bug of this crate.
+    pub fn verify(&self) -> Result<(), String> {
+        verify(&self.raw, self.root)
+    }
+}
+
+impl Clone for OwnedHeap {
+    /// A copy of what the root reaches.
+    fn clone(&self) -> Self {
+        let mut raw = RawHeap::new(self.raw.limit);
+        // SAFETY: the root is alive while `self` is borrowed.
+        let root = unsafe { super::copy::copy(&mut raw, 0, self.root, super::copy::Literals::Flatten, None) }
+            .unwrap_or_else(|error| unwind(error));
+        Self { raw, root }
+    }
+}

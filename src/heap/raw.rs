@@ -1,0 +1,373 @@
+//! The raw core of a heap: chunks, bump allocation, marks to roll back to.
+
+use super::HeapError;
+use super::chunk::Chunk;
+use super::literal::{self, Entry};
+use super::off_heap;
+use super::region::Region;
+use crate::term::word::{self, Word};
+use std::ptr;
+
+/// Words of the first chunk of a heap.
+const FIRST_CHUNK: usize = 29; // with the header, 256 bytes
+/// Chunks grow with their heap up to this many words (256 KiB).
+const LARGEST_CHUNK: usize = 1 << 15;
+
+/// Where a heap's chunks come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Allocations of their own.
+    Own,
+    /// Blocks of the literal area that the entry names.
+    Literal(Entry),
+}
+
+/// A heap: a list of chunks, the newest of which is allocated from.
+///
+/// Lazy: there is no chunk before the first allocation. Nothing that was allocated moves until the heap is collected.
+#[derive(Debug)]
+pub(crate) struct RawHeap {
+    /// The next free word, and the end of the current chunk.
+    top: *mut Word,
+    end: *mut Word,
+    /// Oldest chunk; the list goes on to `current`, and ends there.
+    first: *mut Chunk,
+    current: *mut Chunk,
+    /// Words in all chunks but the current one.
+    closed: usize,
+    /// Newest first.
+    pub(crate) off_heap: *mut Word,
+    /// A bit for each area that a word of this heap points into (invariant 4), garbage included.
+    pub(crate) filter: u64,
+    /// Words that the heap may grow to.
+    pub(crate) limit: usize,
+    source: Source,
+}
+
+// SAFETY: a heap owns its chunks; terms on the stack of a turn do not outlive the turn, so that between turns the heap
+// can go to another thread. Its off-heap objects are `Send + Sync`.
+unsafe impl Send for RawHeap {}
+
+/// A point to roll back to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    first: *mut Chunk,
+    current: *mut Chunk,
+    top: *mut Word,
+    closed: usize,
+    off_heap: *mut Word,
+    filter: u64,
+}
+
+/// A point from which the words of a heap are walked on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor {
+    chunk: *mut Chunk,
+    next: *mut Word,
+}
+
+impl RawHeap {
+    pub(crate) const fn new(limit: usize) -> Self {
+        Self {
+            top: ptr::null_mut(),
+            end: ptr::null_mut(),
+            first: ptr::null_mut(),
+            current: ptr::null_mut(),
+            closed: 0,
+            off_heap: ptr::null_mut(),
+            filter: 0,
+            limit,
+            source: Source::Own,
+        }
+    }
+
+    /// A heap that begins with `chunk`, empty.
+    ///
+    /// # Safety
+    ///
+    /// `chunk` must be an empty chunk that nothing else owns.
+    pub(crate) unsafe fn in_chunk(chunk: *mut Chunk, source: Source) -> Self {
+        let mut heap = Self::new(usize::MAX);
+        // SAFETY: the caller's promise.
+        (heap.top, heap.end) = unsafe { (Chunk::start(chunk), Chunk::end(chunk)) };
+        (heap.first, heap.current, heap.source) = (chunk, chunk, source);
+        heap
+    }
+
+    /// A heap that goes on where another ended.
+    ///
+    /// # Safety
+    ///
+    /// The parts must be of one heap or region, and owned by nothing else.
+    pub(crate) unsafe fn from_parts(parts: Parts) -> Self {
+        let mut heap = Self::new(usize::MAX);
+        (heap.first, heap.current) = (parts.first, parts.last);
+        (heap.off_heap, heap.filter) = (parts.off_heap, parts.filter);
+        if !parts.last.is_null() {
+            // SAFETY: the caller's promise.
+            unsafe {
+                (heap.top, heap.end) = ((*parts.last).top, Chunk::end(parts.last));
+                heap.closed = parts.words - Chunk::used(parts.last);
+            }
+        }
+        heap
+    }
+
+    /// Words in use.
+    pub(crate) fn used(&self) -> usize {
+        if self.current.is_null() {
+            return 0;
+        }
+        // SAFETY: `top` lies in the current chunk.
+        self.closed + unsafe { self.top.offset_from_unsigned(Chunk::start(self.current)) }
+    }
+
+    /// Bytes of memory that the chunks take.
+    pub(crate) fn bytes(&self) -> usize {
+        let (mut bytes, mut chunk) = (0, self.first);
+        while !chunk.is_null() {
+            // SAFETY: a chunk of this heap.
+            unsafe {
+                bytes += Chunk::end(chunk).addr() - chunk.addr();
+                chunk = (*chunk).next;
+            }
+        }
+        bytes
+    }
+
+    /// Room for `n` words, not written yet. The caller writes all of them before it allocates again.
+    #[inline(always)]
+    pub(crate) fn alloc(&mut self, n: usize) -> Result<*mut Word, HeapError> {
+        if self.end.addr() - self.top.addr() < n * size_of::<Word>() {
+            self.grow(n)?;
+        }
+        let p = self.top;
+        // SAFETY: the chunk has room for `n` words behind `top`.
+        self.top = unsafe { p.add(n) };
+        Ok(p)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, n: usize) -> Result<(), HeapError> {
+        let used = self.used();
+        let Some(room) = self.limit.checked_sub(used).filter(|&room| room >= n) else {
+            return Err(HeapError::Limit { words: used.saturating_add(n), limit: self.limit });
+        };
+        let chunk = match self.source {
+            Source::Own => Chunk::allocate(n.max(used.clamp(FIRST_CHUNK, LARGEST_CHUNK).min(room))),
+            Source::Literal(entry) => literal::dedicated(entry, n),
+        };
+        if chunk.is_null() {
+            return Err(HeapError::OutOfMemory { words: n });
+        }
+        // SAFETY: both chunks are ours; the old one is closed at `top`.
+        unsafe {
+            if self.current.is_null() {
+                self.first = chunk;
+            } else {
+                (*self.current).top = self.top;
+                (*self.current).next = chunk;
+            }
+            self.closed = used;
+            self.current = chunk;
+            (self.top, self.end) = (Chunk::start(chunk), Chunk::end(chunk));
+        }
+        Ok(())
+    }
+
+    /// Makes room for `n` words in one chunk ahead of their use.
+    pub(crate) fn reserve(&mut self, n: usize) -> Result<(), HeapError> {
+        if self.end.addr() - self.top.addr() < n * size_of::<Word>() { self.grow(n) } else { Ok(()) }
+    }
+
+    /// Notes a word that is stored in this heap, or becomes its root (R3): one untaken test for all but literals.
+    #[inline(always)]
+    pub(crate) fn note(&mut self, w: Word) {
+        if word::is_literal(w) {
+            self.filter |= literal::entry(w).bit();
+        }
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            first: self.first,
+            current: self.current,
+            top: self.top,
+            closed: self.closed,
+            off_heap: self.off_heap,
+            filter: self.filter,
+        }
+    }
+
+    /// Drops everything allocated or adopted since `mark`, its filter bits included (H24).
+    ///
+    /// # Safety
+    ///
+    /// `mark` must be of this heap, not collected since, and nothing that is used later may point behind it.
+    pub(crate) unsafe fn roll_back(&mut self, mark: &Mark) {
+        // SAFETY: objects younger than the mark are at the front of the list, and nobody reads them any more. Chunks
+        // adopted since the mark stand before its first one, chunks grown since behind its current one.
+        unsafe {
+            off_heap::drop_until(&mut self.off_heap, mark.off_heap);
+            let mut chunk = self.first;
+            while chunk != mark.first {
+                let next = (*chunk).next;
+                // A heap that was empty has no first chunk to stop at: everything goes.
+                Chunk::free(chunk);
+                chunk = next;
+            }
+            if mark.current.is_null() {
+                (self.top, self.end) = (ptr::null_mut(), ptr::null_mut());
+            } else {
+                chunk = (*mark.current).next;
+                (*mark.current).next = ptr::null_mut();
+                while !chunk.is_null() {
+                    let next = (*chunk).next;
+                    Chunk::free(chunk);
+                    chunk = next;
+                }
+                (self.top, self.end) = (mark.top, Chunk::end(mark.current));
+            }
+        }
+        (self.first, self.current, self.closed, self.filter) = (mark.first, mark.current, mark.closed, mark.filter);
+    }
+
+    /// Makes the region's memory this heap's, and returns its root. O(1), and O(off-heap objects of the region).
+    pub(crate) fn adopt(&mut self, region: Region) -> Word {
+        let root = region.root_word();
+        if word::is_immediate(root) {
+            return root; // and the region, with whatever garbage it has, is dropped
+        }
+        let parts = region.into_parts();
+        // SAFETY: the region's chunks and objects are ours from here on.
+        unsafe {
+            off_heap::prepend(parts.off_heap, &mut self.off_heap);
+            if self.current.is_null() {
+                // The last chunk of the region becomes the one to allocate from; it has whatever room is left.
+                self.current = parts.last;
+                (self.top, self.end) = ((*parts.last).top, Chunk::end(parts.last));
+                self.closed = parts.words - Chunk::used(parts.last);
+            } else {
+                (*parts.last).next = self.first;
+                self.closed += parts.words;
+            }
+            self.first = parts.first;
+        }
+        self.filter |= parts.filter;
+        root
+    }
+
+    /// Frees everything without tracing: only the off-heap list is walked (invariant 9).
+    pub(crate) fn clear(&mut self) {
+        let empty = Self { limit: self.limit, source: self.source, ..Self::new(0) };
+        drop(std::mem::replace(self, empty));
+    }
+
+    /// The end of what is allocated now.
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { chunk: self.current, next: self.top }
+    }
+
+    /// The first word of the heap.
+    pub(crate) fn start(&self) -> Cursor {
+        let next = if self.first.is_null() {
+            ptr::null_mut()
+        } else {
+            // SAFETY: a chunk of this heap.
+            unsafe { Chunk::start(self.first) }
+        };
+        Cursor { chunk: self.first, next }
+    }
+
+    /// The next word that holds a term, from the cursor on: headers and opaque contents are stepped over. The words may
+    /// be changed, and the heap may grow, between two calls.
+    ///
+    /// # Safety
+    ///
+    /// The cursor must be of this heap, not collected or rolled back since; every object from it on must be complete.
+    #[inline(always)]
+    pub(crate) unsafe fn next_term(&self, cursor: &mut Cursor) -> Option<*mut Word> {
+        loop {
+            if cursor.chunk.is_null() {
+                if self.first.is_null() {
+                    return None;
+                }
+                *cursor = self.start(); // taken when the heap was empty
+            }
+            // SAFETY: the cursor stands in a chunk of this heap, at the start of an object or at a term.
+            unsafe {
+                let chunk = cursor.chunk;
+                let limit = if chunk == self.current { self.top } else { (*chunk).top };
+                while cursor.next < limit {
+                    let p = cursor.next;
+                    let w = *p;
+                    if !word::is_header(w) {
+                        cursor.next = p.add(1);
+                        return Some(p);
+                    }
+                    let opaque = word::header_kind(w).is_opaque();
+                    cursor.next = p.add(1 + if opaque { word::header_size(w) } else { 0 });
+                }
+                if chunk == self.current {
+                    return None;
+                }
+                cursor.chunk = (*chunk).next;
+                cursor.next = Chunk::start(cursor.chunk);
+            }
+        }
+    }
+
+    /// The chunks, oldest first, as ranges of the words in use.
+    pub(crate) fn ranges(&self) -> Vec<std::ops::Range<*mut Word>> {
+        let (mut ranges, mut chunk) = (Vec::new(), self.first);
+        while !chunk.is_null() {
+            // SAFETY: a chunk of this heap.
+            unsafe {
+                let top = if chunk == self.current { self.top } else { (*chunk).top };
+                ranges.push(Chunk::start(chunk)..top);
+                chunk = (*chunk).next;
+            }
+        }
+        ranges
+    }
+
+    /// Ends allocation and hands out the memory: first chunk, last chunk, off-heap list, words.
+    pub(crate) fn into_parts(mut self) -> Parts {
+        let words = self.used();
+        if !self.current.is_null() {
+            // SAFETY: the current chunk is ours.
+            unsafe { (*self.current).top = self.top };
+        }
+        let parts =
+            Parts { first: self.first, last: self.current, off_heap: self.off_heap, filter: self.filter, words };
+        (self.first, self.current, self.off_heap) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        parts
+    }
+}
+
+/// The memory of a heap or region that has none any more.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) first: *mut Chunk,
+    pub(crate) last: *mut Chunk,
+    pub(crate) off_heap: *mut Word,
+    pub(crate) filter: u64,
+    pub(crate) words: usize,
+}
+
+impl Drop for RawHeap {
+    fn drop(&mut self) {
+        // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more. A destructor
+        // that unwinds leaves the rest of its list and the chunks behind: a leak, not a dangling pointer.
+        unsafe {
+            off_heap::drop_until(&mut self.off_heap, ptr::null_mut());
+            let mut chunk = self.first;
+            while !chunk.is_null() {
+                let next = (*chunk).next;
+                Chunk::free(chunk);
+                chunk = next;
+            }
+        }
+    }
+}

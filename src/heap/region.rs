@@ -1,0 +1,296 @@
+//! Regions: sealed runs of chunks with one root, owned by one place at a time.
+
+use super::chunk::{Chunk, Memory, words_layout};
+use super::copy::{Literals, copy};
+use super::raw::{Parts, RawHeap, Source};
+use super::{Heap, HeapError, off_heap, unwind};
+use crate::term::word::{self, Word};
+use crate::term::{Place, Term, TermRef};
+use std::alloc::alloc;
+use std::ptr::{self, NonNull};
+
+/// Head of a region; its first chunk lies in the same allocation. This is the node of a mailbox, so that a message costs
+/// one allocation.
+#[repr(C)]
+pub(crate) struct RegionHead {
+    /// For the list that the region is on; its owner's.
+    pub(crate) next: *mut RegionHead,
+    root: Word,
+    filter: u64,
+    off_heap: *mut Word,
+    words: usize,
+    last: *mut Chunk,
+    inline: Chunk,
+}
+
+impl RegionHead {
+    /// The head whose inline chunk this is.
+    pub(crate) fn of_inline(chunk: *mut Chunk) -> *mut Self {
+        chunk.wrapping_byte_sub(std::mem::offset_of!(Self, inline)).cast()
+    }
+
+    /// An empty head with room for `words`, or null when there is no memory.
+    fn allocate(words: usize) -> *mut Self {
+        let Some(layout) = words_layout::<Self>(words) else { return ptr::null_mut() };
+        // SAFETY: the layout is not empty, and the header and the chunk header fit in it.
+        unsafe {
+            let head = alloc(layout).cast::<Self>();
+            if !head.is_null() {
+                let inline = &raw mut (*head).inline;
+                Chunk::init(inline, head.byte_add(layout.size()).cast(), Memory::RegionHead);
+            }
+            head
+        }
+    }
+}
+
+/// A sealed piece of heap with one root: a message on its way, or the value of a persistent term to be.
+///
+/// A region is self-contained: what is built or copied into it through the public interface holds no literal, so that it
+/// can be kept anywhere, for any time. It is `Send`, it is owned by one place at a time, and handing it on is O(1)
+/// whatever its size. (A message between two processes may point into persistent terms; such a region never reaches the
+/// hands of a user.)
+///
+/// ```
+/// use shared_term::{Region, term};
+/// let r = Region::build(|h| term!(h, {:point, 1, 2}));
+/// assert_eq!(r.root().to_string(), "{point,1,2}");
+/// std::thread::spawn(move || assert_eq!(r.words(), 4)).join().unwrap();
+/// ```
+pub struct Region {
+    head: NonNull<RegionHead>,
+}
+
+// SAFETY: a region owns its memory; its words are immutable (invariant 2) and its off-heap objects `Send + Sync`.
+unsafe impl Send for Region {}
+// SAFETY: as above: a shared region is only read.
+unsafe impl Sync for Region {}
+
+/// Room that a region is made with when its size is not known.
+const GUESS: usize = 16;
+
+impl Region {
+    /// Builds a region in place.
+    ///
+    /// # Panics
+    ///
+    /// When memory runs out: outside a turn as a panic, inside one as the end of the process, like every allocation
+    /// there. [`try_build`](Self::try_build) gives an error instead.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.list(0..3));
+    /// assert_eq!(r.root().to_string(), "[0,1,2]");
+    /// ```
+    #[must_use]
+    pub fn build(f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Self {
+        let mut builder = Builder::new(GUESS).unwrap_or_else(|error| unwind(error));
+        let root = f(builder.heap()).word();
+        builder.seal(root)
+    }
+
+    /// Builds a region in place, or nothing: the closure's error is passed on, and so is the lack of memory.
+    ///
+    /// # Errors
+    ///
+    /// The closure's, or a [`HeapError`].
+    ///
+    /// ```
+    /// # use shared_term::{Region, heap::HeapError};
+    /// # type Error = Box<dyn std::error::Error>;
+    /// fn parse(s: &str) -> Result<Region, Error> {
+    ///     Region::try_build(|h| {
+    ///         let n: i64 = s.parse()?;
+    ///         Ok(h.int(n))
+    ///     })
+    /// }
+    /// assert_eq!(parse("42").unwrap().root().as_int(), Some(42));
+    /// assert!(parse("x").is_err());
+    /// ```
+    pub fn try_build<E: From<HeapError>>(f: impl for<'r> FnOnce(Heap<'r>) -> Result<Term<'r>, E>) -> Result<Self, E> {
+        let mut builder = Builder::new(GUESS)?;
+        let heap = builder.heap();
+        let root = super::catch_limit(|| f(heap).map(Term::word))??;
+        Ok(builder.seal(root))
+    }
+
+    /// A region with a copy of `term`, sharing kept, literals copied in.
+    ///
+    /// # Panics
+    ///
+    /// As [`build`](Self::build).
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let a = Region::build(|h| term!(h, {1, [2]}));
+    /// let b = Region::copy_of(a.root());
+    /// assert_eq!(a.root(), b.root());
+    /// ```
+    #[must_use]
+    pub fn copy_of<P: Place>(term: Term<'_, P>) -> Self {
+        // SAFETY: the term is alive during the call.
+        unsafe { Self::copy_word(term.word(), Literals::Flatten) }.unwrap_or_else(|error| unwind(error))
+    }
+
+    /// # Safety
+    ///
+    /// `w` must be the word of a term that is alive during the call.
+    pub(crate) unsafe fn copy_word(w: Word, literals: Literals) -> Result<Self, HeapError> {
+        if word::is_immediate(w) {
+            return Ok(Builder::new(0)?.seal(w));
+        }
+        let mut builder = Builder::new(GUESS)?;
+        // SAFETY: the caller's promise; the copy goes to a heap of its own.
+        let root = unsafe { copy(&mut builder.heap, 0, w, literals, None) }?;
+        Ok(builder.seal(root))
+    }
+
+    /// The root, lent for as long as the region.
+    pub fn root(&self) -> TermRef<'_> {
+        // SAFETY: invariants 1 and 2: the region owns the words and does not change them.
+        unsafe { TermRef::from_word(self.root_word()) }
+    }
+
+    /// Words in use, garbage of the building included.
+    pub fn words(&self) -> usize {
+        // SAFETY: the region owns its head.
+        unsafe { self.head.as_ref().words }
+    }
+
+    pub(crate) fn root_word(&self) -> Word {
+        // SAFETY: the region owns its head.
+        unsafe { self.head.as_ref().root }
+    }
+
+    /// A bit for each area that the region points into.
+    pub(crate) fn filter(&self) -> u64 {
+        // SAFETY: the region owns its head.
+        unsafe { self.head.as_ref().filter }
+    }
+
+    pub(crate) fn into_raw(self) -> NonNull<RegionHead> {
+        let head = self.head;
+        std::mem::forget(self);
+        head
+    }
+
+    /// # Safety
+    ///
+    /// `head` must come from [`into_raw`](Self::into_raw), and be taken back once.
+    pub(crate) unsafe fn from_raw(head: NonNull<RegionHead>) -> Self {
+        Self { head }
+    }
+
+    /// The memory, without an owner.
+    pub(crate) fn into_parts(self) -> Parts {
+        let head = self.into_raw().as_ptr();
+        // SAFETY: the head was ours; its inline chunk is the first of the region.
+        unsafe {
+            Parts {
+                first: &raw mut (*head).inline,
+                last: (*head).last,
+                off_heap: (*head).off_heap,
+                filter: (*head).filter,
+                words: (*head).words,
+            }
+        }
+    }
+
+    /// Checks every word; see [`OwnedHeap::verify`](super::OwnedHeap::verify).
+    ///
+    /// # Errors
+    ///
+    /// A description of the first word that is wrong.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// Region::build(|h| h.list(0..3)).verify().unwrap();
+    /// ```
+    pub fn verify(&self) -> Result<(), String> {
+        self.as_heap(|heap| super::verify::verify(heap, self.root_word()))
+    }
+
+    /// The region as a heap, for walking its words.
+    pub(crate) fn as_heap<R>(&self, f: impl FnOnce(&RawHeap) -> R) -> R {
+        // SAFETY: the heap is only read, and forgotten again: the memory stays the region's.
+        let heap = unsafe {
+            let head = self.head.as_ptr();
+            let parts = Parts {
+                first: &raw mut (*head).inline,
+                last: (*head).last,
+                off_heap: (*head).off_heap,
+                filter: (*head).filter,
+                words: (*head).words,
+            };
+            std::mem::ManuallyDrop::new(RawHeap::from_parts(parts))
+        };
+        f(&heap)
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the region owns its memory, and nothing points into it any more.
+        unsafe {
+            let head = self.head.as_ptr();
+            let mut off_heap = (*head).off_heap;
+            if !off_heap.is_null() {
+                off_heap::drop_until(&mut off_heap, ptr::null_mut());
+            }
+            let mut chunk = &raw mut (*head).inline;
+            while !chunk.is_null() {
+                let next = (*chunk).next;
+                Chunk::free(chunk);
+                chunk = next;
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Region").field(&self.root()).finish()
+    }
+}
+
+/// A region that is being built.
+pub(crate) struct Builder {
+    pub(crate) heap: RawHeap,
+    head: *mut RegionHead,
+}
+
+impl Builder {
+    pub(crate) fn new(words: usize) -> Result<Self, HeapError> {
+        let head = RegionHead::allocate(words);
+        if head.is_null() {
+            return Err(HeapError::OutOfMemory { words });
+        }
+        // SAFETY: the inline chunk is empty and ours; the heap frees it, and with it the head, if the building ends here.
+        let heap = unsafe { RawHeap::in_chunk(&raw mut (*head).inline, Source::Own) };
+        Ok(Self { heap, head })
+    }
+
+    pub(crate) fn heap<'r>(&mut self) -> Heap<'r> {
+        // SAFETY: the brand is made up by the caller's `for<'r>` closure, and the builder outlives the closure.
+        unsafe { Heap::from_raw(&raw mut self.heap) }
+    }
+
+    /// Ends the building; `root` is of the built heap.
+    pub(crate) fn seal(mut self, root: Word) -> Region {
+        self.heap.note(root);
+        let head = self.head;
+        let parts = self.heap.into_parts();
+        // SAFETY: the head is ours; every field is written before the region exists (invariant 8).
+        unsafe {
+            (&raw mut (*head).next).write(ptr::null_mut());
+            (&raw mut (*head).root).write(root);
+            (&raw mut (*head).filter).write(parts.filter);
+            (&raw mut (*head).off_heap).write(parts.off_heap);
+            (&raw mut (*head).words).write(parts.words);
+            (&raw mut (*head).last).write(parts.last);
+            Region { head: NonNull::new_unchecked(head) }
+        }
+    }
+}
+
+static_assertions::assert_impl_all!(Region: Send, Sync);

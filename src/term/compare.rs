@@ -1,0 +1,214 @@
+//! Equality and order, without recursion, bounded on terms with much sharing (invariants 5 and 11).
+//!
+//! A pair of objects is compared by a work list of word ranges. Past [`PATIENCE`] objects the pairs that were found
+//! equal are remembered in a union-find (Adams and Dybvig, 2008), so that comparing two graphs costs about as much as
+//! they have distinct objects, however many paths lead to them. A pair is remembered only once it has been compared
+//! *completely*: equality could assume it earlier, order could not.
+
+use super::number::{Number, limbs};
+use super::view::{Kind, TermRef};
+use super::word::{self, Word};
+use super::{Atom, Pid};
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+/// How numbers compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// `1` is not `1.0`; agrees with `Eq` and `Hash`.
+    Exact,
+    /// `1` is `1.0`: Erlang's `==` and `<`.
+    ByValue,
+}
+
+/// Objects compared before pairs are remembered.
+const PATIENCE: usize = 4096;
+
+enum Work {
+    /// Words to compare pairwise, first to last.
+    Range { a: *const Word, b: *const Word, n: usize, numbers: Numbers },
+    /// Everything below these two objects was equal.
+    Equal { a: usize, b: usize },
+}
+
+/// The place of a kind in the order of terms.
+pub(super) fn rank(kind: Kind) -> u8 {
+    match kind {
+        Kind::Int | Kind::Float => 0,
+        Kind::Atom => 1,
+        Kind::Resource => 2,
+        Kind::Pid => 3,
+        Kind::Tuple => 4,
+        Kind::Map => 5,
+        Kind::Nil => 6,
+        Kind::List => 7,
+        Kind::Binary => 8,
+    }
+}
+
+/// Are these the same term, exactly?
+///
+/// # Safety
+///
+/// Both must be words of terms that are alive during the call.
+pub(crate) unsafe fn equal(a: Word, b: Word) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { compare(a, b, Numbers::Exact) }.is_eq()
+}
+
+/// The order of two terms.
+///
+/// # Safety
+///
+/// Both must be words of terms that are alive during the call.
+pub(crate) unsafe fn compare(a: Word, b: Word, numbers: Numbers) -> Ordering {
+    if a == b {
+        return Ordering::Equal;
+    }
+    let mut work = Vec::new();
+    let mut patience = PATIENCE;
+    let mut seen: Option<Classes> = None;
+    // SAFETY: the caller's promise.
+    let mut order = unsafe { compare_one(a, b, numbers, &mut work, &mut seen) };
+    while order.is_eq() {
+        let Some(top) = work.last_mut() else { break };
+        match top {
+            Work::Equal { a, b } => {
+                let (a, b) = (*a, *b);
+                seen.get_or_insert_default().unite(a, b);
+                work.pop();
+            }
+            Work::Range { a, b, n, numbers } => {
+                // SAFETY: `n > 0` words of two living objects.
+                let (x, y) = unsafe { (**a, **b) };
+                let numbers = *numbers;
+                if *n == 1 {
+                    work.pop();
+                } else {
+                    // SAFETY: there are further words in both ranges.
+                    (*a, *b, *n) = unsafe { (a.add(1), b.add(1), *n - 1) };
+                }
+                if x != y {
+                    patience = patience.saturating_sub(1);
+                    if patience == 0 && seen.is_none() {
+                        seen = Some(Classes::default());
+                    }
+                    // SAFETY: words of living objects are words of living terms.
+                    order = unsafe { compare_one(x, y, numbers, &mut work, &mut seen) };
+                }
+            }
+        }
+    }
+    order
+}
+
+/// Compares what can be told from the two objects themselves, and leaves their contents on the work list.
+///
+/// # Safety
+///
+/// Both must be words of terms that are alive during the call, and until `work` is empty.
+unsafe fn compare_one(
+    a: Word,
+    b: Word,
+    numbers: Numbers,
+    work: &mut Vec<Work>,
+    seen: &mut Option<Classes>,
+) -> Ordering {
+    // SAFETY: the caller's promise.
+    let (x, y): (TermRef<'_>, TermRef<'_>) = unsafe { (TermRef::from_word(a), TermRef::from_word(b)) };
+    let (kx, ky) = (x.kind(), y.kind());
+    let order = rank(kx).cmp(&rank(ky));
+    if order.is_ne() {
+        return order;
+    }
+    match kx {
+        Kind::Int | Kind::Float => {
+            // SAFETY: both are living numbers.
+            let (m, n) = unsafe { (Number::of(a), Number::of(b)) };
+            match numbers {
+                Numbers::Exact => m.cmp_exact(n),
+                Numbers::ByValue => m.cmp_value(n),
+            }
+        }
+        Kind::Atom => Atom::from_word(a).cmp(&Atom::from_word(b)),
+        Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
+        Kind::Resource => x.as_resource().map(|r| r.address()).cmp(&y.as_resource().map(|r| r.address())),
+        Kind::Binary => x.as_bytes().cmp(&y.as_bytes()),
+        Kind::Nil => Ordering::Equal,
+        Kind::Tuple | Kind::Map | Kind::List => {
+            if word::is_immediate(a) || word::is_immediate(b) {
+                // One of them is empty, and they are not the same.
+                return word::is_immediate(b).cmp(&word::is_immediate(a));
+            }
+            let (p, q) = (word::address(a), word::address(b));
+            if p == q {
+                return Ordering::Equal;
+            }
+            if let Some(seen) = seen {
+                let (p, q) = (p.addr(), q.addr());
+                if seen.same(p, q) {
+                    return Ordering::Equal;
+                }
+                work.push(Work::Equal { a: p, b: q });
+            }
+            if kx == Kind::List {
+                work.push(Work::Range { a: p, b: q, n: 2, numbers });
+                return Ordering::Equal;
+            }
+            if let (Some(m), Some(n)) = (x.as_map(), y.as_map()) {
+                let order = m.len().cmp(&n.len());
+                // Keys before values, and keys by the exact order whatever the values are compared by.
+                for (s, t, numbers) in [(m.values(), n.values(), numbers), (m.keys(), n.keys(), Numbers::Exact)] {
+                    work.push(Work::Range { a: s.as_ptr().cast(), b: t.as_ptr().cast(), n: s.len(), numbers });
+                }
+                return order;
+            }
+            let (s, t) = (x.as_tuple().unwrap_or_default(), y.as_tuple().unwrap_or_default());
+            work.push(Work::Range { a: s.as_ptr().cast(), b: t.as_ptr().cast(), n: s.len(), numbers });
+            s.len().cmp(&t.len())
+        }
+    }
+}
+
+/// How an integer that needs a heap compares with a term.
+pub(super) fn compare_wide(i: i128, other: TermRef<'_>) -> Ordering {
+    let (limbs, n) = limbs(i);
+    match other.kind() {
+        Kind::Int | Kind::Float => {
+            // SAFETY: a living number.
+            let other = unsafe { Number::of(other.word()) };
+            Number::Big { negative: i < 0, limbs: &limbs[..n] }.cmp_exact(other)
+        }
+        kind => rank(Kind::Int).cmp(&rank(kind)),
+    }
+}
+
+/// Classes of objects known to be equal, by address.
+#[derive(Default)]
+struct Classes {
+    parent: HashMap<usize, usize>,
+}
+
+impl Classes {
+    fn root(&mut self, mut a: usize) -> usize {
+        while let Some(&up) = self.parent.get(&a) {
+            // Path halving keeps chains short.
+            if let Some(&further) = self.parent.get(&up) {
+                self.parent.insert(a, further);
+            }
+            a = up;
+        }
+        a
+    }
+
+    fn same(&mut self, a: usize, b: usize) -> bool {
+        self.root(a) == self.root(b)
+    }
+
+    fn unite(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        if a != b {
+            self.parent.insert(a, b);
+        }
+    }
+}

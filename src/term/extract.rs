@@ -1,0 +1,102 @@
+//! Typed extraction from terms.
+
+use super::view::{InHeap, Kind, Place, Term};
+use super::{Atom, Map, Pid};
+use std::fmt;
+
+/// A term had another shape than the one asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mismatch {
+    /// What was asked for.
+    pub expected: &'static str,
+    /// What was there.
+    pub found: Kind,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, found {:?}", self.expected, self.found)
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// Rust values that can be read out of a term, by [`Term::get`]. `&str` and `&[u8]` borrow from the heap.
+pub trait FromTerm<'h, P: Place = InHeap>: Sized {
+    /// The value, if the term has its shape.
+    ///
+    /// # Errors
+    ///
+    /// When it has not.
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch>;
+}
+
+macro_rules! from_term {
+    ($($t:ty => $method:ident, $expected:literal;)*) => {$(
+        impl<'h, P: Place> FromTerm<'h, P> for $t {
+            fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+                term.$method().ok_or_else(|| Mismatch { expected: $expected, found: term.kind() })
+            }
+        }
+    )*};
+}
+
+from_term! {
+    i64 => as_int, "an integer of 64 bits";
+    f64 => as_float, "a float";
+    Atom => as_atom, "an atom";
+    bool => as_bool, "a boolean";
+    Pid => as_pid, "a pid";
+    &'h str => as_str, "a binary of UTF-8";
+    &'h [u8] => as_bytes, "a binary";
+    bytes::Bytes => to_bytes, "a binary";
+    Map<'h, P> => as_map, "a map";
+}
+
+impl<'h, P: Place> FromTerm<'h, P> for Term<'h, P> {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        Ok(term)
+    }
+}
+
+impl<'h, P: Place> FromTerm<'h, P> for String {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        term.get::<&str>().map(Self::from)
+    }
+}
+
+impl<'h, P: Place> FromTerm<'h, P> for u64 {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        let mismatch = || Mismatch { expected: "an unsigned integer of 64 bits", found: term.kind() };
+        match term.as_int() {
+            Some(i) => Self::try_from(i).map_err(|_| mismatch()),
+            None => match term.big().map(|b| (b.is_negative(), b.limbs())) {
+                Some((false, &[limb])) => Ok(limb),
+                _ => Err(mismatch()),
+            },
+        }
+    }
+}
+
+macro_rules! tuples {
+    ($($expected:literal $n:literal: $($t:ident $x:ident),+;)*) => {$(
+        impl<'h, Q: Place, $($t: FromTerm<'h, Q>),+> FromTerm<'h, Q> for ($($t,)+) {
+            fn from_term(term: Term<'h, Q>) -> Result<Self, Mismatch> {
+                let Some(&[$($x),+]) = term.tuple_of::<$n>() else {
+                    return Err(Mismatch { expected: $expected, found: term.kind() });
+                };
+                Ok(($($x.get()?,)+))
+            }
+        }
+    )*};
+}
+
+tuples! {
+    "a tuple of 1" 1: A a;
+    "a tuple of 2" 2: A a, B b;
+    "a tuple of 3" 3: A a, B b, C c;
+    "a tuple of 4" 4: A a, B b, C c, D d;
+    "a tuple of 5" 5: A a, B b, C c, D d, E e;
+    "a tuple of 6" 6: A a, B b, C c, D d, E e, F f;
+}

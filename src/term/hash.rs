@@ -1,0 +1,151 @@
+//! Structural hash: equal for equal terms, whatever heap, region or literal area they lie in.
+//!
+//! The hash of an object is a function of the hashes of its parts, so that on a term with much sharing the hash of a
+//! shared part can be remembered (invariant 11), and nothing recurses on depth (invariant 5).
+
+use super::number::Number;
+use super::view::{Kind, TermRef};
+use super::word::{self, Word};
+use std::collections::HashMap;
+
+/// Objects hashed before hashes of parts are remembered.
+const PATIENCE: usize = 4096;
+
+const LIST: u64 = 0x9e37_79b9_7f4a_7c15;
+const TUPLE: u64 = 0xbf58_476d_1ce4_e5b9;
+const MAP: u64 = 0x94d0_49bb_1331_11eb;
+const BINARY: u64 = 0xd6e8_feb8_6659_fd93;
+const NUMBER: u64 = 0xa076_1d64_78bd_642f;
+
+/// Folded multiplication: every bit of the result depends on every bit of both.
+#[inline(always)]
+fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a ^ 0x2d35_8dcc_aa6c_78a5) * u128::from(b ^ 0x8bb8_4b93_962e_acc9);
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// The hash of an immediate.
+#[inline(always)]
+pub(crate) fn hash_word(w: Word) -> u64 {
+    mix(w, NUMBER)
+}
+
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    if bytes.is_empty() {
+        return hash_word(word::EMPTY_BINARY);
+    }
+    let mut h = BINARY ^ bytes.len() as u64;
+    let (chunks, rest) = bytes.as_chunks::<8>();
+    for &chunk in chunks {
+        h = mix(h, u64::from_le_bytes(chunk));
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(h, u64::from_le_bytes(last))
+}
+
+pub(crate) fn hash_big(negative: bool, limbs: &[u64]) -> u64 {
+    limbs.iter().fold(mix(NUMBER, u64::from(negative)), |h, &limb| mix(h, limb))
+}
+
+/// The hash of a tuple, from those of its elements.
+#[inline]
+pub(crate) fn hash_tuple(elements: impl ExactSizeIterator<Item = u64>) -> u64 {
+    let seed = TUPLE ^ elements.len() as u64;
+    elements.fold(seed, mix)
+}
+
+/// An object that is being hashed: the words still to come, and the hash of those before.
+struct Pending {
+    object: usize,
+    next: *const Word,
+    left: usize,
+    hash: u64,
+}
+
+/// The structural hash of a term.
+///
+/// # Safety
+///
+/// `w` must be the word of a term that is alive during the call.
+pub(crate) unsafe fn hash(w: Word) -> u64 {
+    let mut stack: Vec<Pending> = Vec::new();
+    let mut patience = PATIENCE;
+    let mut known: HashMap<usize, u64> = HashMap::new();
+    let mut current = w;
+    loop {
+        // SAFETY: the root is alive by the caller's promise, and with it everything it reaches.
+        let mut done = match unsafe { leaf(current) } {
+            Ok(h) => h,
+            Err(object) => match known.get(&object.object) {
+                Some(&h) => h,
+                None if object.left == 0 => object.hash,
+                None => {
+                    // SAFETY: `left > 0` words of a living object.
+                    current = unsafe { *object.next };
+                    stack.push(object);
+                    patience = patience.saturating_sub(1);
+                    continue;
+                }
+            },
+        };
+        // Hand the finished hash to the objects that wait for it.
+        loop {
+            let Some(top) = stack.last_mut() else { return done };
+            top.hash = mix(top.hash, done);
+            top.left -= 1;
+            if top.left > 0 {
+                // SAFETY: there are further words in the object.
+                unsafe {
+                    top.next = top.next.add(1);
+                    current = *top.next;
+                }
+                break;
+            }
+            done = top.hash;
+            if patience == 0 {
+                known.insert(top.object, done);
+            }
+            stack.pop();
+        }
+    }
+}
+
+/// The hash of a term without parts, or the parts of one with them.
+///
+/// # Safety
+///
+/// As for [`hash`].
+unsafe fn leaf(w: Word) -> Result<u64, Pending> {
+    if word::is_immediate(w) {
+        return Ok(hash_word(w));
+    }
+    let object = word::address(w).addr();
+    if word::is_list(w) {
+        return Err(Pending { object, next: word::address(w), left: 2, hash: LIST });
+    }
+    // SAFETY: the caller's promise.
+    let term: TermRef<'_> = unsafe { TermRef::from_word(w) };
+    match term.kind() {
+        // SAFETY: a living number.
+        Kind::Int | Kind::Float => Ok(match unsafe { Number::of(w) } {
+            Number::Big { negative, limbs } => hash_big(negative, limbs),
+            Number::Float(f) => mix(f.to_bits(), LIST),
+            Number::Small(i) => hash_word(i as u64),
+        }),
+        Kind::Binary => Ok(hash_bytes(term.as_bytes().unwrap_or_default())),
+        Kind::Resource => Ok(hash_word(term.as_resource().map_or(0, |r| r.address()) as u64)),
+        Kind::Tuple => {
+            let elements = term.as_tuple().unwrap_or_default();
+            let seed = TUPLE ^ elements.len() as u64;
+            Err(Pending { object, next: elements.as_ptr().cast(), left: elements.len(), hash: seed })
+        }
+        _ => {
+            // Keys and values lie apart: the tuple of keys is the first part, the values follow it.
+            let n = term.as_map().map_or(0, super::Map::len);
+            // SAFETY: a map's first word, after the header, is its tuple of keys; its values follow.
+            let next = unsafe { word::address(w).add(1) };
+            Err(Pending { object, next, left: n + 1, hash: MAP ^ n as u64 })
+        }
+    }
+}

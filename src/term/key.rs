@@ -1,0 +1,249 @@
+//! What a term can be looked up by.
+
+use super::compare::{compare_wide, rank};
+use super::hash::{hash_big, hash_bytes, hash_tuple, hash_word};
+use super::number::limbs;
+use super::view::{Kind, Place, Term, TermRef};
+use super::word;
+use super::{Atom, Numbers, Pid, compare, hash};
+use crate::heap::{Heap, ToTerm};
+use std::cmp::Ordering;
+
+/// Something that stands for a term where a key is looked up, so that no term has to be built first: an atom, an
+/// integer, a boolean, a pid, a `&str` or `&[u8]` (a binary), a tuple of up to four of these, or a term.
+///
+/// Keys match exactly: `1` is not `1.0`.
+pub trait Key: Copy {
+    /// The structural hash of the term that this stands for.
+    #[doc(hidden)]
+    fn hash_key(self) -> u64;
+
+    /// How the term that this stands for compares with `other`, in the exact order.
+    #[doc(hidden)]
+    fn cmp_term(self, other: TermRef<'_>) -> Ordering;
+
+    /// Is `other` the term that this stands for?
+    #[doc(hidden)]
+    fn matches(self, other: TermRef<'_>) -> bool {
+        self.cmp_term(other).is_eq()
+    }
+
+    /// The term itself, built in `heap`.
+    #[doc(hidden)]
+    fn build(self, heap: Heap<'_>) -> Term<'_>;
+
+    /// The word of the term, when it needs no heap.
+    #[doc(hidden)]
+    fn immediate(self) -> Option<u64> {
+        None
+    }
+}
+
+macro_rules! immediates {
+    ($($t:ty => |$x:ident| $word:expr),* $(,)?) => {$(
+        impl Key for $t {
+            #[inline]
+            fn hash_key(self) -> u64 {
+                let $x = self;
+                hash_word($word)
+            }
+
+            fn cmp_term(self, other: TermRef<'_>) -> Ordering {
+                let $x = self;
+                // SAFETY: an immediate, and a term that is alive while this runs.
+                unsafe { compare($word, other.word(), Numbers::Exact) }
+            }
+
+            #[inline]
+            fn matches(self, other: TermRef<'_>) -> bool {
+                let $x = self;
+                $word == other.word()
+            }
+
+            fn build(self, heap: Heap<'_>) -> Term<'_> {
+                self.to_term(heap)
+            }
+
+            #[inline]
+            fn immediate(self) -> Option<u64> {
+                let $x = self;
+                Some($word)
+            }
+        }
+    )*};
+}
+
+immediates! {
+    Atom => |a| a.word(),
+    bool => |b| Atom::from(b).word(),
+    Pid => |p| p.word(),
+}
+
+macro_rules! integers {
+    ($($t:ty),*) => {$(
+        impl Key for $t {
+            #[inline]
+            fn hash_key(self) -> u64 {
+                i128::from(self).hash_key()
+            }
+
+            fn cmp_term(self, other: TermRef<'_>) -> Ordering {
+                i128::from(self).cmp_term(other)
+            }
+
+            fn build(self, heap: Heap<'_>) -> Term<'_> {
+                self.to_term(heap)
+            }
+
+            #[inline]
+            fn immediate(self) -> Option<u64> {
+                i128::from(self).immediate()
+            }
+        }
+    )*};
+}
+
+integers!(i32, i64, u32, u64);
+
+impl Key for i128 {
+    #[inline]
+    fn hash_key(self) -> u64 {
+        match self.immediate() {
+            Some(w) => hash_word(w),
+            None => {
+                let (limbs, n) = limbs(self);
+                hash_big(self.is_negative(), &limbs[..n])
+            }
+        }
+    }
+
+    fn cmp_term(self, other: TermRef<'_>) -> Ordering {
+        if let Some(w) = self.immediate() {
+            // SAFETY: an immediate, and a term that is alive while this runs.
+            return unsafe { compare(w, other.word(), Numbers::Exact) };
+        }
+        compare_wide(self, other)
+    }
+
+    fn build(self, heap: Heap<'_>) -> Term<'_> {
+        self.to_term(heap)
+    }
+
+    #[inline]
+    fn immediate(self) -> Option<u64> {
+        i64::try_from(self).ok().and_then(word::small)
+    }
+}
+
+impl Key for &[u8] {
+    fn hash_key(self) -> u64 {
+        hash_bytes(self)
+    }
+
+    fn cmp_term(self, other: TermRef<'_>) -> Ordering {
+        match other.as_bytes() {
+            Some(bytes) => self.cmp(bytes),
+            // A binary is the last of the kinds.
+            None => Ordering::Greater,
+        }
+    }
+
+    fn matches(self, other: TermRef<'_>) -> bool {
+        other.as_bytes() == Some(self)
+    }
+
+    fn build(self, heap: Heap<'_>) -> Term<'_> {
+        heap.binary(self)
+    }
+}
+
+impl Key for &str {
+    fn hash_key(self) -> u64 {
+        self.as_bytes().hash_key()
+    }
+
+    fn cmp_term(self, other: TermRef<'_>) -> Ordering {
+        self.as_bytes().cmp_term(other)
+    }
+
+    fn matches(self, other: TermRef<'_>) -> bool {
+        self.as_bytes().matches(other)
+    }
+
+    fn build(self, heap: Heap<'_>) -> Term<'_> {
+        heap.binary(self)
+    }
+}
+
+impl<P: Place> Key for Term<'_, P> {
+    fn hash_key(self) -> u64 {
+        // SAFETY: the term is alive while this runs.
+        unsafe { hash(self.word()) }
+    }
+
+    fn cmp_term(self, other: TermRef<'_>) -> Ordering {
+        // SAFETY: both terms are alive while this runs.
+        unsafe { compare(self.word(), other.word(), Numbers::Exact) }
+    }
+
+    fn matches(self, other: TermRef<'_>) -> bool {
+        self == other
+    }
+
+    fn build(self, heap: Heap<'_>) -> Term<'_> {
+        heap.copy(self)
+    }
+
+    fn immediate(self) -> Option<u64> {
+        word::is_immediate(self.word()).then(|| self.word())
+    }
+}
+
+macro_rules! tuples {
+    ($($n:literal: $($t:ident $x:ident),+;)*) => {$(
+        impl<$($t: Key),+> Key for ($($t,)+) {
+            fn hash_key(self) -> u64 {
+                let ($($x,)+) = self;
+                hash_tuple([$($x.hash_key()),+].into_iter())
+            }
+
+            fn cmp_term(self, other: TermRef<'_>) -> Ordering {
+                let ($($x,)+) = self;
+                match other.tuple_of::<$n>() {
+                    Some(elements) => {
+                        let mut elements = elements.iter();
+                        Ordering::Equal$(.then_with(|| $x.cmp_term(*elements.next().expect("counted"))))+
+                    }
+                    None => match other.as_tuple() {
+                        Some(elements) => $n.cmp(&elements.len()),
+                        None => cmp_tuple_with(other.kind()),
+                    },
+                }
+            }
+
+            fn matches(self, other: TermRef<'_>) -> bool {
+                let ($($x,)+) = self;
+                let Some(elements) = other.tuple_of::<$n>() else { return false };
+                let mut elements = elements.iter();
+                true $(&& $x.matches(*elements.next().expect("counted")))+
+            }
+
+            fn build(self, heap: Heap<'_>) -> Term<'_> {
+                let ($($x,)+) = self;
+                heap.tuple(&[$($x.build(heap)),+])
+            }
+        }
+    )*};
+}
+
+tuples! {
+    1: A a;
+    2: A a, B b;
+    3: A a, B b, C c;
+    4: A a, B b, C c, D d;
+}
+
+/// How a tuple compares with a term of another kind.
+fn cmp_tuple_with(other: Kind) -> Ordering {
+    rank(Kind::Tuple).cmp(&rank(other))
+}

@@ -1,0 +1,41 @@
+//! Walking lists.
+
+use super::view::{InHeap, Place, Term};
+
+/// The elements of a list; see [`Term::list`].
+#[derive(Debug, Clone, Copy)]
+pub struct List<'h, P: Place = InHeap> {
+    rest: Term<'h, P>,
+}
+
+impl<'h, P: Place> List<'h, P> {
+    pub(super) fn new(rest: Term<'h, P>) -> Self {
+        Self { rest }
+    }
+
+    /// What has not been walked yet: at the end nil, or the tail of an improper list.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, [1, 2, ..3]));
+    /// let mut list = r.root().list();
+    /// assert_eq!(list.by_ref().count(), 2);
+    /// assert_eq!(list.rest().as_int(), Some(3));
+    /// ```
+    pub fn rest(&self) -> Term<'h, P> {
+        self.rest
+    }
+}
+
+impl<'h, P: Place> Iterator for List<'h, P> {
+    type Item = Term<'h, P>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Term<'h, P>> {
+        let (head, tail) = self.rest.cell()?;
+        self.rest = tail;
+        Some(head)
+    }
+}
+
+impl<P: Place> std::iter::FusedIterator for List<'_, P> {}

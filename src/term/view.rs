@@ -1,0 +1,560 @@
+//! [`Term`] and how it is read.
+
+use super::word::{self, Object, Word};
+use super::{Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, compare, equal, hash};
+use bytes::Bytes;
+use std::any::Any;
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::InHeap {}
+    impl Sealed for super::Outside {}
+}
+
+/// Where the words of a [`Term`] live, as far as its type knows. Sealed: [`InHeap`] and [`Outside`].
+pub trait Place: sealed::Sealed + Copy + 'static {}
+
+/// In the heap that the term's lifetime names, or in a literal that this heap may point to: the term may become part of
+/// new terms of that heap.
+#[derive(Debug, Clone, Copy)]
+pub enum InHeap {}
+
+/// Kept alive by a borrow: the term may be read, and copied into a heap, but not linked.
+#[derive(Debug, Clone, Copy)]
+pub enum Outside {}
+
+impl Place for InHeap {}
+impl Place for Outside {}
+
+/// An immutable value: one tagged word.
+///
+/// With [`InHeap`], `'h` is the *brand* of a heap: it is invariant, it is made up anew for each turn or builder closure,
+/// and a term of it can neither leave the closure nor meet a term of another heap.
+///
+/// ```compile_fail
+/// # use shared_term::{Region, heap::Heap, Term};
+/// let mut out = None;
+/// Region::build(|h| {
+///     let t = h.nil();
+///     out = Some(t); // a term cannot leave the closure that its heap belongs to
+///     t
+/// });
+/// ```
+///
+/// With [`Outside`] (see [`TermRef`]) `'h` is an ordinary borrow of what keeps the words alive.
+#[repr(transparent)]
+pub struct Term<'h, P: Place = InHeap> {
+    word: NonZeroU64,
+    brand: PhantomData<(fn(&'h ()) -> &'h (), *mut (), P)>,
+}
+
+/// A term lent by a [`Region`](crate::Region), a literal or a guard: readable, `Send + Sync`, accepted by no constructor.
+pub type TermRef<'a> = Term<'a, Outside>;
+
+// SAFETY: invariants 1 and 2. The words are immutable and the borrow `'a` keeps them alive; whoever lends a `TermRef` is
+// `Sync` or not `Send` itself, and the objects reachable from a term are `Send + Sync` (`Bytes`, `Arc<dyn Send + Sync>`).
+unsafe impl Send for Term<'_, Outside> {}
+// SAFETY: as above; nothing is ever written through a term.
+unsafe impl Sync for Term<'_, Outside> {}
+
+impl<P: Place> Clone for Term<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<P: Place> Copy for Term<'_, P> {}
+
+/// What a [`Term`] is, for `match`.
+///
+/// ```
+/// use shared_term::{Region, term, term::View};
+/// let r = Region::build(|h| term!(h, {1, 2}));
+/// match r.root().view() {
+///     View::Tuple([a, b]) => assert!(a < b),
+///     other => panic!("{other:?}"),
+/// }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum View<'h, P: Place = InHeap> {
+    /// An integer that fits 64 bits.
+    Int(i64),
+    /// An integer that does not.
+    BigInt(BigInt<'h>),
+    /// A finite float.
+    Float(f64),
+    /// An atom.
+    Atom(Atom),
+    /// The pid of a process of this domain.
+    Pid(Pid),
+    /// A tuple; a slice, so slice patterns match it.
+    Tuple(&'h [Term<'h, P>]),
+    /// The empty list.
+    Nil,
+    /// Head and tail of a list cell.
+    Cons(Term<'h, P>, Term<'h, P>),
+    /// A map.
+    Map(Map<'h, P>),
+    /// A binary.
+    Binary(&'h [u8]),
+    /// An `Arc` of a Rust value.
+    Resource(Resource<'h>),
+}
+
+/// The kind of a [`Term`], without its contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// An integer of any size.
+    Int,
+    /// A float.
+    Float,
+    /// An atom.
+    Atom,
+    /// A pid.
+    Pid,
+    /// A tuple.
+    Tuple,
+    /// The empty list.
+    Nil,
+    /// A list cell.
+    List,
+    /// A map.
+    Map,
+    /// A binary.
+    Binary,
+    /// A resource.
+    Resource,
+}
+
+/// An integer that does not fit 64 bits, in sign and magnitude.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BigInt<'h> {
+    negative: bool,
+    limbs: &'h [u64],
+}
+
+impl<'h> BigInt<'h> {
+    /// Is it below zero?
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// The magnitude, least significant limb first; the last limb is not zero.
+    pub fn limbs(&self) -> &'h [u64] {
+        self.limbs
+    }
+
+    /// The value, if it fits.
+    pub fn to_i128(&self) -> Option<i128> {
+        let magnitude = match *self.limbs {
+            [low] => u128::from(low),
+            [low, high] => u128::from(high) << 64 | u128::from(low),
+            _ => return None,
+        };
+        if self.negative { 0i128.checked_sub_unsigned(magnitude) } else { i128::try_from(magnitude).ok() }
+    }
+}
+
+/// A Rust value that a term points to, lent for as long as the term.
+#[derive(Clone, Copy)]
+pub struct Resource<'h>(&'h Arc<dyn Any + Send + Sync>);
+
+impl<'h> Resource<'h> {
+    /// The value, if it is a `T`. No reference count moves.
+    pub fn downcast<T: Any + Send + Sync>(self) -> Option<&'h T> {
+        self.0.downcast_ref()
+    }
+
+    /// A handle of one's own on the value, if it is a `T`: one reference count.
+    pub fn to_arc<T: Any + Send + Sync>(self) -> Option<Arc<T>> {
+        Arc::clone(self.0).downcast().ok()
+    }
+
+    pub(crate) fn address(self) -> usize {
+        Arc::as_ptr(self.0).cast::<()>().addr()
+    }
+}
+
+impl std::fmt::Debug for Resource<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Resource({:#x})", self.address())
+    }
+}
+
+impl<'h, P: Place> Term<'h, P> {
+    /// # Safety
+    ///
+    /// `w` must be an immediate, or point to a complete object that stays where it is, unchanged, for `'h` (invariants 2
+    /// and 3); with [`InHeap`], to one of the heap branded `'h` or to a literal that its filter covers (invariant 4).
+    #[inline(always)]
+    pub(crate) unsafe fn from_word(w: Word) -> Self {
+        debug_assert!(w != 0 && !word::is_header(w));
+        // SAFETY: no term is zero: a zero word is neither an immediate nor a pointer.
+        Self { word: unsafe { NonZeroU64::new_unchecked(w) }, brand: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn word(self) -> Word {
+        self.word.get()
+    }
+
+    /// The words of terms, as the terms they are.
+    ///
+    /// # Safety
+    ///
+    /// As for [`from_word`](Self::from_word), for each of the `n` words at `p`, and for the words themselves.
+    #[inline(always)]
+    pub(crate) unsafe fn slice(p: *const Word, n: usize) -> &'h [Self] {
+        // SAFETY: `Term` is a transparent `NonZeroU64`, and the caller promises `n` terms that live for `'h`.
+        unsafe { std::slice::from_raw_parts(p.cast::<Self>(), n) }
+    }
+
+    /// The object of a boxed word: its first word after the header, and the header.
+    #[inline(always)]
+    fn object(self) -> Option<(*const Word, Word)> {
+        let w = self.word();
+        if !word::is_boxed(w) {
+            return None;
+        }
+        let p = word::address(w);
+        // SAFETY: invariant 1: a boxed word of a living term points to a header.
+        let header = unsafe { *p };
+        // SAFETY: at least one word follows each header.
+        Some((unsafe { p.add(1) }, header))
+    }
+
+    #[inline(always)]
+    fn object_of(self, kind: Object) -> Option<(*const Word, Word)> {
+        self.object().filter(|&(_, header)| word::header_kind(header) == kind)
+    }
+
+    /// Head and tail, if this is a list cell.
+    #[inline(always)]
+    pub(crate) fn cell(self) -> Option<(Self, Self)> {
+        let w = self.word();
+        if !word::is_list(w) {
+            return None;
+        }
+        let p = word::address(w);
+        // SAFETY: invariant 1: a list word of a living term points to a cell of two terms.
+        unsafe { Some((Self::from_word(*p), Self::from_word(*p.add(1)))) }
+    }
+
+    /// What this term is.
+    pub fn kind(self) -> Kind {
+        let w = self.word();
+        if word::is_small(w) {
+            return Kind::Int;
+        }
+        if word::is_atom(w) {
+            return Kind::Atom;
+        }
+        if word::is_pid(w) {
+            return Kind::Pid;
+        }
+        if word::is_list(w) {
+            return Kind::List;
+        }
+        match self.object() {
+            Some((_, header)) => match word::header_kind(header) {
+                Object::Tuple => Kind::Tuple,
+                Object::Map => Kind::Map,
+                Object::Float => Kind::Float,
+                Object::Big => Kind::Int,
+                Object::Binary | Object::Bytes => Kind::Binary,
+                Object::Resource => Kind::Resource,
+            },
+            None => match w {
+                word::EMPTY_TUPLE => Kind::Tuple,
+                word::EMPTY_MAP => Kind::Map,
+                word::EMPTY_BINARY => Kind::Binary,
+                _ => Kind::Nil,
+            },
+        }
+    }
+
+    /// What this term is, with its contents lent. O(1).
+    pub fn view(self) -> View<'h, P> {
+        match self.kind() {
+            Kind::Int => match self.as_int() {
+                Some(i) => View::Int(i),
+                None => View::BigInt(self.big().expect("an integer is small or big")),
+            },
+            Kind::Float => View::Float(self.as_float().expect("the kind is float")),
+            Kind::Atom => View::Atom(Atom::from_word(self.word())),
+            Kind::Pid => View::Pid(Pid::from_word(self.word())),
+            Kind::Tuple => View::Tuple(self.as_tuple().expect("the kind is tuple")),
+            Kind::Nil => View::Nil,
+            Kind::List => {
+                let (head, tail) = self.cell().expect("the kind is list");
+                View::Cons(head, tail)
+            }
+            Kind::Map => View::Map(self.as_map().expect("the kind is map")),
+            Kind::Binary => View::Binary(self.as_bytes().expect("the kind is binary")),
+            Kind::Resource => View::Resource(self.as_resource().expect("the kind is resource")),
+        }
+    }
+
+    /// Is this the empty list?
+    pub fn is_nil(self) -> bool {
+        self.word() == word::NIL
+    }
+
+    /// The integer, if it is one and fits.
+    #[inline]
+    pub fn as_int(self) -> Option<i64> {
+        let w = self.word();
+        if word::is_small(w) {
+            return Some(word::small_value(w));
+        }
+        let big = self.big()?;
+        match *big.limbs {
+            [limb] if big.negative => 0i64.checked_sub_unsigned(limb),
+            [limb] => i64::try_from(limb).ok(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn big(self) -> Option<BigInt<'h>> {
+        let (p, header) = self.object_of(Object::Big)?;
+        // SAFETY: the limbs follow the header, and invariant 2 keeps them as they are.
+        let limbs = unsafe { std::slice::from_raw_parts(p, word::header_size(header)) };
+        Some(BigInt { negative: word::header_aux(header) == 1, limbs })
+    }
+
+    /// The float, if it is one. An integer is not converted.
+    #[inline]
+    pub fn as_float(self) -> Option<f64> {
+        let (p, _) = self.object_of(Object::Float)?;
+        // SAFETY: the bits of the float follow the header.
+        Some(f64::from_bits(unsafe { *p }))
+    }
+
+    /// The atom, if it is one.
+    #[inline]
+    pub fn as_atom(self) -> Option<Atom> {
+        word::is_atom(self.word()).then(|| Atom::from_word(self.word()))
+    }
+
+    /// `true` or `false`, if it is that atom.
+    pub fn as_bool(self) -> Option<bool> {
+        match self.as_atom()? {
+            Atom::TRUE => Some(true),
+            Atom::FALSE => Some(false),
+            _ => None,
+        }
+    }
+
+    /// The pid, if it is one.
+    #[inline]
+    pub fn as_pid(self) -> Option<Pid> {
+        word::is_pid(self.word()).then(|| Pid::from_word(self.word()))
+    }
+
+    /// The bytes, if it is a binary. No copy.
+    pub fn as_bytes(self) -> Option<&'h [u8]> {
+        if self.word() == word::EMPTY_BINARY {
+            return Some(&[]);
+        }
+        let (p, header) = self.object()?;
+        match word::header_kind(header) {
+            Object::Binary => {
+                let length = word::header_size(header) * 8 - usize::from(word::header_aux(header));
+                // SAFETY: the bytes follow the header; padding is not part of them.
+                Some(unsafe { std::slice::from_raw_parts(p.cast::<u8>(), length) })
+            }
+            // SAFETY: `off_heap` keeps a `Bytes` behind the link word, alive as long as the object.
+            Object::Bytes => Some(unsafe { &*crate::heap::off_heap::payload::<Bytes>(p.sub(1)) }),
+            _ => None,
+        }
+    }
+
+    /// The bytes as a string, if it is a binary of UTF-8. O(bytes) for the check.
+    pub fn as_str(self) -> Option<&'h str> {
+        std::str::from_utf8(self.as_bytes()?).ok()
+    }
+
+    /// The bytes as an owned handle: shares a large binary (one count), copies a small one.
+    pub fn to_bytes(self) -> Option<Bytes> {
+        match self.object_of(Object::Bytes) {
+            // SAFETY: as in `as_bytes`.
+            Some((p, _)) => Some(unsafe { &*crate::heap::off_heap::payload::<Bytes>(p.sub(1)) }.clone()),
+            None => self.as_bytes().map(Bytes::copy_from_slice),
+        }
+    }
+
+    /// The elements, if it is a tuple.
+    #[inline]
+    pub fn as_tuple(self) -> Option<&'h [Self]> {
+        match self.object_of(Object::Tuple) {
+            // SAFETY: invariant 1: the elements follow the header and are terms of the same heap.
+            Some((p, header)) => Some(unsafe { Self::slice(p, word::header_size(header)) }),
+            None => (self.word() == word::EMPTY_TUPLE).then_some(&[]),
+        }
+    }
+
+    /// The elements, if it is a tuple of just so many.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, {1, 2}));
+    /// let Some([a, b]) = r.root().tuple_of() else { panic!() };
+    /// assert!(a < b);
+    /// assert!(r.root().tuple_of::<3>().is_none());
+    /// ```
+    pub fn tuple_of<const N: usize>(self) -> Option<&'h [Self; N]> {
+        self.as_tuple()?.try_into().ok()
+    }
+
+    /// `{Tag, Args...}` as tag and arguments; a bare atom as a tag without arguments.
+    pub fn tagged(self) -> Option<(Atom, &'h [Self])> {
+        if let Some(atom) = self.as_atom() {
+            return Some((atom, &[]));
+        }
+        let (first, rest) = self.as_tuple()?.split_first()?;
+        Some((first.as_atom()?, rest))
+    }
+
+    /// The elements of a list, from the first cell to the last. Empty for anything that is no list.
+    pub fn list(self) -> List<'h, P> {
+        List::new(self)
+    }
+
+    /// The map, if it is one.
+    #[inline]
+    pub fn as_map(self) -> Option<Map<'h, P>> {
+        match self.object_of(Object::Map) {
+            // SAFETY: invariant 1: a map is a tuple of keys and as many values, terms of the same heap or literals.
+            Some((p, header)) => Some(unsafe {
+                let keys = Self::from_word(*p).as_tuple().unwrap_or_default();
+                debug_assert_eq!(keys.len() + 1, word::header_size(header));
+                Map::new(keys, Self::slice(p.add(1), keys.len()))
+            }),
+            None => (self.word() == word::EMPTY_MAP).then(|| Map::new(&[], &[])),
+        }
+    }
+
+    /// The value at `key`, if this is a map and has it. O(log n) comparisons; no key is built.
+    pub fn lookup(self, key: impl Key) -> Option<Self> {
+        self.as_map()?.get(key)
+    }
+
+    /// The Rust value behind a resource, whatever it is.
+    pub fn as_resource(self) -> Option<Resource<'h>> {
+        let (p, _) = self.object_of(Object::Resource)?;
+        // SAFETY: `off_heap` keeps an `Arc` behind the link word, alive as long as the object.
+        Some(Resource(unsafe { &*crate::heap::off_heap::payload::<Arc<dyn Any + Send + Sync>>(p.sub(1)) }))
+    }
+
+    /// The Rust value behind a resource, if it is a `T`: for example an [`Atomics`](crate::Atomics).
+    pub fn resource<T: Any + Send + Sync>(self) -> Option<&'h T> {
+        self.as_resource()?.downcast()
+    }
+
+    /// Typed extraction.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region, term};
+    /// let r = Region::build(|h| term!(h, {:add, 20, 22}));
+    /// let (tag, a, b): (Atom, i64, i64) = r.root().get()?;
+    /// assert_eq!((tag, a + b), (Atom::inline("add"), 42));
+    /// # Ok::<(), shared_term::term::Mismatch>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When the term has another shape.
+    pub fn get<T: FromTerm<'h, P>>(self) -> Result<T, Mismatch> {
+        T::from_term(self)
+    }
+
+    /// Erlang's `==`: as `==`, but integers and floats are compared as numbers.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, {1, 1.0}));
+    /// let Some([i, f]) = r.root().tuple_of() else { panic!() };
+    /// assert!(i.eq_value(*f) && i != f);
+    /// ```
+    pub fn eq_value<Q: Place>(self, other: Term<'_, Q>) -> bool {
+        self.cmp_value(other).is_eq()
+    }
+
+    /// Erlang's `<`: as [`Ord`], but integers and floats are compared as numbers alone.
+    pub fn cmp_value<Q: Place>(self, other: Term<'_, Q>) -> Ordering {
+        // SAFETY: both terms are alive while this runs.
+        unsafe { compare(self.word(), other.word(), Numbers::ByValue) }
+    }
+
+    /// The distinct words that this term reaches, literals included. O(words).
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| {
+    ///     let shared = term!(h, {1, 2});
+    ///     h.tuple(&[shared, shared])
+    /// });
+    /// assert_eq!(r.root().size_words(), 3 + 3);
+    /// ```
+    pub fn size_words(self) -> usize {
+        // SAFETY: the term is alive while this runs.
+        unsafe { crate::heap::copy::size_words(self.word()) }
+    }
+}
+
+impl<P: Place, Q: Place> PartialEq<Term<'_, Q>> for Term<'_, P> {
+    fn eq(&self, other: &Term<'_, Q>) -> bool {
+        // SAFETY: both terms are alive while this runs.
+        unsafe { equal(self.word(), other.word()) }
+    }
+}
+
+impl<P: Place> Eq for Term<'_, P> {}
+
+impl<P: Place> PartialEq<Atom> for Term<'_, P> {
+    fn eq(&self, other: &Atom) -> bool {
+        self.word() == other.word()
+    }
+}
+
+impl<P: Place> PartialEq<i64> for Term<'_, P> {
+    fn eq(&self, other: &i64) -> bool {
+        self.as_int() == Some(*other)
+    }
+}
+
+impl<P: Place> PartialEq<str> for Term<'_, P> {
+    fn eq(&self, other: &str) -> bool {
+        self.as_bytes() == Some(other.as_bytes())
+    }
+}
+
+impl<P: Place, Q: Place> PartialOrd<Term<'_, Q>> for Term<'_, P> {
+    fn partial_cmp(&self, other: &Term<'_, Q>) -> Option<Ordering> {
+        // SAFETY: both terms are alive while this runs.
+        Some(unsafe { compare(self.word(), other.word(), Numbers::Exact) })
+    }
+}
+
+impl<P: Place> Ord for Term<'_, P> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // SAFETY: both terms are alive while this runs.
+        unsafe { compare(self.word(), other.word(), Numbers::Exact) }
+    }
+}
+
+impl<P: Place> std::hash::Hash for Term<'_, P> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        // SAFETY: the term is alive while this runs.
+        state.write_u64(unsafe { hash(self.word()) });
+    }
+}
+
+static_assertions::assert_eq_size!(Term<'static>, Option<Term<'static>>, u64);
+static_assertions::assert_not_impl_any!(Term<'static>: Send, Sync);
+static_assertions::assert_impl_all!(TermRef<'static>: Send, Sync, Copy);
