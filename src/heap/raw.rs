@@ -122,19 +122,6 @@ impl RawHeap {
         self.closed + unsafe { self.top.offset_from_unsigned(Chunk::start(self.current)) }
     }
 
-    /// Bytes of memory that the chunks take.
-    pub(crate) fn bytes(&self) -> usize {
-        let (mut bytes, mut chunk) = (0, self.first);
-        while !chunk.is_null() {
-            // SAFETY: a chunk of this heap.
-            unsafe {
-                bytes += Chunk::end(chunk).addr() - chunk.addr();
-                chunk = (*chunk).next;
-            }
-        }
-        bytes
-    }
-
     /// Room for `n` words, not written yet. The caller writes all of them before it allocates again.
     #[inline(always)]
     pub(crate) fn alloc(&mut self, n: usize) -> Result<*mut Word, HeapError> {
@@ -174,11 +161,6 @@ impl RawHeap {
             (self.top, self.end) = (Chunk::start(chunk), Chunk::end(chunk));
         }
         Ok(())
-    }
-
-    /// Makes room for `n` words in one chunk ahead of their use.
-    pub(crate) fn reserve(&mut self, n: usize) -> Result<(), HeapError> {
-        if self.end.addr() - self.top.addr() < n * size_of::<Word>() { self.grow(n) } else { Ok(()) }
     }
 
     /// Notes a word that is stored in this heap, or becomes its root (R3): one untaken test for all but literals.
