@@ -55,7 +55,8 @@ pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
 /// Moves what `root` reaches into new chunks and frees the old ones. `retired` has the bits of areas to evacuate: what is
 /// reached in a retired area among them is copied like data. The filter is exact afterwards.
 ///
-/// On an error the heap can be dropped and nothing else: part of it has been moved.
+/// On an error the heap can be dropped and nothing else: part of it has been moved. When a destructor of what was not
+/// moved unwinds, the collection is complete.
 ///
 /// # Safety
 ///
@@ -67,13 +68,21 @@ pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) 
     // SAFETY: the caller's promise. Off-heap payloads move bit for bit with their objects; until the sweep the list of
     // the from-space is the truth about who owns them (invariant 8), so an error drops each of them once.
     unsafe {
-        let new_root = collector.run(*root)?;
+        let new_root = match collector.run(*root) {
+            Ok(new_root) => new_root,
+            Err(error) => {
+                // Now, while the to-space is there: of what was moved, the header is found through the copy.
+                let mut list = std::mem::replace(&mut heap.off_heap, ptr::null_mut());
+                off_heap::drop_until(&mut list, ptr::null_mut());
+                return Err(error);
+            }
+        };
         let stats =
             CollectStats { before_words, live_words: collector.to.used(), evacuated_words: collector.evacuated_words };
         off_heap::sweep(&mut heap.off_heap, &mut to.off_heap);
         to.limit = heap.limit;
-        *heap = to;
         *root = new_root;
+        drop(std::mem::replace(heap, to));
         Ok(stats)
     }
 }

@@ -106,12 +106,15 @@ unsafe fn drop_payload(p: *mut Word) {
     }
 }
 
-/// After a collection: links what was moved to the list of the new heap and releases what was not.
+/// After a collection: links what was moved to the list of the new heap, and leaves what was not on the old one, whose
+/// drop releases it. Nothing is released here: that runs user code, which may unwind, and by then both lists must be
+/// right.
 ///
 /// # Safety
 ///
 /// `from` must be the list of the old heap, whose moved objects have a forwarding pointer for a header.
 pub(crate) unsafe fn sweep(from: &mut *mut Word, to: &mut *mut Word) {
+    let mut dead = ptr::null_mut();
     while !from.is_null() {
         let p = *from;
         *from = next(p);
@@ -119,12 +122,13 @@ pub(crate) unsafe fn sweep(from: &mut *mut Word, to: &mut *mut Word) {
         unsafe {
             let first = *p;
             if word::is_header(first) {
-                drop_payload(p);
+                link(p, &mut dead);
             } else {
                 link(word::address(first), to);
             }
         }
     }
+    *from = dead;
 }
 
 /// Puts all of `front` before `list`. O(length of `front`).
