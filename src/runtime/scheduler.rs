@@ -145,9 +145,11 @@ impl<'s> Worker<'s> {
         None
     }
 
-    /// Puts a process that has more to do behind the others.
+    /// Puts a process that has used up its turns behind all others: into the common queue, because what waits there would
+    /// wait for as long as the own queue is never empty, but for one look in [`COMMON_FIRST`].
     pub(super) fn again(&self, task: Task) {
-        self.scheduler.push(task);
+        self.scheduler.common.push(task);
+        self.scheduler.sleep.wake_one();
     }
 
     pub(super) fn sleep(&mut self, parker: &Parker) {
