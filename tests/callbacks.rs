@@ -20,10 +20,13 @@ const AGES: Duration = Duration::from_secs(3600);
 fn assert_runs(rt: &Runtime) {
     let mut port = rt.port().unwrap();
     let me = port.pid();
-    let echo = rt.spawn_fn(|cx| cx.nil(), move |cx, state, message| {
-        cx.send(me, message);
-        Ok(Next(state))
-    });
+    let echo = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, message| {
+            cx.send(me, message);
+            Ok(Next(state))
+        },
+    );
     rt.send_new(echo.unwrap(), |h| h.int(7)).unwrap();
     assert_eq!(port.recv_timeout(LONG).expect("a worker").root().as_int(), Some(7));
 }
@@ -190,7 +193,15 @@ fn a_runtime_can_be_dropped_by_what_it_runs() {
     let shelf = shelved();
     with(&shelf, &|rt| {
         let end = take(&shelf, &tx);
-        let p = rt.spawn_fn(|cx| cx.nil(), move |cx, _, _| { end(); Ok(Next(cx.nil())) }).unwrap();
+        let p = rt
+            .spawn_fn(
+                |cx| cx.nil(),
+                move |cx, _, _| {
+                    end();
+                    Ok(Next(cx.nil()))
+                },
+            )
+            .unwrap();
         rt.send_new(p, |h| h.nil()).unwrap();
     });
     rx.recv_timeout(LONG).expect("in a turn");
@@ -232,9 +243,10 @@ fn a_runtime_can_be_dropped_by_what_it_runs() {
         let guard = store.pin();
         with(&shelf, &|rt| {
             store.put(KEY, Region::build(|h| h.resource(OnDrop::new(take(&shelf, &tx))))).unwrap();
-            let p = rt.spawn_fn(|cx| cx.nil(), move |cx, _, message| {
-                Ok(Next(if hold && message.is_nil() { cx.get(KEY).unwrap() } else { cx.nil() }))
-            });
+            let p = rt.spawn_fn(
+                |cx| cx.nil(),
+                move |cx, _, message| Ok(Next(if hold && message.is_nil() { cx.get(KEY).unwrap() } else { cx.nil() })),
+            );
             rt.send_new(p.unwrap(), |h| h.nil()).unwrap();
             assert!(store.erase(KEY));
             if hold {

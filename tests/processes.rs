@@ -96,10 +96,13 @@ fn a_message_is_forwarded_along_a_chain_without_a_copy() {
         )
         .unwrap();
     let first = (0..100).fold(last, |to, _| {
-        rt.spawn_fn(|cx| cx.nil(), move |cx, _, _| {
-            cx.list(0..100); // garbage
-            Ok(Forward(to))
-        })
+        rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, _, _| {
+                cx.list(0..100); // garbage
+                Ok(Forward(to))
+            },
+        )
         .unwrap()
     });
     let message = Region::build(|h| h.list((0..1000).map(|_| h.binary("in the heap"))));
@@ -201,7 +204,10 @@ fn a_long_job_lets_others_run_and_comes_before_its_next_message() {
     }
     for me in 0..3 {
         let mine: Vec<_> = all.iter().filter(|(who, _)| *who == me).map(|(_, n)| *n).collect();
-        assert!(mine.iter().copied().eq((0..=2000).rev().chain((0..=10).rev())), "its jobs in order, one after the other");
+        assert!(
+            mine.iter().copied().eq((0..=2000).rev().chain((0..=10).rev())),
+            "its jobs in order, one after the other"
+        );
     }
     let first_done = all.iter().position(|(_, n)| *n == 0).unwrap();
     for me in 0..3 {
@@ -330,10 +336,13 @@ fn a_process_made_to_copy_by_a_collection_does_not_pass_its_limit_by_it() {
     let mut rt = Runtime::deterministic(1);
     let store = rt.persistent().clone();
     store.put(GO, Region::build(|h| h.list(0..200))).unwrap();
-    let p = rt.process().heap_limit(100).spawn_fn(|cx| cx.nil(), |cx, state, message| match message.as_atom() {
-        Some(GO) => Ok(Next(cx.tuple(&[cx.get(GO).unwrap()]))),
-        _ => Ok(Next(cx.tuple(&[state.tuple_of::<1>().unwrap()[0]]))),
-    });
+    let p = rt.process().heap_limit(100).spawn_fn(
+        |cx| cx.nil(),
+        |cx, state, message| match message.as_atom() {
+            Some(GO) => Ok(Next(cx.tuple(&[cx.get(GO).unwrap()]))),
+            _ => Ok(Next(cx.tuple(&[state.tuple_of::<1>().unwrap()[0]]))),
+        },
+    );
     let p = p.unwrap();
     rt.send_new(p, |h| h.atom(GO)).unwrap();
     rt.run_until_idle();
@@ -354,10 +363,13 @@ fn a_pid_never_reaches_the_next_process_of_its_slot() {
     for round in 0..300 {
         let counts = hits.clone();
         let p = rt
-            .spawn_fn(|cx| cx.nil(), move |_, state, message| {
-                counts.fetch_add(1, Ordering::Relaxed);
-                Ok(if message.is_nil() { Stop(Exit::NORMAL) } else { Next(state) })
-            })
+            .spawn_fn(
+                |cx| cx.nil(),
+                move |_, state, message| {
+                    counts.fetch_add(1, Ordering::Relaxed);
+                    Ok(if message.is_nil() { Stop(Exit::NORMAL) } else { Next(state) })
+                },
+            )
             .unwrap();
         assert!(names.insert(p), "{p} was the name of another process");
         rt.send_new(p, |h| h.nil()).unwrap();
@@ -372,7 +384,8 @@ fn a_pid_never_reaches_the_next_process_of_its_slot() {
         rt.run_until_idle();
         assert_eq!(hits.load(Ordering::Relaxed), round as u64 + 1);
     }
-    let slots: std::collections::HashSet<_> = names.iter().map(|p| p.to_string().split('.').nth(1).map(String::from)).collect();
+    let slots: std::collections::HashSet<_> =
+        names.iter().map(|p| p.to_string().split('.').nth(1).map(String::from)).collect();
     assert!(slots.len() < 10, "the slots were used again: {}", slots.len());
 }
 
@@ -397,12 +410,15 @@ fn stale_pids_under_threads_hit_nobody() {
         }
         for i in 0..2000_u64 {
             let wrong = wrong.clone();
-            let p = rt.spawn_fn(|cx| cx.nil(), move |_, _, message| {
-                if message.as_int() != Some(i as i64) {
-                    wrong.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(Stop(Exit::NORMAL))
-            });
+            let p = rt.spawn_fn(
+                |cx| cx.nil(),
+                move |_, _, message| {
+                    if message.as_int() != Some(i as i64) {
+                        wrong.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Ok(Stop(Exit::NORMAL))
+                },
+            );
             let mut pids = pids.lock().unwrap();
             pids.push(p.unwrap());
             newest.store(i, Ordering::Relaxed);
@@ -442,10 +458,13 @@ fn each_senders_order_is_kept() {
     let exited = rt.exited(to);
     // Two processes, two foreign threads.
     for who in 0..2 {
-        let p = rt.spawn_fn(|cx| cx.nil(), move |cx, state, _| {
-            (0..EACH).for_each(|n| cx.send(to, term!(cx, {who, n})));
-            Ok(Next(state))
-        });
+        let p = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, _| {
+                (0..EACH).for_each(|n| cx.send(to, term!(cx, {who, n})));
+                Ok(Next(state))
+            },
+        );
         rt.send_new(p.unwrap(), |h| h.nil()).unwrap();
     }
     std::thread::scope(|s| {
@@ -464,15 +483,18 @@ fn every_message_is_taken_once_by_a_process_that_runs_in_one_place_at_a_time() {
     let all: Vec<_> = (0..8)
         .map(|_| {
             let (inside, tx, mut left) = (AtomicBool::new(false), tx.clone(), 4000);
-            rt.spawn_fn(|cx| cx.nil(), move |_, state, _| {
-                assert!(!inside.swap(true, Ordering::SeqCst));
-                left -= 1;
-                assert!(inside.swap(false, Ordering::SeqCst));
-                if left == 0 {
-                    tx.send(())?;
-                }
-                Ok(Next(state))
-            })
+            rt.spawn_fn(
+                |cx| cx.nil(),
+                move |_, state, _| {
+                    assert!(!inside.swap(true, Ordering::SeqCst));
+                    left -= 1;
+                    assert!(inside.swap(false, Ordering::SeqCst));
+                    if left == 0 {
+                        tx.send(())?;
+                    }
+                    Ok(Next(state))
+                },
+            )
             .unwrap()
         })
         .collect();
@@ -497,11 +519,14 @@ fn turns_spawn_to_the_limit_and_what_they_spawned_lives_on() {
     let mut rt = Runtime::builder().max_processes(10).deterministic(1);
     let (tx, rx) = mpsc::channel();
     let p = rt
-        .spawn_fn(|cx| cx.nil(), move |cx, _, _| {
-            let spawned: Vec<_> = (0..12).map(|_| cx.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))).collect();
-            tx.send(spawned)?;
-            Ok(Stop(Exit::NORMAL))
-        })
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |cx, _, _| {
+                let spawned: Vec<_> = (0..12).map(|_| cx.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))).collect();
+                tx.send(spawned)?;
+                Ok(Stop(Exit::NORMAL))
+            },
+        )
         .unwrap();
     rt.send_new(p, |h| h.nil()).unwrap();
     rt.run_until_idle();
@@ -518,17 +543,23 @@ fn a_worker_that_sleeps_takes_what_a_long_turn_of_another_made() {
         let rt = Runtime::builder().workers(2).build().unwrap();
         let (tx, rx) = mpsc::channel();
         let (done_tx, done) = mpsc::channel();
-        let other = rt.spawn_fn(|cx| cx.nil(), move |_, state, _| {
-            tx.send(())?;
-            Ok(Next(state))
-        });
+        let other = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |_, state, _| {
+                tx.send(())?;
+                Ok(Next(state))
+            },
+        );
         let other = other.unwrap();
-        let p = rt.spawn_fn(|cx| cx.nil(), move |cx, state, _| {
-            cx.send(other, cx.nil());
-            // This worker is busy until the other process has run.
-            done_tx.send(rx.recv_timeout(LONG).is_ok())?;
-            Ok(Next(state))
-        });
+        let p = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, _| {
+                cx.send(other, cx.nil());
+                // This worker is busy until the other process has run.
+                done_tx.send(rx.recv_timeout(LONG).is_ok())?;
+                Ok(Next(state))
+            },
+        );
         let p = p.unwrap();
         // Both workers have gone to sleep.
         std::thread::sleep(Duration::from_millis(5));
@@ -562,7 +593,14 @@ fn a_port_outlives_its_runtime() {
     let rt = Runtime::builder().workers(1).build().unwrap();
     let mut port = rt.port().unwrap();
     let me = port.pid();
-    rt.spawn_fn(move |cx| { cx.send(me, cx.int(1)); cx.nil() }, |_, s, _| Ok(Next(s))).unwrap();
+    rt.spawn_fn(
+        move |cx| {
+            cx.send(me, cx.int(1));
+            cx.nil()
+        },
+        |_, s, _| Ok(Next(s)),
+    )
+    .unwrap();
     assert_eq!(port.recv_timeout(LONG).unwrap().root().as_int(), Some(1));
     drop(rt);
     assert!(port.try_recv().is_none());
@@ -680,7 +718,8 @@ fn runtimes_that_end_while_their_processes_are_asked_hold_nothing_up() {
         let rt = Runtime::builder().workers(2).persistent(store.clone()).build().unwrap();
         store.put(GO, Region::build(|h| h.list([h.int(round), ledger.resource(h)]))).unwrap();
         for _ in 0..100 {
-            let p = rt.spawn_fn(|cx| cx.nil(), |cx, _, _| Ok(Next(cx.tuple(&[cx.get(GO).unwrap_or(cx.nil())])))).unwrap();
+            let p =
+                rt.spawn_fn(|cx| cx.nil(), |cx, _, _| Ok(Next(cx.tuple(&[cx.get(GO).unwrap_or(cx.nil())])))).unwrap();
             rt.send_new(p, |h| h.nil()).unwrap();
         }
         std::thread::scope(|s| {

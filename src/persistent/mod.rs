@@ -255,26 +255,34 @@ impl PersistentTerms {
         let hash = key.hash_key();
         // From here to the publication the thread is online, also for the literals that the value keeps (R4).
         let span = Span::new(domain);
+        let value = || domain.table.find(hash, key).and_then(table::Entry::value);
         let known = |old: Word| {
             // SAFETY: both are alive: the caller's promise, and the span. Compared outside every lock.
             if unsafe { crate::term::equal(old, w) } { Some(Put::Unchanged) } else { keep.then_some(Put::Replaced) }
         };
-        if let Some(put) = domain.table.find(hash, key).and_then(table::Entry::value).and_then(known) {
+        let mut compared = value();
+        if let Some(put) = compared.and_then(known) {
             return Ok(put);
         }
         // SAFETY: the caller's promise.
         let frozen = unsafe { domain.freeze(w, literals) }?;
-        let lock = domain.table.lock(hash);
-        let old = match domain.table.find(hash, key) {
-            Some(entry) if keep && entry.value().is_some() => {
-                // Another writer was first, maybe with the same value.
-                let first = entry.value();
-                drop(lock);
-                let put = first.and_then(known);
+        let lock = loop {
+            let lock = domain.table.lock(hash);
+            // Another writer may have been first, maybe with the same value. What was compared before is not at the same
+            // address now unless it is the same: it is not freed during the span.
+            let now = value();
+            if now.is_none() || now == compared {
+                break lock;
+            }
+            drop(lock);
+            compared = now;
+            if let Some(put) = now.and_then(known) {
                 drop(span);
                 domain.drop_value(frozen.word);
-                return Ok(put.unwrap_or(Put::Replaced));
+                return Ok(put);
             }
+        };
+        let old = match domain.table.find(hash, key) {
             Some(entry) => entry.replace(frozen.word),
             None => {
                 let entry = match domain.new_entry(hash, key) {
