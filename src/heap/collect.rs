@@ -72,8 +72,11 @@ pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) 
             Ok(new_root) => new_root,
             Err(error) => {
                 // Now, while the to-space is there: of what was moved, the header is found through the copy.
-                let mut list = std::mem::replace(&mut heap.off_heap, ptr::null_mut());
-                off_heap::drop_until(&mut list, ptr::null_mut());
+                let unwound = off_heap::drop_all(&mut heap.off_heap);
+                drop(to);
+                if let Some(payload) = unwound {
+                    std::panic::resume_unwind(payload);
+                }
                 return Err(error);
             }
         };

@@ -11,6 +11,7 @@
 use crate::term::word::{self, Object, Word};
 use bytes::Bytes;
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
@@ -88,6 +89,27 @@ pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) {
         // SAFETY: the object owns its payload, and is off the list now.
         unsafe { drop_payload(p) };
     }
+}
+
+/// Releases the payloads of the whole list, also when some of them unwind. What the first unwound with, for the caller to
+/// go on with once everything is freed.
+///
+/// # Safety
+///
+/// The objects must not be read afterwards.
+pub(crate) unsafe fn drop_all(list: &mut *mut Word) -> Option<Box<dyn Any + Send>> {
+    let mut first = None;
+    while !list.is_null() {
+        // SAFETY: the caller's promise.
+        let all = AssertUnwindSafe(|| unsafe { drop_until(list, ptr::null_mut()) });
+        match catch_unwind(all) {
+            Ok(()) => {}
+            Err(payload) if first.is_none() => first = Some(payload),
+            // Its drop might unwind too.
+            Err(payload) => std::mem::forget(payload),
+        }
+    }
+    first
 }
 
 /// # Safety

@@ -340,15 +340,17 @@ pub(crate) struct Parts {
 
 impl Drop for RawHeap {
     fn drop(&mut self) {
-        // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more. A destructor
-        // that unwinds leaves the rest of its list and the chunks behind: a leak, not a dangling pointer.
+        // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more.
         unsafe {
-            off_heap::drop_until(&mut self.off_heap, ptr::null_mut());
+            let unwound = off_heap::drop_all(&mut self.off_heap);
             let mut chunk = self.first;
             while !chunk.is_null() {
                 let next = (*chunk).next;
                 Chunk::free(chunk);
                 chunk = next;
+            }
+            if let Some(payload) = unwound {
+                std::panic::resume_unwind(payload);
             }
         }
     }

@@ -233,15 +233,15 @@ impl Drop for Region {
         // SAFETY: the region owns its memory, and nothing points into it any more.
         unsafe {
             let head = self.head.as_ptr();
-            let mut off_heap = (*head).off_heap;
-            if !off_heap.is_null() {
-                off_heap::drop_until(&mut off_heap, ptr::null_mut());
-            }
+            let unwound = off_heap::drop_all(&mut (*head).off_heap);
             let mut chunk = &raw mut (*head).inline;
             while !chunk.is_null() {
                 let next = (*chunk).next;
                 Chunk::free(chunk);
                 chunk = next;
+            }
+            if let Some(payload) = unwound {
+                std::panic::resume_unwind(payload);
             }
         }
     }
