@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SOURCE: &str = include_str!("../otp/budgets.erl");
 
 /// A VM with a million processes needs seconds for a run; one that needs minutes hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE_AT_START: Duration = Duration::from_secs(30);
 
 /// After a run the VM's schedulers spin for a while before they sleep; nobody else measures until they do.
 const COOL_DOWN: Duration = Duration::from_millis(10);
@@ -21,8 +22,8 @@ const COOL_DOWN: Duration = Duration::from_millis(10);
 pub(crate) enum Lease {
     /// Shares one VM with the other rows.
     Shared,
-    /// Has one of its own, kept over its runs: its price depends on what else is in the VM. So it does on the size of the
-    /// process table, which OTP walks when it replaces a term: a row gets the default size if that is enough.
+    /// Has one of its own, kept over its runs: its price depends on what else is in the VM. So it does on the size of
+    /// the process table, which OTP walks when it replaces a term: a row gets the default size if that is enough.
     Own { processes: u32 },
     /// Measures memory: a new VM for each run.
     EachRun { processes: u32 },
@@ -120,16 +121,26 @@ impl Installed {
         if !starts("erl") {
             return Err("`erl` is not on the path".to_string());
         }
-        let compiled = command("erlc")
+        let mut compiler = command("erlc")
             .arg("-o")
             .arg(&installed.directory)
             .arg(&source)
-            .output()
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
             .map_err(|e| format!("`erlc` cannot be started: {e}"))?;
-        if compiled.status.success() {
-            Ok(installed)
-        } else {
-            Err(format!("`erlc` fails: {}", String::from_utf8_lossy(&compiled.stdout).trim()))
+        let start = Instant::now();
+        loop {
+            match compiler.try_wait() {
+                Ok(Some(status)) if status.success() => return Ok(installed),
+                Ok(Some(status)) => return Err(format!("`erlc` fails: {status}")),
+                Ok(None) if start.elapsed() < PATIENCE_AT_START => thread::sleep(Duration::from_millis(10)),
+                Ok(None) | Err(_) => {
+                    let _ = compiler.kill();
+                    let _ = compiler.wait();
+                    return Err(format!("`erlc` is silent for {} s", PATIENCE_AT_START.as_secs()));
+                }
+            }
         }
     }
 }
@@ -194,7 +205,7 @@ impl Vm {
             }
         });
         let mut vm = Vm { child, commands, answers, version: String::new() };
-        let ready = vm.answer("ready")?;
+        let ready = vm.answer("ready", PATIENCE_AT_START)?;
         let mut words = ready.split(' ').skip(1);
         let (release, erts) = (words.next().unwrap_or("?"), words.next().unwrap_or("?"));
         vm.version = format!("OTP {release} (erts {erts}), two schedulers");
@@ -206,7 +217,7 @@ impl Vm {
         writeln!(self.commands, "{row} {n}")
             .and_then(|()| self.commands.flush())
             .map_err(|e| format!("`erl` is gone: {e}"))?;
-        let answer = self.answer("ok")?;
+        let answer = self.answer("ok", PATIENCE)?;
         Ok(match answer.split_once(' ') {
             Some(("ok", value)) => value.parse().map_err(|_| format!("`erl` answers `{answer}`")),
             _ => Err(format!("`erl` answers `{answer}`")),
@@ -214,12 +225,12 @@ impl Vm {
     }
 
     /// The next line that begins with `word` or is an error; others are noise that Erlang may print.
-    fn answer(&mut self, word: &str) -> Result<String, String> {
+    fn answer(&mut self, word: &str, patience: Duration) -> Result<String, String> {
         loop {
-            match self.answers.recv_timeout(PATIENCE) {
+            match self.answers.recv_timeout(patience) {
                 Ok(line) if line.starts_with(word) || line.starts_with("error ") => return Ok(line),
                 Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => return Err(format!("`erl` is silent for {} s", PATIENCE.as_secs())),
+                Err(RecvTimeoutError::Timeout) => return Err(format!("`erl` is silent for {} s", patience.as_secs())),
                 Err(RecvTimeoutError::Disconnected) => return Err("`erl` ended".to_string()),
             }
         }
