@@ -272,6 +272,10 @@ pub mod mutation {
         NoVersion,
         /// Counters: a read loads the version relaxed.
         VersionRelaxed,
+        /// Counters: a row is published relaxed.
+        RowRelaxed,
+        /// Counters: a writer does not keep its row when its thread gives it up.
+        WriterWithoutLease,
         /// Counters: the overflow row is written like an owned one.
         OverflowPlain,
         /// Counters: the reader's fence is missing.

@@ -525,7 +525,8 @@ impl Counters {
         let (lease, row) = match &array.stripes {
             Some(stripes) => thread_id::with_lease(|lease| {
                 let row = lease.and_then(|lease| stripes.row_of(lease.id()));
-                (row.and(lease.cloned()), row)
+                let lease = row.and(lease.cloned()).filter(|_| !mutated(Mutation::WriterWithoutLease));
+                (lease, row)
             }),
             None => (None, None),
         };

@@ -17,6 +17,15 @@ const _: () = assert!(align_of::<Line>() == 128, "rows of different threads shar
 #[cfg(not(all(loom, feature = "loom")))]
 const _: () = assert!(size_of::<Line>() == 128, "and waste none");
 
+fn zero() -> AtomicI64 {
+    #[cfg_attr(not(all(loom, feature = "loom")), expect(unused_mut, reason = "loom takes a look at it"))]
+    let mut cell = AtomicI64::new(0);
+    // loom does not check that a cell's creation happened before its use; that a write like this one did, it does.
+    #[cfg(all(loom, feature = "loom"))]
+    cell.with_mut(|_| ());
+    cell
+}
+
 /// The lines of one row, freed with it.
 ///
 /// **I4 (length).** All rows of one array have the lines for `len` cells, where `len` is the array's.
@@ -33,7 +42,7 @@ unsafe impl Sync for Row {}
 impl Row {
     /// A row for `len` counters, all zero.
     pub(super) fn try_new(len: usize) -> Result<Self, AllocError> {
-        let lines = try_boxed(len.div_ceil(CELLS), |_| Line(std::array::from_fn(|_| AtomicI64::new(0))));
+        let lines = try_boxed(len.div_ceil(CELLS), |_| Line(std::array::from_fn(|_| zero())));
         let lines = lines.map_err(|error| match error {
             AllocError::TooLong { .. } => AllocError::TooLong { len },
             other => other,
@@ -94,7 +103,8 @@ impl<'a> RowRef<'a> {
     pub(super) unsafe fn cell(self, i: usize) -> &'a AtomicI64 {
         if crate::IS_LOOM {
             // SAFETY: by I4 the line is there, and the row lives for `'a`.
-            &unsafe { self.lines.add(i / CELLS).as_ref::<'a>() }.0[i % CELLS]
+            let line: &'a Line = unsafe { self.lines.add(i / CELLS).as_ref() };
+            &line.0[i % CELLS]
         } else {
             // The cells of all lines lie side by side, which saves taking `i` apart.
             // SAFETY: by I4 the cell is there, and the row lives for `'a`.

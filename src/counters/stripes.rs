@@ -146,12 +146,12 @@ impl Stripes {
         growth.rows.try_reserve(1).map_err(|_| AllocError::OutOfMemory { bytes: size_of::<Row>() })?;
         let address = row.as_ptr();
         growth.rows.push(row);
-        // Release: pairs with the Acquire of `row`.
-        slot.store(address, Release);
+        // Release: pairs with the Acquire of `row`; `end` alone would not do, a row with a higher number may have raised it.
+        slot.store(address, ordering(Mutation::RowRelaxed, Release));
         // Relaxed load: stores happen under the lock. Release store: pairs with the Acquire of `sum`; who has seen an
         // add of this row sees that there is a row.
         let end = self.end.load(Relaxed);
-        self.end.store(end.max(id as usize + 1), Release);
+        self.end.store(end.max(id as usize + 1), ordering(Mutation::RowRelaxed, Release));
         // SAFETY: I5.
         let row = unsafe { RowRef::from_ptr(address) };
         Ok(row.expect("a row's address is not null"))

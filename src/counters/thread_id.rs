@@ -104,11 +104,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        // A model that failed is torn down outside of loom's execution, where its locks panic.
-        if crate::IS_LOOM && std::thread::panicking() {
-            return;
+        if !model_failed() {
+            self.registry.give_back(self.id);
         }
-        self.registry.give_back(self.id);
     }
 }
 
@@ -117,8 +115,15 @@ struct Owner(RefCell<Option<Rc<Lease>>>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        give_up(self);
+        if !model_failed() {
+            give_up(self);
+        }
     }
+}
+
+/// A model that failed is torn down outside of loom's execution, where its locks and thread-locals panic.
+fn model_failed() -> bool {
+    crate::IS_LOOM && std::thread::panicking()
 }
 
 fn give_up(owner: &Owner) {
