@@ -299,47 +299,70 @@ fn counts_outlive_their_thread() {
     }
 }
 
-static FROM_DESTRUCTORS: LazyLock<Counters> = LazyLock::new(|| Counters::new(3));
+static LATE: LazyLock<Counters> = LazyLock::new(|| Counters::new(2));
 
-/// Adds while its thread is torn down: directly, through a writer made then, and through one made long before.
-struct Late(RefCell<Option<Writer<'static>>>);
+/// Adds while its thread is torn down.
+struct AddsLate;
 
-impl Drop for Late {
+impl Drop for AddsLate {
     fn drop(&mut self) {
-        FROM_DESTRUCTORS.inc(1);
-        FROM_DESTRUCTORS.writer().inc(1);
-        if let Some(writer) = self.0.take() {
-            writer.inc(2);
+        for _ in 0..1000 {
+            LATE.inc(0);
+        }
+        LATE.writer().inc(0);
+    }
+}
+
+/// Adds while its thread is torn down, through a writer from before.
+struct WritesLate(RefCell<Option<Writer<'static>>>);
+
+impl Drop for WritesLate {
+    fn drop(&mut self) {
+        let writer = self.0.take().unwrap();
+        for _ in 0..1000 {
+            writer.inc(1);
         }
     }
 }
 
 thread_local! {
-    static FIRST: Late = const { Late(RefCell::new(None)) };
-    static LAST: Late = const { Late(RefCell::new(None)) };
+    static BEFORE: AddsLate = const { AddsLate };
+    static AFTER: AddsLate = const { AddsLate };
+    static WRITER: WritesLate = const { WritesLate(RefCell::new(None)) };
 }
 
-/// Destructors of thread-locals run before and after the thread gave its row up, beside threads that take rows over.
-#[test]
-fn adds_from_destructors_are_not_lost() {
-    let threads = rounds(400);
+/// Runs `threads` threads, eight at a time, so that rows are taken over while others are torn down.
+fn in_eights(threads: usize, run: fn()) {
     let mut running = Vec::new();
-    for _ in 0..threads {
-        running.push(thread::spawn(|| {
-            FIRST.with(|_| ());
-            FROM_DESTRUCTORS.inc(0);
-            for late in [&FIRST, &LAST] {
-                late.with(|late| late.0.replace(Some(FROM_DESTRUCTORS.writer())));
-            }
-            (0..50).for_each(|_| FROM_DESTRUCTORS.inc(0));
-        }));
-        if running.len() == 8 {
+    for n in 1..=threads {
+        running.push(thread::spawn(run));
+        if n % 8 == 0 || n == threads {
             running.drain(..).for_each(|thread| thread.join().unwrap());
         }
     }
-    running.drain(..).for_each(|thread| thread.join().unwrap());
-    let threads = threads as i64;
-    assert_eq!(FROM_DESTRUCTORS.read_all(), [51 * threads, 4 * threads, 2 * threads]);
+}
+
+/// Destructors of thread-locals run before and after the thread gave its row up.
+#[test]
+fn adds_from_destructors_are_not_lost() {
+    let threads = rounds(800);
+    in_eights(threads, || {
+        BEFORE.with(|_| ());
+        (0..1000).for_each(|_| LATE.inc(0));
+        AFTER.with(|_| ());
+    });
+    assert_eq!(LATE.get(0), threads as i64 * (1000 + 2 * 1001));
+}
+
+/// A writer keeps its row when its thread gives everything else up.
+#[test]
+fn writes_from_destructors_are_not_lost() {
+    let threads = rounds(800);
+    in_eights(threads, || {
+        WRITER.with(|writer| writer.0.replace(Some(LATE.writer())));
+        (0..1000).for_each(|_| LATE.inc(1));
+    });
+    assert_eq!(LATE.get(1), threads as i64 * 2000);
 }
 
 /// A thread that writes for the first time while it is torn down.
