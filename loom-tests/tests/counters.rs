@@ -19,9 +19,9 @@ const _: () = assert!(shared_term::IS_LOOM);
 fn take() {
     let counters = Counters::new(1);
     counters.add(0, 0); // makes the row; the model is about what follows
-    let taker = counters.clone();
+    let theirs = counters.clone();
     let thread = thread::spawn(move || {
-        let (first, second) = (taker.take(0), taker.take(0));
+        let (first, second) = (theirs.take(0), theirs.take(0));
         assert!(first >= 0 && second >= 0, "took {first} and {second}");
         first + second
     });

@@ -102,9 +102,10 @@ impl<'a> RowRef<'a> {
     #[inline(always)]
     pub(super) unsafe fn cell(self, i: usize) -> &'a AtomicI64 {
         if crate::IS_LOOM {
+            // A cell per line.
             // SAFETY: by I4 the line is there, and the row lives for `'a`.
-            let line: &'a Line = unsafe { self.lines.add(i / CELLS).as_ref() };
-            &line.0[i % CELLS]
+            let line: &'a Line = unsafe { self.lines.add(i).as_ref() };
+            &line.0[0]
         } else {
             // The cells of all lines lie side by side, which saves taking `i` apart.
             // SAFETY: by I4 the cell is there, and the row lives for `'a`.
