@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --no-default-features --example metrics`
 //!
-//! The hot path adds to a row that only its thread writes. A scrape [takes](Counters::take_all) what came in since the last one and adds it
-//! to the exporter's own totals; no request is lost or reported twice, however many run meanwhile.
+//! The hot path adds to a row that only its thread writes. A scrape [takes](Counters::take_all) what came in since the
+//! last one and adds it to the exporter's own totals; no request is lost or reported twice, however many run meanwhile.
 
 use std::sync::Mutex;
 use std::thread;

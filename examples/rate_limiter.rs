@@ -1,9 +1,11 @@
-//! A rate limiter on [`Atomics`]: one 64-bit cell per client, one compare-exchange per request, no lock and no allocation.
+//! A rate limiter on [`Atomics`]: one 64-bit cell per client, one compare-exchange per request, no lock and no
+//! allocation.
 //!
 //! `cargo run --release --no-default-features --example rate_limiter`
 //!
-//! The algorithm is the generic cell rate algorithm, which is a token bucket without a refill: a cell holds the time at which the client's
-//! bucket will be full again. Each request moves that time on; a request that would move it further ahead than a burst allows is refused.
+//! The algorithm is the generic cell rate algorithm, which is a token bucket without a refill: a cell holds the time at
+//! which the client's bucket will be full again. Each request moves that time on; a request that would move it further
+//! ahead than a burst allows is refused.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::thread;
@@ -15,7 +17,8 @@ use shared_term::sync::atomic::Ordering::Relaxed;
 /// `rate` requests per second for each client, and up to `burst` of them at once.
 #[derive(Clone)]
 struct RateLimiter {
-    /// When a client's bucket is full again, in nanoseconds since `start`. Cloning the limiter clones a handle on these.
+    /// When a client's bucket is full again, in nanoseconds since `start`. Cloning the limiter clones a handle on
+    /// these.
     full_at: Atomics<u64>,
     hasher: RandomState,
     start: Instant,
@@ -25,7 +28,8 @@ struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// Clients are hashed onto `cells` cells, so memory stays the same whoever calls; two clients that share a cell share its rate.
+    /// Clients are hashed onto `cells` cells, so memory stays the same whoever calls; two clients that share a cell
+    /// share its rate.
     fn new(cells: usize, rate: u32, burst: u32) -> Self {
         let cost = 1_000_000_000 / u64::from(rate);
         let full_at = Atomics::new(cells);

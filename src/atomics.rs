@@ -1,7 +1,7 @@
 //! A shared fixed array of 64-bit integers: OTP's `atomics`.
 //!
-//! [`Atomics`] is a handle on an array of `AtomicI64` or `AtomicU64`. The cells *are* the atomics of the standard library
-//! (loom's in a loom build), so the whole vocabulary is the known one and every operation states its own
+//! [`Atomics`] is a handle on an array of `AtomicI64` or `AtomicU64`. The cells *are* the atomics of the standard
+//! library (loom's in a loom build), so the whole vocabulary is the known one and every operation states its own
 //! [`Ordering`]. What the type adds is the shared array: one allocation behind a handle of one word that is cheap to
 //! clone and frees the cells once, with the last handle; a layout without false sharing; and sizes whose failure is an
 //! error value.
@@ -21,9 +21,10 @@
 //!
 //! # Which of the two
 //!
-//! Pick `Atomics` for values that are *decided on*: limits, sequence numbers, flags, state machines. Each operation is one
-//! atomic step and its result is exact. Pick [`Counters`](crate::Counters) for values that many threads only add to and somebody reads
-//! now and then: an addition there is several times cheaper alone and does not get dearer with the number of threads.
+//! Pick `Atomics` for values that are *decided on*: limits, sequence numbers, flags, state machines. Each operation is
+//! one atomic step and its result is exact. Pick [`Counters`](crate::Counters) for values that many threads only add to
+//! and somebody reads now and then: an addition there is several times cheaper alone and does not get dearer with the
+//! number of threads.
 //!
 //! # The functions of Erlang's `atomics`
 //!
@@ -44,21 +45,24 @@
 //! | `info(R)` | [`info`](Atomics::info) | `bytes` counts the cells and their header; OTP's `memory` its own header |
 //! | | `fetch_and`, `fetch_or`, `fetch_xor`, `fetch_min`, `fetch_max`, `fetch_update`, [`load_all`](Atomics::load_all) | not in OTP |
 //!
-//! An index out of range is a panic from `r[i]`, as with a slice, and `None` from [`get`](Atomics::get); in OTP it is `badarg`.
+//! An index out of range is a panic from `r[i]`, as with a slice, and `None` from [`get`](Atomics::get); in OTP it is
+//! `badarg`.
 //!
 //! # Memory order
 //!
-//! Every operation of OTP is sequentially consistent: once anyone has seen a later update, nobody sees the state before an earlier
-//! one. `Ordering::SeqCst` on every access is that promise, and its price is a full fence even on stores. Most uses need less: `Relaxed` for a
-//! cell that is looked at alone, `Release` on the store and `Acquire` on the load where one cell announces another.
-//! Whoever wants to model-check the code with loom should know that loom treats a `SeqCst` access as `AcqRel`; a
-//! [`fence(SeqCst)`](crate::sync::atomic::fence) beside `Relaxed` accesses is modelled faithfully.
+//! Every operation of OTP is sequentially consistent: once anyone has seen a later update, nobody sees the state before
+//! an earlier one. `Ordering::SeqCst` on every access is that promise, and its price is a full fence even on stores.
+//! Most uses need less: `Relaxed` for a cell that is looked at alone, `Release` on the store and `Acquire` on the load
+//! where one cell announces another. Whoever wants to model-check the code with loom should know that loom treats a
+//! `SeqCst` access as `AcqRel`; a [`fence(SeqCst)`](crate::sync::atomic::fence) beside `Relaxed` accesses is modelled
+//! faithfully.
 //!
 //! # Progress, memory, panics
 //!
-//! Every operation is wait-free where the processor has the instruction, and never allocates. A packed array is 8 bytes a cell; a
-//! [`padded`](Atomics::padded) one 128, so that no two cells share a cache line or the pair that adjacent-line prefetchers fetch together. Nothing but an index out
-//! of range and a size that cannot be had in `new` panics.
+//! Every operation is wait-free where the processor has the instruction, and never allocates. A packed array is 8 bytes
+//! a cell; a [`padded`](Atomics::padded) one 128, so that no two cells share a cache line or the pair that
+//! adjacent-line prefetchers fetch together. Nothing but an index out of range and a size that cannot be had in `new`
+//! panics.
 
 use std::fmt;
 use std::iter::FusedIterator;

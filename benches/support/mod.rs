@@ -24,7 +24,8 @@ pub(crate) fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-/// Measures `operation` as each thread of `threads` sees it; `prepare(n)` runs once on the `n`th, and what it returns is the operation.
+/// Measures `operation` as each thread of `threads` sees it; `prepare(n)` runs once on the `n`th, and what it returns
+/// is the operation.
 pub(crate) fn on_threads<O: FnMut()>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     name: &str,

@@ -1,7 +1,7 @@
 //! Striped counters: what is read, taken and handed over while others add.
 //!
-//! In each model the thread that owns a row and stores to it is the first one: loom forgets a load of another thread that
-//! the storing thread's own load of the same cell follows.
+//! In each model the thread that owns a row and stores to it is the first one: loom forgets a load of another thread
+//! that the storing thread's own load of the same cell follows.
 #![cfg(loom)]
 
 use loom::thread;

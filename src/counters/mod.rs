@@ -1,8 +1,9 @@
 //! Integers that many threads add to and somebody reads now and then: OTP's `counters`.
 //!
-//! [`Counters`] is a handle on an array of `i64` counters. In the [striped](Layout::Striped) layout each thread that writes has a
-//! row of cells of its own, in cache lines that nobody else writes, so an addition is a plain load and a plain store: no
-//! locked instruction and no line that travels between cores, however many threads count. A read adds the rows up.
+//! [`Counters`] is a handle on an array of `i64` counters. In the [striped](Layout::Striped) layout each thread that
+//! writes has a row of cells of its own, in cache lines that nobody else writes, so an addition is a plain load and a
+//! plain store: no locked instruction and no line that travels between cores, however many threads count. A read adds
+//! the rows up.
 //!
 //! ```
 //! use shared_term::Counters;
@@ -28,16 +29,17 @@
 //!
 //! # What a read promises
 //!
-//! * **Every add that happened before the read is in it.** "Happened before" is meant as in the memory model: adds of the same thread,
-//!   of a thread that was joined, of one that sent a message, released a lock or stored with `Release` what the reader loaded with
-//!   `Acquire`. Adds that run at the same time as the read may or may not be in it.
-//! * **None is lost and none is counted twice.** Once the writers are done, the value is exact to the last unit. What consecutive
-//!   [`take`](Counters::take)s return adds up to exactly what was added.
-//! * **It is no snapshot.** The rows are read one after the other. If one thread adds 1 and then, because it saw that, another adds -1,
-//!   a read that passes the first row before and the second one after can give -1, a value that the counter never had. For counters
-//!   that only grow (or only shrink) by one, each read is a value that the counter did have during the read. Two counters
-//!   read one after the other are never of one instant. An instant would need every writer to announce itself, and that is the cost that this
-//!   type exists to avoid; where one is needed, [`Layout::Atomic`] reads each single counter at an instant.
+//! * **Every add that happened before the read is in it.** "Happened before" is meant as in the memory model: adds of
+//!   the same thread, of a thread that was joined, of one that sent a message, released a lock or stored with `Release`
+//!   what the reader loaded with `Acquire`. Adds that run at the same time as the read may or may not be in it.
+//! * **None is lost and none is counted twice.** Once the writers are done, the value is exact to the last unit. What
+//!   consecutive [`take`](Counters::take)s return adds up to exactly what was added.
+//! * **It is no snapshot.** The rows are read one after the other. If one thread adds 1 and then, because it saw that,
+//!   another adds -1, a read that passes the first row before and the second one after can give -1, a value that the
+//!   counter never had. For counters that only grow (or only shrink) by one, each read is a value that the counter did
+//!   have during the read. Two counters read one after the other are never of one instant. An instant would need every
+//!   writer to announce itself, and that is the cost that this type exists to avoid; where one is needed,
+//!   [`Layout::Atomic`] reads each single counter at an instant.
 //! * **Nothing else is ordered.** An add publishes no other memory.
 //!
 //! # What things cost
@@ -50,21 +52,24 @@
 //! | [`put`](Counters::put), [`take`](Counters::take) | one load per row under a lock that adds never see | one instruction |
 //! | memory | 128 bytes per 16 counters *for each thread number that ever wrote*, and as much again for the overflow row, 16 bytes per counter, and some 400 bytes | 128 bytes per 16 counters |
 //!
-//! Counters that are used together belong into one array: sixteen of them share each line of a thread. [`info`](Counters::info) tells
-//! the memory of an array as it stands. The memory follows the number of threads that *wrote* at the same time, not the number of cores:
-//! a thread that ends hands its rows on to the next thread that starts to write, contents and all.
+//! Counters that are used together belong into one array: sixteen of them share each line of a thread.
+//! [`info`](Counters::info) tells the memory of an array as it stands. The memory follows the number of threads that
+//! *wrote* at the same time, not the number of cores: a thread that ends hands its rows on to the next thread that
+//! starts to write, contents and all.
 //!
 //! # Threads without a row
 //!
-//! They share one *overflow row* and add to it with a locked instruction. That is slower, and loses nothing. It happens to threads beyond the
-//! 4096 that can own rows at the same time, to destructors of thread-locals that run after the thread has given its rows up, and
-//! where the allocator refuses a row. An add therefore never fails.
+//! They share one *overflow row* and add to it with a locked instruction. That is slower, and loses nothing. It happens
+//! to threads beyond the 4096 that can own rows at the same time, to destructors of thread-locals that run after the
+//! thread has given its rows up, and where the allocator refuses a row. An add therefore never fails, and an allocator
+//! can count its own work: what it does for a row counts in the overflow row. Under loom two threads can own rows, so
+//! that a model reaches the overflow row.
 //!
 //! # Where not to add
 //!
-//! A *signal handler* that interrupts an add between its load and its store, and adds to the same counter itself, has its add
-//! overwritten: use [`Atomics`](crate::Atomics) there. After `fork`, the child goes on with the counts of all threads, and the rows of those that are
-//! gone stay as they are.
+//! A *signal handler* that interrupts an add between its load and its store, and adds to the same counter itself, has
+//! its add overwritten: use [`Atomics`](crate::Atomics) there. After `fork`, the child goes on with the counts of all
+//! threads, and the rows of those that are gone stay as they are.
 //!
 //! # The functions of Erlang's `counters`
 //!
@@ -101,8 +106,8 @@ use thread_id::Lease;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Layout {
-    /// One cell per counter, shared by all threads, added to with a locked instruction. Smallest, reads are exact to the instant; additions of
-    /// several threads slow each other down.
+    /// One cell per counter, shared by all threads, added to with a locked instruction. Smallest, reads are exact to
+    /// the instant; additions of several threads slow each other down.
     Atomic,
     /// One row of cells per thread that writes. Fastest to add to; reads add the rows up. OTP's `write_concurrency`.
     Striped,
@@ -136,8 +141,8 @@ pub struct Counters {
 /// All counters of one array.
 struct Array {
     len: usize,
-    /// The row that is everybody's: the only one of the atomic layout, the overflow row of the striped one. Written with
-    /// read-modify-writes.
+    /// The row that is everybody's: the only one of the atomic layout, the overflow row of the striped one. Written
+    /// with read-modify-writes.
     shared: Row,
     stripes: Option<Stripes>,
 }
@@ -320,7 +325,8 @@ impl Counters {
         self.len() == 0
     }
 
-    /// Adds `n` to counter `i`; wraps around on overflow. Wait-free but for a thread's first add to the array, which allocates its row.
+    /// Adds `n` to counter `i`; wraps around on overflow. Wait-free but for a thread's first add to the array, which
+    /// allocates its row.
     ///
     /// # Panics
     ///
@@ -397,8 +403,8 @@ impl Counters {
         unsafe { self.array.get(i) }
     }
 
-    /// Sets counter `i`. Adds that run at the same time are not lost: each is either part of what was replaced or on top of `value`.
-    /// Waits for other calls of `put` and `take` on a striped array, never for adds.
+    /// Sets counter `i`. Adds that run at the same time are not lost: each is either part of what was replaced or on
+    /// top of `value`. Waits for other calls of `put` and `take` on a striped array, never for adds.
     ///
     /// # Panics
     ///
@@ -419,8 +425,8 @@ impl Counters {
         unsafe { self.array.replace(i..i + 1, value, |_| ()) };
     }
 
-    /// Reads counter `i` and sets it to zero, so that each add is in exactly one of what consecutive calls return, or in what the counter
-    /// still holds. Waits for other calls of `put` and `take` on a striped array, never for adds.
+    /// Reads counter `i` and sets it to zero, so that each add is in exactly one of what consecutive calls return, or
+    /// in what the counter still holds. Waits for other calls of `put` and `take` on a striped array, never for adds.
     ///
     /// # Panics
     ///
@@ -502,7 +508,8 @@ impl Counters {
         unsafe { self.array.replace(0..self.len(), 0, |was| values.push(was)) };
     }
 
-    /// This thread's row, looked up once: the fastest way to add, for a loop or for a structure that stays on its thread.
+    /// This thread's row, looked up once: the fastest way to add, for a loop or for a structure that stays on its
+    /// thread.
     ///
     /// ```
     /// let counters = shared_term::Counters::new(1);

@@ -1,8 +1,8 @@
 //! The rows of a striped array, and the base that they are counted from.
 //!
 //! The value of a counter is the sum of its cells in all rows, less its *base*. Owners write rows, and nobody else ever
-//! does: `put` and `take` move the base. Each add is in exactly one of two consecutive sums, so what consecutive takes return
-//! adds up, wrap-around included.
+//! does: `put` and `take` move the base. Each add is in exactly one of two consecutive sums, so what consecutive takes
+//! return adds up, wrap-around included.
 //!
 //! **I5 (table).** A slot of the row table is null, or points to a row of `growth.rows`, which lives as long as the
 //! array and has its length. It is written once.
@@ -134,7 +134,8 @@ impl Stripes {
         if slots.is_null() {
             return None;
         }
-        // SAFETY: segment `k` has `FIRST << k` slots, `place` stays below, and `growth` owns it as long as `self` lives.
+        // SAFETY: segment `k` has `FIRST << k` slots, `place` stays below, and `growth` owns it as long as `self`
+        // lives.
         Some(unsafe { &*slots.add(at) })
     }
 
@@ -146,7 +147,8 @@ impl Stripes {
         growth.rows.try_reserve(1).map_err(|_| AllocError::OutOfMemory { bytes: size_of::<Row>() })?;
         let address = row.as_ptr();
         growth.rows.push(row);
-        // Release: pairs with the Acquire of `row`; `end` alone would not do, a row with a higher number may have raised it.
+        // Release: pairs with the Acquire of `row`; `end` alone would not do, a row with a higher number may have
+        // raised it.
         slot.store(address, ordering(Mutation::RowRelaxed, Release));
         // Relaxed load: stores happen under the lock. Release store: pairs with the Acquire of `sum`; who has seen an
         // add of this row sees that there is a row.

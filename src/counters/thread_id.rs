@@ -4,11 +4,11 @@
 //! only writer of the rows with that number, in every array: that is what makes a plain load and store enough.
 //!
 //! **I1 (owner).** Between taking a number and giving it back, one thread holds it. The holder is the [`Lease`], which
-//! is counted: by its thread, and by the [`Writer`](super::Writer)s that it made, which a thread-local may keep beyond the
-//! end of the rest of its thread.
+//! is counted: by its thread, and by the [`Writer`](super::Writer)s that it made, which a thread-local may keep beyond
+//! the end of the rest of its thread.
 //!
-//! **I2 (hand-over).** Numbers travel through a mutex, so everything that the last holder wrote happened before the next
-//! one writes.
+//! **I2 (hand-over).** Numbers travel through a mutex, so everything that the last holder wrote happened before the
+//! next one writes.
 //!
 //! **I3 (late writes).** [`ID`] has no destructor, so it can be read when other thread-locals of its thread are torn
 //! down. It says [`NONE`] from the moment the thread gives its lease up.
@@ -74,10 +74,10 @@ impl Registry {
         if numbers.next == LIMIT {
             return None;
         }
-        numbers.next += 1;
         // Room for all of them at once, so that giving one back, in a destructor, never allocates.
-        let room = numbers.next as usize - numbers.free.len();
-        numbers.free.reserve(room);
+        let room = numbers.next as usize + 1 - numbers.free.len();
+        numbers.free.try_reserve(room).ok()?;
+        numbers.next += 1;
         Some(numbers.next - 1)
     }
 

@@ -8,8 +8,8 @@ use crate::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use super::sealed;
 
-/// Every pointer that was ever in `current` is a leaked box that only the cell's own drop frees, so a reference that borrows the cell
-/// is good.
+/// Every pointer that was ever in `current` is a leaked box that only the cell's own drop frees, so a reference that
+/// borrows the cell is good.
 #[derive(Debug)]
 pub struct Cell<T> {
     current: AtomicPtr<T>,

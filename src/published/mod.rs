@@ -1,8 +1,8 @@
 //! One typed value that many threads read and somebody replaces now and then.
 //!
-//! This is what a Rust program without processes uses instead of OTP's `persistent_term`: routing tables, configuration, feature flags.
-//! A read borrows the value in place; a replacement is published at once, and what differs between the *ways of reclamation* is
-//! how a read keeps the value alive, and when a replaced value is dropped.
+//! This is what a Rust program without processes uses instead of OTP's `persistent_term`: routing tables,
+//! configuration, feature flags. A read borrows the value in place; a replacement is published at once, and what
+//! differs between the *ways of reclamation* is how a read keeps the value alive, and when a replaced value is dropped.
 //!
 //! ```
 //! use shared_term::published::{Leak, Published};
@@ -25,17 +25,19 @@
 //! | a reader that never leaves keeps alive | (everything is) | the value that it reads | every value replaced since it came |
 //! | good for | values set a few times in a program's life | the common case | reads that must be cheapest, from threads that leave soon |
 //!
-//! A [`Ref`] and a [`Pin`] stay on their thread, so a future that holds one over an `.await` is not `Send`, and a runtime that needs it to be
-//! refuses it at compile time. The way over an `.await` is `Published::<_, Counted>::to_arc`.
+//! A [`Ref`] and a [`Pin`] stay on their thread, so a future that holds one over an `.await` is not `Send`, and a
+//! runtime that needs it to be refuses it at compile time. The way over an `.await` is
+//! `Published::<_, Counted>::to_arc`.
 //!
 //! # Progress
 //!
-//! Reads are wait-free with `Leak`, and never wait for a writer with the others. Writers of one cell do not wait for readers; concurrent
-//! [`update`](Published::update)s retry, so their closure can run several times.
+//! Reads are wait-free with `Leak`, and never wait for a writer with the others. Writers of one cell do not wait for
+//! readers; concurrent [`update`](Published::update)s retry, so their closure can run several times.
 //!
 //! # Under loom
 //!
-//! All ways are one cell that loom sees: reads see what they could see in production, and replaced values are dropped with the cell.
+//! All ways are one cell that loom sees: reads see what they could see in production, and replaced values are dropped
+//! with the cell.
 
 #[cfg(all(feature = "arc-swap", not(all(loom, feature = "loom"))))]
 mod counted;
@@ -104,9 +106,10 @@ impl Way for Counted {
 #[cfg(feature = "arc-swap")]
 impl Reclaim for Counted {}
 
-/// Epochs, of each cell its own: a replaced value is dropped once all that read the cell then have left. While one waits for that,
-/// each reader that leaves has a try, which costs it some 100 ns. A thread finds its registration among those for all cells it has read,
-/// one after the other, so this way is for a few cells that are read much, not for thousands.
+/// Epochs, of each cell its own: a replaced value is dropped once all that read the cell then have left. While one
+/// waits for that, each reader that leaves has a try, which costs it some 100 ns. A thread finds its registration among
+/// those for all cells it has read, one after the other, so this way is for a few cells that are read much, not for
+/// thousands.
 #[cfg(feature = "epoch")]
 #[derive(Debug, Clone, Copy)]
 pub enum Epoch {}
@@ -261,8 +264,8 @@ impl<T: Send + Sync + 'static> Published<T, Epoch> {
         self.cell.retained()
     }
 
-    /// Drops the replaced values that nobody can be reading any more. [`replace`](Self::replace) and readers that leave do so themselves;
-    /// this is for a moment of one's own choice.
+    /// Drops the replaced values that nobody can be reading any more. [`replace`](Self::replace) and readers that leave
+    /// do so themselves; this is for a moment of one's own choice.
     ///
     /// ```
     /// use shared_term::published::{Epoch, Published};
@@ -279,7 +282,8 @@ impl<T: Send + Sync + 'static> Published<T, Epoch> {
 
 #[cfg(feature = "arc-swap")]
 impl<T: Send + Sync + 'static> Published<T, Counted> {
-    /// The value as it is now, counted: to keep it for long, to hand it to another thread, or to hold it over an `.await`.
+    /// The value as it is now, counted: to keep it for long, to hand it to another thread, or to hold it over an
+    /// `.await`.
     ///
     /// ```
     /// use shared_term::published::{Counted, Published};

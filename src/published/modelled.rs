@@ -1,7 +1,7 @@
 //! Under loom: a number that loom sees, in a list of all values there were.
 //!
-//! The load and store of the number are ordered as those of the pointer in production, and the list is not visible to loom, so a model
-//! explores which value a read can see. Nothing is dropped before the cell.
+//! The load and store of the number are ordered as those of the pointer in production, and the list is not visible to
+//! loom, so a model explores which value a read can see. Nothing is dropped before the cell.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
