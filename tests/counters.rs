@@ -428,7 +428,7 @@ fn more_threads_than_rows() {
     assert_eq!([counters.get(0), counters.take(0), counters.get(0)], [total, total, 0]);
 }
 
-/// More threads at a time than the slots that lie in the array itself.
+/// Threads that all make their row at the same time, while the table grows.
 #[test]
 fn many_threads_at_a_time() {
     let threads = if cfg!(miri) { 40 } else { 150 };

@@ -46,7 +46,7 @@ static ALLOCATOR: Counting = Counting;
 fn an_allocator_can_count_its_own_work() {
     assert!(COUNTERS.set(Counters::new(2)).is_ok());
     let counters = COUNTERS.get().unwrap();
-    // More at a time than the first slots of the table, so that every structure grows under the allocator's feet.
+    // Enough at a time that every structure grows under the allocator's feet.
     let (rounds, threads) = if cfg!(miri) { (1, 4) } else { (10, 40) };
     for _ in 0..rounds {
         thread::scope(|scope| {

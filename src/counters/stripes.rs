@@ -4,11 +4,14 @@
 //! does: `put` and `take` move the base. Each add is in exactly one of two consecutive sums, so what consecutive takes
 //! return adds up, wrap-around included.
 //!
-//! **I5 (table).** A slot of the row table is null, or points to a row of `growth.rows`, which lives as long as the
-//! array and has its length. It is written once.
+//! **I5 (table).** The table has at least as many slots as `slots` says. A slot is null, or points to a row of
+//! `growth.rows`. Tables and rows live as long as the array, and every row has its length. A row is in every table that
+//! came after it: who sees an add, in the order of happens-before, sees a table with its row.
 //!
 //! **I6 (base).** A base is written under the lock `writers`, between two increments of its version. A reader that sees
 //! one even version on both sides of its loads has a base that is not newer than the row values beside it.
+
+use std::ptr::NonNull;
 
 use crate::alloc::{AllocError, try_boxed};
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -20,12 +23,10 @@ use crate::sync::{Mutex, MutexGuard};
 use super::row::{Line, Row, RowRef};
 use super::thread_id;
 
-/// Slots that lie in the array itself; a power of two.
-const FIRST: u32 = if crate::IS_LOOM { 1 } else { 32 };
-/// Segments of further slots, made when they are needed; each doubles the number of slots.
-const SEGMENTS: u32 = if crate::IS_LOOM { 1 } else { 7 };
-/// Slots in all.
-pub(super) const CAPACITY: u32 = FIRST << SEGMENTS;
+/// Slots of the smallest table.
+const FIRST: usize = if crate::IS_LOOM { 1 } else { 4 };
+/// Slots of the largest table.
+pub(super) const CAPACITY: u32 = if crate::IS_LOOM { 2 } else { 4096 };
 
 /// After this many disturbed attempts a reader waits for the writers' lock.
 const ATTEMPTS: usize = if crate::IS_LOOM { 2 } else { 16 };
@@ -38,57 +39,60 @@ struct Base {
 }
 
 pub(super) struct Stripes {
-    first: [AtomicPtr<Line>; FIRST as usize],
-    segments: [AtomicPtr<AtomicPtr<Line>>; SEGMENTS as usize],
-    /// No slot from here on has a row.
-    end: AtomicUsize,
+    /// The row with each number, if there is one: `slots` of them, at least. Replaced by a larger one as numbers get
+    /// higher.
+    table: AtomicPtr<AtomicPtr<Line>>,
+    slots: AtomicUsize,
     bases: Box<[Base]>,
     growth: Mutex<Growth>,
     writers: Mutex<()>,
 }
 
-/// Owns what the table points to.
+/// Owns what the table points to, and all tables there were. A slot is written, and a table replaced, under its lock.
 #[derive(Default)]
 struct Growth {
     rows: Vec<Row>,
-    segments: Vec<Segment>,
+    tables: Vec<Table>,
 }
 
-/// Slots of the table, freed with it. Not a `Box`, for the reason in [`Row::try_new`].
-struct Segment(std::ptr::NonNull<[AtomicPtr<Line>]>);
+/// A table, freed with this. Not a `Box`, for the reason in [`Row::try_new`].
+struct Table(NonNull<[AtomicPtr<Line>]>);
 
 // SAFETY: it owns atomics.
-unsafe impl Send for Segment {}
+unsafe impl Send for Table {}
 
-impl Drop for Segment {
+impl Drop for Table {
     fn drop(&mut self) {
-        // SAFETY: the leaked box of `try_slot`; the table that points into it goes with it.
+        // SAFETY: the leaked box of `grow`; who looks into the table borrows the array that this goes with.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
-}
-
-/// Segment and place in it of the slot `id`, which is at least `FIRST`.
-fn place(id: u32) -> (usize, usize) {
-    let segment = (id / FIRST).ilog2();
-    (segment as usize, (id - (FIRST << segment)) as usize)
 }
 
 impl Stripes {
     pub(super) fn try_new(len: usize) -> Result<Self, AllocError> {
         Ok(Self {
-            first: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
-            segments: std::array::from_fn(|_| AtomicPtr::new(std::ptr::null_mut())),
-            end: AtomicUsize::new(0),
+            table: AtomicPtr::new(NonNull::dangling().as_ptr()),
+            slots: AtomicUsize::new(0),
             bases: try_boxed(len, |_| Base { version: AtomicU64::new(0), value: AtomicI64::new(0) })?,
             growth: Mutex::new(Growth::default()),
             writers: Mutex::new(()),
         })
     }
 
+    /// The slots of the table.
+    #[inline(always)]
+    fn slots(&self) -> &[AtomicPtr<Line>] {
+        // Acquire, both: pair with the Release of `grow`, so that the table is at least as long, and its slots are there.
+        let slots = self.slots.load(Acquire);
+        let table = self.table.load(Acquire);
+        // SAFETY: I5; without slots the pointer is dangling, as it may be.
+        unsafe { std::slice::from_raw_parts(table, slots) }
+    }
+
     /// The calling thread's own row, made at its first write; `None` if it can have none.
     #[inline(always)]
     pub(super) fn own_row(&self) -> Option<RowRef<'_>> {
-        if let Some(slot) = self.first.get(thread_id::current() as usize) {
+        if let Some(slot) = self.slots().get(thread_id::current() as usize) {
             // Relaxed: this thread stored it, or a thread whose number it took over (I2).
             let row = slot.load(Relaxed);
             // SAFETY: I5.
@@ -96,83 +100,62 @@ impl Stripes {
                 return Some(row);
             }
         }
-        self.find_or_make_row()
+        self.make_own_row()
     }
 
     #[cold]
     #[inline(never)]
-    fn find_or_make_row(&self) -> Option<RowRef<'_>> {
-        let id = thread_id::current();
-        if id < CAPACITY
-            && let Some(row) = self.row(id)
-        {
-            return Some(row);
-        }
+    fn make_own_row(&self) -> Option<RowRef<'_>> {
         thread_id::with_lease(|lease| self.row_of(lease?.id()))
     }
 
-    /// The row with the number `id`, made if need be. Only for who holds the number.
+    /// The row with the number `id`, made if need be; `None` if the allocator refuses it. Only for who holds the number.
     pub(super) fn row_of(&self, id: u32) -> Option<RowRef<'_>> {
-        self.row(id).or_else(|| self.try_make_row(id).ok())
+        let id = id as usize;
+        let row = self.slots().get(id).and_then(Self::row);
+        row.or_else(|| self.try_make_row(id).ok())
     }
 
-    fn row(&self, id: u32) -> Option<RowRef<'_>> {
+    fn row(slot: &AtomicPtr<Line>) -> Option<RowRef<'_>> {
         // Acquire: pairs with the Release of `try_make_row`, so that the row's zeros are there.
-        let row = self.slot(id)?.load(Acquire);
+        let row = slot.load(Acquire);
         // SAFETY: I5.
         unsafe { RowRef::from_ptr(row) }
     }
 
-    #[inline]
-    fn slot(&self, id: u32) -> Option<&AtomicPtr<Line>> {
-        if let Some(slot) = self.first.get(id as usize) {
-            return Some(slot);
-        }
-        let (segment, at) = place(id);
-        // Acquire: pairs with the Release of `try_slot`.
-        let slots = self.segments[segment].load(Acquire);
-        if slots.is_null() {
-            return None;
-        }
-        // SAFETY: segment `k` has `FIRST << k` slots, `place` stays below, and `growth` owns it as long as `self`
-        // lives.
-        Some(unsafe { &*slots.add(at) })
-    }
-
     #[cold]
-    fn try_make_row(&self, id: u32) -> Result<RowRef<'_>, AllocError> {
-        let row = Row::try_new(self.bases.len())?;
+    fn try_make_row(&self, id: usize) -> Result<RowRef<'_>, AllocError> {
         let mut growth = self.growth.lock();
-        let slot = self.try_slot(&mut growth, id)?;
+        let slot = match self.slots().get(id) {
+            Some(slot) => slot,
+            None => &self.grow(&mut growth, id)?[id],
+        };
         growth.rows.try_reserve(1).map_err(|_| AllocError::OutOfMemory { bytes: size_of::<Row>() })?;
+        let row = Row::try_new(self.bases.len())?;
         let address = row.as_ptr();
         growth.rows.push(row);
-        // Release: pairs with the Acquire of `row`; `end` alone would not do, a row with a higher number may have
-        // raised it.
+        // Release: pairs with the Acquire of `row`.
         slot.store(address, ordering(Mutation::RowRelaxed, Release));
-        // Relaxed load: stores happen under the lock. Release store: pairs with the Acquire of `sum`; who has seen an
-        // add of this row sees that there is a row.
-        let end = self.end.load(Relaxed);
-        self.end.store(end.max(id as usize + 1), ordering(Mutation::RowRelaxed, Release));
         // SAFETY: I5.
         let row = unsafe { RowRef::from_ptr(address) };
         Ok(row.expect("a row's address is not null"))
     }
 
-    fn try_slot(&self, growth: &mut Growth, id: u32) -> Result<&AtomicPtr<Line>, AllocError> {
-        if let Some(slot) = self.slot(id) {
-            return Ok(slot);
-        }
-        let (segment, at) = place(id);
-        let slots = try_boxed((FIRST << segment) as usize, |_| AtomicPtr::new(std::ptr::null_mut()))?;
-        growth.segments.try_reserve(1).map_err(|_| AllocError::OutOfMemory { bytes: size_of::<Segment>() })?;
-        let slots = std::ptr::NonNull::from(Box::leak(slots));
-        growth.segments.push(Segment(slots));
-        let slots: *mut AtomicPtr<Line> = slots.as_ptr().cast();
-        // Release: pairs with the Acquire of `slot`, so that the nulls are there.
-        self.segments[segment].store(slots, Release);
-        // SAFETY: as in `slot`.
-        Ok(unsafe { &*slots.add(at) })
+    /// A table with a slot for `id`, and with all rows that the one before has.
+    fn grow(&self, growth: &mut Growth, id: usize) -> Result<&[AtomicPtr<Line>], AllocError> {
+        let before = self.slots();
+        let table = try_boxed((id + 1).next_power_of_two().max(FIRST), |id| {
+            // Relaxed: stored under the lock.
+            AtomicPtr::new(before.get(id).map_or(std::ptr::null_mut(), |slot| slot.load(Relaxed)))
+        })?;
+        growth.tables.try_reserve(1).map_err(|_| AllocError::OutOfMemory { bytes: size_of::<Table>() })?;
+        let slots = table.len();
+        let table = NonNull::from(Box::leak(table));
+        growth.tables.push(Table(table));
+        // Release, both: pair with the Acquire of `slots`. In this order, so that the number is never ahead.
+        self.table.store(table.as_ptr().cast(), Release);
+        self.slots.store(slots, Release);
+        Ok(self.slots())
     }
 
     /// The sum of the cells of counter `i` in all rows and in `overflow`.
@@ -185,12 +168,9 @@ impl Stripes {
         // happens-before and coherence.
         // SAFETY: the caller's promise.
         let mut sum = unsafe { overflow.cell(i) }.load(Relaxed);
-        // Acquire: pairs with the Release of `try_make_row`.
-        for id in 0..self.end.load(Acquire) {
-            if let Some(row) = self.row(id as u32) {
-                // SAFETY: the caller's promise, and I5.
-                sum = sum.wrapping_add(unsafe { row.cell(i) }.load(Relaxed));
-            }
+        for row in self.slots().iter().filter_map(Self::row) {
+            // SAFETY: the caller's promise, and I5.
+            sum = sum.wrapping_add(unsafe { row.cell(i) }.load(Relaxed));
         }
         sum
     }
@@ -247,7 +227,7 @@ impl Stripes {
         if mutated(Mutation::TakeBySwap) {
             // SAFETY: the caller's promise, and I5.
             let take = |row: RowRef<'_>| unsafe { row.cell(i) }.swap(0, AcqRel);
-            return (0..CAPACITY).filter_map(|id| self.row(id)).map(take).sum::<i64>() + take(overflow);
+            return self.slots().iter().filter_map(Self::row).map(take).sum::<i64>() + take(overflow);
         }
         let base = &self.bases[i];
         // Relaxed: only holders of the lock store it.
@@ -272,26 +252,8 @@ impl Stripes {
     pub(super) fn memory(&self) -> (usize, usize) {
         let growth = self.growth.lock();
         let rows = growth.rows.iter().map(Row::bytes).sum::<usize>() + growth.rows.capacity() * size_of::<Row>();
-        let slots = growth.segments.iter().map(|segment| segment.0.len()).sum::<usize>();
-        let segments = slots * size_of::<AtomicPtr<Line>>() + growth.segments.capacity() * size_of::<Segment>();
-        (growth.rows.len(), rows + segments + size_of_val(&*self.bases))
-    }
-}
-
-#[cfg(all(test, not(all(loom, feature = "loom"))))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_slot_has_its_place() {
-        let mut places = Vec::new();
-        for id in FIRST..CAPACITY {
-            let (segment, at) = place(id);
-            assert!(segment < SEGMENTS as usize && at < (FIRST << segment) as usize);
-            places.push((segment, at));
-        }
-        assert!(places.is_sorted(), "in order, so no two share one");
-        places.dedup();
-        assert_eq!(places.len(), (CAPACITY - FIRST) as usize);
+        let slots = growth.tables.iter().map(|table| table.0.len()).sum::<usize>();
+        let tables = slots * size_of::<AtomicPtr<Line>>() + growth.tables.capacity() * size_of::<Table>();
+        (growth.rows.len(), rows + tables + size_of_val(&*self.bases))
     }
 }
