@@ -50,7 +50,7 @@
 //! | [`writer().add`](Writer::add) | the same without looking for the row | the same |
 //! | [`get`](Counters::get) | one load per row; lock-free, and after 16 attempts disturbed by `put` or `take` of the same counter it waits for them | one load |
 //! | [`put`](Counters::put), [`take`](Counters::take) | one load per row under a lock that adds never see | one instruction |
-//! | memory | 128 bytes per 16 counters *for each thread number that ever wrote*, and as much again for the overflow row, 16 bytes per counter, and some 400 bytes | 128 bytes per 16 counters |
+//! | memory | 128 bytes per 16 counters *for each thread number that ever wrote*, and as much again for the overflow row, 16 bytes per counter, and some 300 bytes | 128 bytes per 16 counters, and some 130 bytes |
 //!
 //! Counters that are used together belong into one array: sixteen of them share each line of a thread.
 //! [`info`](Counters::info) tells the memory of an array as it stands. The memory follows the number of threads that
