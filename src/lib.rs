@@ -7,7 +7,16 @@ compile_error!(
      crossbeam-epoch is invisible to loom and every model passes after one execution"
 );
 
+mod alloc;
+pub mod atomics;
+pub mod counters;
+pub mod published;
 pub mod sync;
+
+pub use alloc::AllocError;
+pub use atomics::Atomics;
+pub use counters::{Counter, Counters};
+pub use published::Published;
 
 /// Is this build of the crate on loom's primitives? See [`sync`].
 ///
