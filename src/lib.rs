@@ -64,6 +64,10 @@ pub mod prelude {
     pub use crate::{atom, term};
 }
 
+#[cfg(all(loom, feature = "loom", feature = "runtime"))]
+#[doc(hidden)]
+pub mod model;
+
 /// What the macros expand to.
 #[cfg(feature = "term")]
 #[doc(hidden)]

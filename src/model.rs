@@ -106,15 +106,15 @@ impl World {
         Worker { world: self, participant }
     }
 
-    /// One step of the global collection. `false`: there is nothing to collect.
-    #[must_use]
-    pub fn step(&self) -> bool {
-        match self.domain().step() {
-            Step::Idle => false,
-            Step::Worked => true,
-            Step::Waiting => {
-                crate::sync::thread::yield_now();
-                true
+    /// Drives the global collection until it has asked whom it must, or is done. What is asked after that answers when it
+    /// is run.
+    pub fn collect(&self) {
+        loop {
+            match self.domain().collector.step(self.domain()) {
+                Step::Idle => return,
+                Step::Worked => {}
+                Step::Waiting if self.domain().collector.is_asking() => return,
+                Step::Waiting => crate::sync::thread::yield_now(),
             }
         }
     }
@@ -130,7 +130,7 @@ impl World {
                 self.worker().run_task(task, 8);
             }
             self.hear();
-            if !self.step() {
+            if self.domain().step() == Step::Idle {
                 return;
             }
         }
