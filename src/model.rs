@@ -5,11 +5,11 @@
 
 use crate::heap::literal;
 use crate::persistent::{Domain, Participant, Role, Step};
+use crate::process::Turn;
 use crate::process::run::{Ran, run};
-use crate::process::{Node, Ready, Remains, Settings, Task};
+use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task};
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
-use crate::process::Turn;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A domain with processes, and nobody who runs them unless told to.
@@ -106,6 +106,19 @@ impl World {
         Worker { world: self, participant }
     }
 
+    /// Erases a key, and leaves the collection of its value to [`collect`](Self::collect).
+    ///
+    /// # Panics
+    ///
+    /// When there is no such key.
+    pub fn unpublish(&self, key: crate::Atom) {
+        let (domain, _online) = (self.domain(), self.worker());
+        let entry = domain.table.find(crate::term::Key::hash_key(key), key).expect("the key is there");
+        let old = entry.replace(0).expect("it has a value");
+        domain.table.remove(entry, &domain.quiescence, &domain.limbo);
+        domain.drop_value(old);
+    }
+
     /// Drives the global collection until it has asked whom it must, or is done. What is asked after that answers when it
     /// is run.
     pub fn collect(&self) {
@@ -194,6 +207,40 @@ impl Drop for Worker<'_> {
         let quiescence = &self.world.domain().quiescence;
         quiescence.leave(self.participant);
         quiescence.retire(self.participant);
+    }
+}
+
+/// A mailbox by itself, without the card that orders most of what goes through it too.
+#[derive(Debug)]
+pub struct Mail(Mailbox);
+
+impl Mail {
+    /// An open mailbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Mailbox::new())
+    }
+
+    /// Pushes a message.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back when the mailbox is closed.
+    pub fn push(&self, message: Region) -> Result<(), Region> {
+        self.0.push(message)
+    }
+
+    /// Takes all messages; the owner's alone.
+    pub fn drain(&self) -> Vec<Region> {
+        let mut queue = Queue::new();
+        self.0.drain(&mut queue);
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

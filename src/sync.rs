@@ -254,12 +254,14 @@ pub mod mutation {
         CopierIgnoresMark,
         /// Exit: leaves without acknowledging.
         ExitNoAck,
-        /// Exit: the slot is dead before the heap is gone.
-        DeadBeforeDrop,
+        /// Exit: acknowledges twice.
+        ExitDoubleAck,
         /// Mailbox: the push is relaxed.
         PushRelaxed,
         /// Mailbox: the drain is relaxed.
         DrainRelaxed,
+        /// Mailbox: the sender notes the card before it pushes.
+        NotifyBeforePush,
         /// Mailbox: closes without a sentinel, so that a late push is lost.
         CloseWithoutSentinel,
         /// Counters: a row is handed over without synchronisation.

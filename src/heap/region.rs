@@ -240,7 +240,9 @@ impl Drop for Region {
         unsafe {
             let head = self.head.as_ptr();
             #[cfg(all(loom, feature = "loom"))]
-            (*head).contents.with_mut(|_| ());
+            if !std::thread::panicking() {
+                (*head).contents.with_mut(|_| ());
+            }
             let mut off_heap = (*head).off_heap;
             if !off_heap.is_null() {
                 off_heap::drop_until(&mut off_heap, ptr::null_mut());

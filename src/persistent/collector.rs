@@ -21,7 +21,7 @@ use super::report::Report;
 use crate::heap::literal::{Area, count};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::mutation::{Mutation, mutated};
+use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr::NonNull;
 use std::sync::atomic as plain;
 use std::time::Instant;
@@ -152,7 +152,7 @@ impl Collector {
     /// A process has answered, or is gone.
     pub(crate) fn answered(&self) {
         // AcqRel: the answers of all form one chain that ends at the free (L5).
-        self.remaining.fetch_sub(1, Ordering::AcqRel);
+        self.remaining.fetch_sub(1, ordering(Mutation::AckRelaxed, Ordering::AcqRel));
     }
 
     /// A holder has evacuated so many words.

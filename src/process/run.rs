@@ -305,23 +305,15 @@ pub(crate) fn end(task: Task, exit: Exit) {
     let domain = node.domain();
     // SAFETY: the caller owns the process, and it runs no more.
     unsafe { task.end_behaviour(&exit) };
-    let drop_contents = || {
-        // SAFETY: as above.
-        let owned = unsafe { task.owned() };
-        // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-        let _ = catch_unwind(AssertUnwindSafe(|| task.header().recipient.mailbox.close(&mut owned.inbox)));
-        for queue in [&mut owned.inbox, &mut owned.deferred] {
-            while catch_unwind(AssertUnwindSafe(|| queue.pop().is_some())).unwrap_or(true) {}
-        }
-        let _ = catch_unwind(AssertUnwindSafe(|| owned.heap.clear()));
-    };
-    if !mutated(Mutation::DeadBeforeDrop) {
-        drop_contents();
+    // SAFETY: as above.
+    let owned = unsafe { task.owned() };
+    // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
+    let _ = catch_unwind(AssertUnwindSafe(|| task.header().recipient.mailbox.close(&mut owned.inbox)));
+    for queue in [&mut owned.inbox, &mut owned.deferred] {
+        while catch_unwind(AssertUnwindSafe(|| queue.pop().is_some())).unwrap_or(true) {}
     }
+    let _ = catch_unwind(AssertUnwindSafe(|| owned.heap.clear()));
     domain.slots.vacate(task.pid());
     task.card().die(&domain.collector);
-    if mutated(Mutation::DeadBeforeDrop) {
-        drop_contents();
-    }
     node.ended(task.pid(), exit);
 }
