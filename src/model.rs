@@ -3,13 +3,15 @@
 //! Only in a loom build. A model's threads play workers, guards and the collector; what a thread of the runtime would do
 //! in a loop, they do once.
 
+use crate::heap::copy::Literals;
 use crate::heap::literal;
 use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
-use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task};
+use crate::process::{Mailbox, Node, Queue, Ready, Recipient, Remains, Settings, Task};
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
+use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A domain with processes, and nobody who runs them unless told to.
@@ -55,10 +57,13 @@ where
 
 /// A worker, online.
 #[derive(Debug)]
-pub struct Worker<'w> {
-    world: &'w World,
-    participant: &'w Participant,
+pub struct Worker {
+    world: World,
+    participant: NonNull<Participant>,
 }
+
+// SAFETY: a participant is made of atomics and lives as long as its world.
+unsafe impl Send for Worker {}
 
 impl World {
     /// An empty world.
@@ -100,10 +105,27 @@ impl World {
 
     /// Goes online as a worker.
     #[must_use]
-    pub fn worker(&self) -> Worker<'_> {
+    pub fn worker(&self) -> Worker {
         let participant = self.domain().quiescence.join(Role::Worker);
         self.domain().quiescence.enter(participant);
-        Worker { world: self, participant }
+        Worker { world: self.clone(), participant: participant.into() }
+    }
+
+    /// The first half of a send, as a turn does it: the message, with the value at `key` in it by pointer unless that is
+    /// retired. The caller must be online.
+    #[must_use]
+    pub fn letter(&self, key: crate::Atom) -> Option<Region> {
+        let retired = self.domain().collector.retired();
+        let value = self.domain().lookup(key)?;
+        // SAFETY: the caller is online, so the value lives.
+        unsafe { Region::copy_word(value, Literals::Keep { retired }) }.ok()
+    }
+
+    /// The second half: the push and what follows it. The caller must be online since the first.
+    pub fn deliver(&self, to: Pid, letter: Region) {
+        let occupant = self.domain().slots.find(to).expect("the process lives");
+        // SAFETY: found in the caller's span.
+        Node::deliver(unsafe { Recipient::of(occupant) }, letter).expect("the process lives");
     }
 
     /// Erases a key, and leaves the collection of its value to [`collect`](Self::collect).
@@ -176,7 +198,12 @@ impl Default for World {
     }
 }
 
-impl Worker<'_> {
+impl Worker {
+    fn participant(&self) -> &Participant {
+        // SAFETY: participants live as long as the world's domain.
+        unsafe { self.participant.as_ref() }
+    }
+
     /// Runs a process for some turns, if it is scheduled.
     pub fn run(&self, pid: Pid, turns: u32) -> bool {
         let Some(task) = self.world.take(|task| task.pid() == pid) else { return false };
@@ -186,7 +213,7 @@ impl Worker<'_> {
     }
 
     fn run_task(&self, task: Task, turns: u32) {
-        match run(task, self.participant, turns) {
+        match run(task, self.participant(), turns) {
             Ran::Idle => {}
             Ran::Ready => self.world.node.ready(task),
             Ran::Ended => {
@@ -198,15 +225,15 @@ impl Worker<'_> {
 
     /// Passes a boundary, as a worker does after each turn.
     pub fn boundary(&self) {
-        self.world.domain().quiescence.boundary(self.participant);
+        self.world.domain().quiescence.boundary(self.participant());
     }
 }
 
-impl Drop for Worker<'_> {
+impl Drop for Worker {
     fn drop(&mut self) {
         let quiescence = &self.world.domain().quiescence;
-        quiescence.leave(self.participant);
-        quiescence.retire(self.participant);
+        quiescence.leave(self.participant());
+        quiescence.retire(self.participant());
     }
 }
 

@@ -5,15 +5,17 @@
 //! a retired value back), *exit* (a holder ends while it is asked).
 #![cfg(loom)]
 
+use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
 use loom_tests::{Preemptions, caught, explore};
-use shared_term::model::{World, is_literal, touch};
+use shared_term::model::{Worker, World, is_literal, touch};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
     self, AckRelaxed, AskBeforeGrace, BoundaryRelaxed, CopierIgnoresMark, EnterNoFence, EpochRelaxed,
     EvacuateForgetsMessages, EvacuateNoDrain, ExitDoubleAck, ExitNoAck, FilterAfterIdle, ForeignNotInGrace,
     IdleRelaxed, LeaveRelaxed, NoGrace, QueueNotInFilter, RefsZeroOnly, ScanIgnoresRunning,
 };
+use std::sync::{Arc, Mutex};
 
 const _: () = assert!(shared_term::IS_LOOM);
 
@@ -186,24 +188,43 @@ fn defer() {
     settle(world, &[p, q]);
 }
 
-/// A worker is in a turn of the receiver, which began after the mark, when a worker in an older turn sends the value.
+/// A worker is in a turn of the receiver, which began after the mark, when a worker in an older span sends the value. Both
+/// workers' steps are those of one thread, in this order, so that the collector's can fall between any two.
 fn busy() {
     let world = world();
-    let q = process(&world, None);
-    let p = holder(&world, Some(q), PASS);
+    let older = Arc::new(Mutex::new(None));
+    let probe = Arc::new(AtomicBool::new(false));
+    let q = {
+        let (world, older, probe) = (world.clone(), Arc::clone(&older), Arc::clone(&probe));
+        world.clone().spawn(move |cx, state, message| {
+            touch(state);
+            touch(message);
+            if let Some((worker, letter)) = older.lock().unwrap().take() {
+                if let Some(letter) = letter {
+                    world.deliver(cx.me(), letter);
+                }
+                drop::<Worker>(worker);
+                // Makes loom try the collector's steps here, whose loads it forgets otherwise.
+                probe.load(Relaxed);
+            }
+            if message.as_atom().is_some() { Ok(Next(state)) } else { Ok(Next(message)) }
+        })
+    };
     world.send(q, message(LOOK));
-    world.unpublish(X);
-    let [sender, receiver] = [world.clone(), world.clone()];
-    let receiver = thread::spawn(move || {
-        receiver.worker().run(q, 8);
-    });
-    let sender = thread::spawn(move || {
-        sender.worker().run(p, 8);
-    });
-    world.collect();
-    sender.join().unwrap();
-    receiver.join().unwrap();
-    settle(world, &[p, q]);
+    let collector = {
+        let (world, probe) = (world.clone(), Arc::clone(&probe));
+        thread::spawn(move || {
+            world.unpublish(X);
+            world.collect();
+            probe.store(true, Relaxed);
+        })
+    };
+    let worker = world.worker();
+    let letter = world.letter(X);
+    *older.lock().unwrap() = Some((worker, letter));
+    world.worker().run(q, 1);
+    collector.join().unwrap();
+    settle(world, &[q]);
 }
 
 /// A foreign thread copies the value under a guard and sends the copy.

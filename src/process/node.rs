@@ -133,7 +133,7 @@ impl Node {
 
     /// Pushes, notes, and schedules whom it finds idle.
     #[inline]
-    fn deliver(recipient: &Recipient, message: Region) -> Result<(), Unsent> {
+    pub(crate) fn deliver(recipient: &Recipient, message: Region) -> Result<(), Unsent> {
         if mutated(Mutation::NotifyBeforePush) && recipient.card().notify() {
             // SAFETY: as below.
             unsafe { (recipient.occupant.schedule)((&recipient.occupant).into()) };
