@@ -55,7 +55,7 @@ pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
 /// Moves what `root` reaches into new chunks and frees the old ones. `retired` has the bits of areas to evacuate: what is
 /// reached in a retired area among them is copied like data. The filter is exact afterwards.
 ///
-/// On an error the heap can be dropped and nothing else: part of it has been moved.
+/// On an error the heap is empty, and the root nil: part of it had been moved.
 ///
 /// # Safety
 ///
@@ -67,13 +67,23 @@ pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) 
     // SAFETY: the caller's promise. Off-heap payloads move bit for bit with their objects; until the sweep the list of
     // the from-space is the truth about who owns them (invariant 8), so an error drops each of them once.
     unsafe {
-        let new_root = collector.run(*root)?;
+        let new_root = match collector.run(*root) {
+            Ok(w) => w,
+            Err(error) => {
+                // While `to` lives: the headers of what was moved are there.
+                *root = word::NIL;
+                heap.clear();
+                return Err(error);
+            }
+        };
         let stats =
             CollectStats { before_words, live_words: collector.to.used(), evacuated_words: collector.evacuated_words };
         off_heap::sweep(&mut heap.off_heap, &mut to.off_heap);
         to.limit = heap.limit;
-        *heap = to;
+        to.set_end();
         *root = new_root;
+        // Last, because it runs destructors of users, and these may panic.
+        drop(std::mem::replace(heap, to));
         Ok(stats)
     }
 }

@@ -46,11 +46,12 @@ thread_local! {
 }
 
 fn with_scratch<R>(f: impl FnOnce(&mut Bits, &mut Bits) -> R) -> R {
-    let mut scratch = SCRATCH.take().unwrap_or_default();
+    // A destructor of another thread local may copy when this one is gone already.
+    let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_default();
     let result = f(&mut scratch.0, &mut scratch.1);
     scratch.0.clear();
     scratch.1.clear();
-    SCRATCH.set(Some(scratch));
+    let _ = SCRATCH.try_with(|kept| kept.set(Some(scratch)));
     result
 }
 
@@ -259,6 +260,37 @@ unsafe fn find_shared(root: Word, literals: Literals, seen: &mut Bits, shared: &
         // SAFETY: its words.
         work.extend((0..n).rev().map(|i| unsafe { *p.add(i) }));
     }
+}
+
+/// Does the term reach `n` distinct objects? O(n), and no more than O(words that it reaches).
+///
+/// # Safety
+///
+/// `root` must be the word of a term that is alive during the call.
+pub(crate) unsafe fn reaches(root: Word, n: usize) -> bool {
+    with_scratch(|seen, _| {
+        let (mut objects, mut work) = (0, vec![(&raw const root, 1)]);
+        while let Some((p, left)) = work.pop() {
+            if left > 1 {
+                work.push((p.wrapping_add(1), left - 1));
+            }
+            // SAFETY: the root, or a word of a living object.
+            let w = unsafe { *p };
+            if !word::is_pointer(w) || seen.insert(word::address(w).addr()) {
+                continue;
+            }
+            objects += 1;
+            if objects == n {
+                return true;
+            }
+            // SAFETY: a living object.
+            let (p, size) = unsafe { children(w) };
+            if size > 0 {
+                work.push((p, size));
+            }
+        }
+        false
+    })
 }
 
 /// The distinct words that a term reaches, those of literals included.

@@ -208,8 +208,8 @@ impl RawHeap {
     pub(crate) unsafe fn roll_back(&mut self, mark: &Mark) {
         // SAFETY: objects younger than the mark are at the front of the list, and nobody reads them any more. Chunks
         // adopted since the mark stand before its first one, chunks grown since behind its current one.
-        unsafe {
-            off_heap::drop_until(&mut self.off_heap, mark.off_heap);
+        let panicked = unsafe {
+            let panicked = off_heap::drop_until(&mut self.off_heap, mark.off_heap);
             let mut chunk = self.first;
             while chunk != mark.first {
                 let next = (*chunk).next;
@@ -217,9 +217,7 @@ impl RawHeap {
                 Chunk::free(chunk);
                 chunk = next;
             }
-            if mark.current.is_null() {
-                (self.top, self.end) = (ptr::null_mut(), ptr::null_mut());
-            } else {
+            if !mark.current.is_null() {
                 chunk = (*mark.current).next;
                 (*mark.current).next = ptr::null_mut();
                 while !chunk.is_null() {
@@ -227,13 +225,32 @@ impl RawHeap {
                     Chunk::free(chunk);
                     chunk = next;
                 }
-                (self.top, self.end) = (mark.top, Chunk::end(mark.current));
             }
-        }
+            panicked
+        };
         (self.first, self.current, self.closed, self.filter) = (mark.first, mark.current, mark.closed, mark.filter);
+        self.top = mark.top;
+        self.set_end();
+        panicked.pass_on();
+    }
+
+    /// Sets the end of allocation: that of the current chunk, or where the limit cuts it off. A chunk that was not grown
+    /// under the limit (it was adopted, or collected into) can have more room than that.
+    pub(crate) fn set_end(&mut self) {
+        self.end = if self.current.is_null() {
+            ptr::null_mut()
+        } else {
+            // SAFETY: `top` lies in the current chunk, and so does what lies before its end.
+            unsafe {
+                let room = Chunk::end(self.current).offset_from_unsigned(self.top);
+                self.top.add(room.min(self.limit.saturating_sub(self.used())))
+            }
+        };
     }
 
     /// Makes the region's memory this heap's, and returns its root. O(1), and O(off-heap objects of the region).
+    ///
+    /// The limit does not stop it, but it stops the next allocation.
     pub(crate) fn adopt(&mut self, region: Region) -> Word {
         let root = region.root_word();
         if word::is_immediate(root) {
@@ -246,7 +263,7 @@ impl RawHeap {
             if self.current.is_null() {
                 // The last chunk of the region becomes the one to allocate from; it has whatever room is left.
                 self.current = parts.last;
-                (self.top, self.end) = ((*parts.last).top, Chunk::end(parts.last));
+                self.top = (*parts.last).top;
                 self.closed = parts.words - Chunk::used(parts.last);
             } else {
                 (*parts.last).next = self.first;
@@ -254,6 +271,7 @@ impl RawHeap {
             }
             self.first = parts.first;
         }
+        self.set_end();
         self.filter |= parts.filter;
         root
     }
@@ -358,16 +376,17 @@ pub(crate) struct Parts {
 
 impl Drop for RawHeap {
     fn drop(&mut self) {
-        // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more. A destructor
-        // that unwinds leaves the rest of its list and the chunks behind: a leak, not a dangling pointer.
-        unsafe {
-            off_heap::drop_until(&mut self.off_heap, ptr::null_mut());
+        // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more.
+        let panicked = unsafe {
+            let panicked = off_heap::drop_until(&mut self.off_heap, ptr::null_mut());
             let mut chunk = self.first;
             while !chunk.is_null() {
                 let next = (*chunk).next;
                 Chunk::free(chunk);
                 chunk = next;
             }
-        }
+            panicked
+        };
+        panicked.pass_on();
     }
 }
