@@ -109,7 +109,9 @@ fn a_limit_holds_after_a_collection_and_an_adoption() {
     heap.collect().unwrap();
     let mut adopt = |n: i64| {
         let region = Region::build(|h| h.list(0..n));
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| heap.turn(|h, t| (h.tuple(&[t, h.adopt(region)]), ()))))
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            heap.turn(|h, t| (h.tuple(&[t, h.adopt(region)]), ()))
+        }))
     };
     assert!(adopt(101).is_err(), "1002 words");
     adopt(90).unwrap();

@@ -46,7 +46,9 @@ fn an_immediate_needs_no_words() {
 #[test]
 fn a_region_that_adopts_others_owns_their_memory() {
     let tracker = Tracker::default();
-    let part = |n: i64| Region::build(|h| h.tuple(&[h.list(0..n), h.resource(tracker.value()), h.bytes(tracker.bytes(80, 1))]));
+    let part = |n: i64| {
+        Region::build(|h| h.tuple(&[h.list(0..n), h.resource(tracker.value()), h.bytes(tracker.bytes(80, 1))]))
+    };
     let (a, b, c) = (part(3), part(300), part(30));
     let words = a.words() + b.words() + c.words();
     let whole = Region::build(|h| {
