@@ -28,7 +28,7 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct RawHeap {
     /// The next free word, and the end of the current chunk.
-    top: *mut Word,
+    pub(crate) top: *mut Word,
     end: *mut Word,
     /// Oldest chunk; the list goes on to `current`, and ends there.
     first: *mut Chunk,
@@ -287,6 +287,11 @@ impl RawHeap {
         Cursor { chunk: self.current, next: self.top }
     }
 
+    /// A point in what was allocated last: in the newest chunk.
+    pub(crate) fn cursor_at(&self, p: *mut Word) -> Cursor {
+        Cursor { chunk: self.current, next: p }
+    }
+
     /// The first word of the heap.
     pub(crate) fn start(&self) -> Cursor {
         let next = if self.first.is_null() {
@@ -298,14 +303,15 @@ impl RawHeap {
         Cursor { chunk: self.first, next }
     }
 
-    /// The next word that holds a term, from the cursor on: headers and opaque contents are stepped over. The words may
-    /// be changed, and the heap may grow, between two calls.
+    /// The terms of the next object that has any, from the cursor on: the first of them, and how many. Opaque objects are
+    /// stepped over. The words may be changed, and the heap may grow, between two calls.
     ///
     /// # Safety
     ///
-    /// The cursor must be of this heap, not collected or rolled back since; every object from it on must be complete.
+    /// The cursor must be of this heap, not collected or rolled back since, at the start of an object or at the end of
+    /// all; every object from it on must be complete.
     #[inline(always)]
-    pub(crate) unsafe fn next_term(&self, cursor: &mut Cursor) -> Option<*mut Word> {
+    pub(crate) unsafe fn next_object(&self, cursor: &mut Cursor) -> Option<(*mut Word, usize)> {
         loop {
             if cursor.chunk.is_null() {
                 if self.first.is_null() {
@@ -313,7 +319,7 @@ impl RawHeap {
                 }
                 *cursor = self.start(); // taken when the heap was empty
             }
-            // SAFETY: the cursor stands in a chunk of this heap, at the start of an object or at a term.
+            // SAFETY: the cursor stands in a chunk of this heap, at the start of an object or at the chunk's end.
             unsafe {
                 let chunk = cursor.chunk;
                 let limit = if chunk == self.current { self.top } else { (*chunk).top };
@@ -321,11 +327,14 @@ impl RawHeap {
                     let p = cursor.next;
                     let w = *p;
                     if !word::is_header(w) {
-                        cursor.next = p.add(1);
-                        return Some(p);
+                        cursor.next = p.add(2);
+                        return Some((p, 2));
                     }
-                    let opaque = word::header_kind(w).is_opaque();
-                    cursor.next = p.add(1 + if opaque { word::header_size(w) } else { 0 });
+                    let n = word::header_size(w);
+                    cursor.next = p.add(1 + n);
+                    if !word::header_is_opaque(w) {
+                        return Some((p.add(1), n));
+                    }
                 }
                 if chunk == self.current {
                     return None;
