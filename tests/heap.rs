@@ -6,7 +6,7 @@ mod common;
 
 use common::{Tracker, hash_of, panics};
 use shared_term::heap::{HeapError, OwnedHeap};
-use shared_term::{Region, term};
+use shared_term::{Region, Term, term};
 
 #[test]
 fn a_deep_list_is_handled_without_recursion() {
@@ -80,13 +80,13 @@ fn a_destructor_that_panics_spoils_no_collection() {
 fn fill(heap: &mut OwnedHeap) -> usize {
     let mut most = 0;
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        heap.turn(|h, t| {
+        heap.turn(|h, t| -> (Term<'_>, ()) {
             loop {
                 h.cons(t, t);
                 most = h.used_words();
                 assert!(most < 1 << 20, "no limit in sight");
             }
-        })
+        });
     }));
     let Err(_): Result<(), _> = result else { panic!("a heap without limit") };
     most
@@ -110,7 +110,7 @@ fn a_limit_holds_after_a_collection_and_an_adoption() {
     let mut adopt = |n: i64| {
         let region = Region::build(|h| h.list(0..n));
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            heap.turn(|h, t| (h.tuple(&[t, h.adopt(region)]), ()))
+            heap.turn(|h, t| (h.tuple(&[t, h.adopt(region)]), ()));
         }))
     };
     assert!(adopt(101).is_err(), "1002 words");

@@ -311,6 +311,7 @@ impl World {
         }
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm per operation")]
     fn run(&mut self, here: usize, op: Op) {
         if let Op::Leaf(leaf) = op {
             return self.leaf(here, leaf);
@@ -393,7 +394,7 @@ impl World {
                         m.push(elements[i].clone(), |_, r| r[of].as_tuple().unwrap()[i]);
                     }
                     Plain::Cons(head, _) if i.index(2) == 0 => {
-                        m.push(head.clone(), |_, r| r[of].list().next().unwrap())
+                        m.push(head.clone(), |_, r| r[of].list().next().unwrap());
                     }
                     Plain::Cons(_, tail) => m.push(tail.clone(), |_, r| {
                         let mut list = r[of].list();
@@ -428,7 +429,10 @@ impl World {
             }
             Op::ToRegion(i) => {
                 let i = i.index(n);
-                self.regions.push((Region::copy_of(m.heap.root().as_tuple().unwrap()[i]), r[i].clone()));
+                let term = m.heap.root().as_tuple().unwrap()[i];
+                let region = Region::copy_of(term);
+                assert_eq!(region.words(), term.size_words(), "what is shared stays so, and nothing else is copied");
+                self.regions.push((region, r[i].clone()));
             }
             Op::BuildRegion(a, b, adopted) => {
                 let (a, b) = (a.index(n), b.index(n));
@@ -486,7 +490,7 @@ impl World {
                         let t = h.copy(root.as_tuple().unwrap()[i]);
                         h.list((0..50).map(|i| if i == 40 { quiet_panic() } else { t }));
                         unreachable!("the iterator panics");
-                    })
+                    });
                 });
                 assert_eq!(payload, Some("quiet"));
             }

@@ -29,7 +29,7 @@ fn a_region_is_self_contained_and_sendable() {
 #[test]
 fn an_immediate_needs_no_words() {
     for (region, text) in [
-        (Region::build(|h| h.nil()), "[]"),
+        (Region::build(|h| h.list::<Term<'_>>([])), "[]"),
         (Region::build(|h| h.tuple(&[])), "{}"),
         (Region::build(|h| h.map::<Term<'_>, Term<'_>>([])), "#{}"),
         (Region::build(|h| h.binary("")), "<<\"\">>"),
@@ -192,7 +192,7 @@ fn a_destructor_that_panics_keeps_nothing_else_from_being_released() {
 #[test]
 fn a_term_ref_is_read_and_copied_but_borrows_its_region() {
     fn sum(t: TermRef<'_>) -> i64 {
-        t.list().filter_map(|t| t.as_int()).sum()
+        t.list().filter_map(Term::as_int).sum()
     }
     let region = Arc::new(Region::build(|h| h.list(0..10)));
     let sums: Vec<i64> = std::thread::scope(|scope| {
@@ -223,4 +223,22 @@ fn a_copy_works_while_its_thread_ends() {
     })
     .join()
     .unwrap();
+}
+
+#[test]
+fn lists_that_share_cells_still_do_in_the_copy() {
+    let shared = Region::build(|h| {
+        let end = term!(h, [5]);
+        // The walk along the cells comes to one that was copied as a head before.
+        let a = term!(h, [end, 1, 2, 3, ..end]);
+        let long = h.list(0..100);
+        let b = term!(h, {long, [1, 2, ..long], [{1}, ..long]});
+        h.tuple(&[a, a, b])
+    });
+    assert_eq!(shared.words(), 2 + 8 + 200 + 4 + 4 + (2 + 2) + 4);
+    let copy = Region::copy_of(shared.root());
+    copy.verify().unwrap();
+    assert_eq!((copy.words(), copy.root()), (shared.words(), shared.root()));
+    let alone = Region::copy_of(shared.root().as_tuple().unwrap()[0]);
+    assert_eq!(alone.words(), 2 + 8);
 }

@@ -242,7 +242,7 @@ fn slices_of_binaries() {
     let ends: Vec<_> =
         r.root().list().map(|t| (t.as_bytes().unwrap().first().copied(), t.as_bytes().unwrap().len())).collect();
     assert_eq!(ends, [(Some(0), 256), (Some(10), 190), (Some(5), 1), (None, 0), (Some(0), 64)]);
-    Region::build(|h| {
+    let _ = Region::build(|h| {
         let b = h.binary([0; 100]);
         #[allow(clippy::reversed_empty_ranges, reason = "what a caller may compute")]
         for bad in [0..101, 5..4, usize::MAX..usize::MAX, 0..usize::MAX] {
@@ -278,7 +278,7 @@ fn resources_are_dropped_once_however_they_travelled() {
 #[test]
 fn floats_are_finite() {
     for x in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-        Region::build(|h| {
+        let _ = Region::build(|h| {
             assert!(h.float(x).is_none());
             h.nil()
         });
@@ -358,7 +358,7 @@ fn a_panic_in_what_the_constructors_call_leaves_a_sound_heap() {
                     _ => h.map(items.map(|b| (1, b))),
                 };
                 (t, ())
-            })
+            });
         });
         assert_eq!(payload, Some("quiet"));
         heap.verify().unwrap();

@@ -161,7 +161,8 @@ pub(crate) struct Space {
 struct Inner {
     areas: u64,
     free: [Vec<Slot>; CLASSES],
-    /// Under loom: areas that were freed during this execution.
+    /// Under loom: areas that were freed during this execution. Boxed: literal words lead to their addresses.
+    #[allow(clippy::vec_box, reason = "entries hold the addresses of areas")]
     quarantine: Vec<Box<Area>>,
 }
 
@@ -214,7 +215,7 @@ impl Space {
             slot: None,
             contents: Contents::default(),
         });
-        let entry = Entry((&raw mut *area).expose_provenance() as u64 | (bit & 0xffff_ffff) % FILTER_BITS);
+        let entry = Entry((&raw mut *area).expose_provenance() as u64 | ((bit & 0xffff_ffff) % FILTER_BITS));
         let chunk = match class(bytes) {
             None => {
                 drop(inner);
@@ -236,6 +237,7 @@ impl Space {
     }
 
     /// Ends the building of an area: `chunks` and `off_heap` are its own from here on.
+    #[allow(clippy::unnecessary_box_returns, reason = "entries hold the addresses of areas")]
     pub(crate) fn commit(
         mut area: Box<Area>,
         chunks: *mut Chunk,
@@ -281,6 +283,7 @@ impl Space {
 /// # Safety
 ///
 /// As for [`Space::free`].
+#[allow(clippy::boxed_local, reason = "entries hold the addresses of areas")]
 unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
     // The panic of a destructor ends here: it is nobody's who is running now.
     // SAFETY: nobody reads the area's objects any more.

@@ -71,7 +71,8 @@ pub(crate) unsafe fn duplicate(from: *const Word, to: *mut Word, list: &mut *mut
     }
 }
 
-fn next(p: *mut Word) -> *mut Word {
+/// The object after `p`, which must be on a list.
+pub(crate) fn next(p: *mut Word) -> *mut Word {
     // SAFETY: `p` is an object on a list: its second word is the link, an address that was exposed when it was linked.
     ptr::with_exposed_provenance_mut(unsafe { *p.add(1) } as usize)
 }

@@ -99,6 +99,7 @@ impl RawHeap {
     /// # Safety
     ///
     /// The parts must be of one heap or region, and owned by nothing else.
+    #[allow(clippy::needless_pass_by_value, reason = "the memory changes its owner")]
     pub(crate) unsafe fn from_parts(parts: Parts) -> Self {
         let mut heap = Self::new(usize::MAX);
         (heap.first, heap.current) = (parts.first, parts.last);

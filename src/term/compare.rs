@@ -141,7 +141,10 @@ unsafe fn compare_one(
         }
         Kind::Atom => Atom::from_word(a).cmp(&Atom::from_word(b)),
         Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
-        Kind::Resource => x.as_resource().map(|r| r.address()).cmp(&y.as_resource().map(|r| r.address())),
+        Kind::Resource => x
+            .as_resource()
+            .map(super::view::Resource::address)
+            .cmp(&y.as_resource().map(super::view::Resource::address)),
         Kind::Binary => x.as_bytes().cmp(&y.as_bytes()),
         Kind::Nil => Ordering::Equal,
         Kind::Tuple | Kind::Map | Kind::List => {

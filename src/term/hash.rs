@@ -144,7 +144,7 @@ unsafe fn leaf(w: Word) -> Result<u64, Pending> {
             Number::Small(i) => hash_word(i as u64),
         }),
         Kind::Binary => Ok(hash_bytes(term.as_bytes().unwrap_or_default())),
-        Kind::Resource => Ok(hash_word(term.as_resource().map_or(0, |r| r.address()) as u64)),
+        Kind::Resource => Ok(hash_word(term.as_resource().map_or(0, super::view::Resource::address) as u64)),
         Kind::Tuple => {
             let elements = term.as_tuple().unwrap_or_default();
             let seed = TUPLE ^ elements.len() as u64;
