@@ -166,7 +166,8 @@ pub(crate) struct Space {
 struct Inner {
     areas: u64,
     free: [Vec<Slot>; CLASSES],
-    /// Under loom: areas that were freed during this execution.
+    /// Under loom: areas that were freed during this execution. Boxed: literal words lead to their addresses.
+    #[allow(clippy::vec_box, reason = "entries hold the addresses of areas")]
     quarantine: Vec<Box<Area>>,
 }
 
@@ -220,7 +221,7 @@ impl Space {
             slot: None,
             contents: Contents::default(),
         });
-        let entry = Entry((&raw mut *area).expose_provenance() as u64 | (bit & 0xffff_ffff) % FILTER_BITS);
+        let entry = Entry((&raw mut *area).expose_provenance() as u64 | ((bit & 0xffff_ffff) % FILTER_BITS));
         area.bit = entry.bit();
         let chunk = match class(bytes) {
             None => {
@@ -243,6 +244,7 @@ impl Space {
     }
 
     /// Ends the building of an area: `chunks` and `off_heap` are its own from here on.
+    #[allow(clippy::unnecessary_box_returns, reason = "entries hold the addresses of areas")]
     pub(crate) fn commit(
         mut area: Box<Area>,
         chunks: *mut Chunk,
@@ -291,14 +293,11 @@ impl Space {
 /// # Safety
 ///
 /// As for [`Space::free`].
+#[allow(clippy::boxed_local, reason = "entries hold the addresses of areas")]
 unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
-    // A destructor that panics must not keep the memory: it is caught, and the list goes on behind it.
-    while !area.off_heap.is_null() {
-        let list = &mut area.off_heap;
-        // SAFETY: nobody reads the area's objects any more.
-        let rest = std::panic::AssertUnwindSafe(|| unsafe { off_heap::drop_until(list, ptr::null_mut()) });
-        let _ = std::panic::catch_unwind(rest);
-    }
+    // The panic of a destructor ends here: it is nobody's who is running now.
+    // SAFETY: nobody reads the area's objects any more.
+    let _ = unsafe { off_heap::drop_until(&mut area.off_heap, ptr::null_mut()) };
     let mut chunk = area.chunks;
     while !chunk.is_null() {
         // SAFETY: the chunks of the area, each freed once.

@@ -108,12 +108,11 @@ integers!(i32, i64, u32, u64);
 impl Key for i128 {
     #[inline]
     fn hash_key(self) -> u64 {
-        match self.immediate() {
-            Some(w) => hash_word(w),
-            None => {
-                let (limbs, n) = limbs(self);
-                hash_big(self.is_negative(), &limbs[..n])
-            }
+        if let Some(w) = self.immediate() {
+            hash_word(w)
+        } else {
+            let (limbs, n) = limbs(self);
+            hash_big(self.is_negative(), &limbs[..n])
         }
     }
 
