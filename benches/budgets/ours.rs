@@ -14,6 +14,7 @@ use shared_term::heap::OwnedHeap;
 use shared_term::persistent::Put;
 use shared_term::prelude::*;
 use shared_term::runtime::{Deterministic, Handle};
+use shared_term::{Atomics, Counters};
 
 use crate::resident;
 use crate::rows::{Plan, Sampler};
@@ -309,26 +310,34 @@ pub(crate) fn persistent_put_loop(plan: Plan) -> Result<Sampler, String> {
 
 // Counting.
 
-const NO_COUNTERS: &str = "this build has no atomics and counters yet";
-
 /// `fetch_add` on one cell, with its loop, as its reference is.
-pub(crate) fn atomics_add(_: Plan) -> Result<Sampler, String> {
-    Err(NO_COUNTERS.to_string())
+pub(crate) fn atomics_add(plan: Plan) -> Result<Sampler, String> {
+    let (mut batch, cells) = (Batch::new(plan.batch), Atomics::<i64>::new(1));
+    Ok(Box::new(move || {
+        let cell = &cells[0];
+        Ok(batch.gross(|_| cell.fetch_add(1, Ordering::SeqCst)))
+    }))
 }
 
 /// `writer().add`, with its loop, as its reference is.
-pub(crate) fn counters_writer_add(_: Plan) -> Result<Sampler, String> {
-    Err(NO_COUNTERS.to_string())
+pub(crate) fn counters_writer_add(plan: Plan) -> Result<Sampler, String> {
+    let (mut batch, counters) = (Batch::new(plan.batch), Counters::new(1));
+    Ok(Box::new(move || {
+        let writer = counters.writer();
+        Ok(batch.gross(|_| writer.add(0, 1)))
+    }))
 }
 
 /// `add` of a write-concurrent array, with its loop, as its reference is.
-pub(crate) fn counters_add(_: Plan) -> Result<Sampler, String> {
-    Err(NO_COUNTERS.to_string())
+pub(crate) fn counters_add(plan: Plan) -> Result<Sampler, String> {
+    let (mut batch, counters) = (Batch::new(plan.batch), Counters::new(1));
+    Ok(Box::new(move || Ok(batch.gross(|_| counters.add(0, 1)))))
 }
 
 /// As [`counters_add`], net of the loop, as OTP's side is.
-pub(crate) fn counters_add_vs_otp(_: Plan) -> Result<Sampler, String> {
-    Err(NO_COUNTERS.to_string())
+pub(crate) fn counters_add_vs_otp(plan: Plan) -> Result<Sampler, String> {
+    let (mut batch, counters) = (Batch::new(plan.batch), Counters::new(1));
+    Ok(Box::new(move || Ok(batch.net(|_| counters.add(0, 1)))))
 }
 
 // Messages.
