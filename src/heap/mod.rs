@@ -467,7 +467,7 @@ impl<'h> Heap<'h> {
         }
     }
 
-    /// The region's term, its memory now this heap's. O(1), whatever its size.
+    /// The region's term, its memory now this heap's. O(1), whatever its size. It counts towards the heap's limit.
     ///
     /// ```
     /// # use shared_term::{Region, heap::OwnedHeap};
@@ -476,7 +476,12 @@ impl<'h> Heap<'h> {
     /// assert_eq!(heap.root().list().count(), 1000);
     /// ```
     pub fn adopt(self, region: Region) -> Term<'h> {
-        let w = self.raw().adopt(region);
+        let raw = self.raw();
+        let words = raw.used().saturating_add(region.words());
+        if words > raw.limit {
+            unwind(HeapError::Limit { words, limit: raw.limit });
+        }
+        let w = raw.adopt(region);
         self.term(w)
     }
 

@@ -11,6 +11,7 @@
 use crate::term::word::{self, Object, Word};
 use bytes::Bytes;
 use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
@@ -75,19 +76,38 @@ fn next(p: *mut Word) -> *mut Word {
     ptr::with_exposed_provenance_mut(unsafe { *p.add(1) } as usize)
 }
 
+/// What a user's destructor panicked with, kept until the memory is in order again.
+#[must_use]
+pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
+
+impl Panicked {
+    /// Goes on with the panic, unless one is under way already.
+    pub(crate) fn pass_on(self) {
+        if let Some(payload) = self.0
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(payload);
+        }
+    }
+}
+
 /// Releases the payloads from `*list` up to, and without, `until`, and makes `until` the head.
+///
+/// That runs destructors of users. One that panics keeps none of the others from running.
 ///
 /// # Safety
 ///
 /// `until` must be null or on the list. The objects must not be read afterwards.
-pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) {
+pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) -> Panicked {
+    let mut panicked = None;
     while *list != until {
         let p = *list;
-        // The list forgets the object first: dropping a resource runs user code, which may unwind.
         *list = next(p);
         // SAFETY: the object owns its payload, and is off the list now.
-        unsafe { drop_payload(p) };
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_payload(p) }));
+        panicked = panicked.or(dropped.err());
     }
+    Panicked(panicked)
 }
 
 /// # Safety
@@ -106,25 +126,23 @@ unsafe fn drop_payload(p: *mut Word) {
     }
 }
 
-/// After a collection: links what was moved to the list of the new heap and releases what was not.
+/// After a collection: links what was moved to the list of the new heap, and leaves what was not on that of the old one.
 ///
 /// # Safety
 ///
 /// `from` must be the list of the old heap, whose moved objects have a forwarding pointer for a header.
 pub(crate) unsafe fn sweep(from: &mut *mut Word, to: &mut *mut Word) {
-    while !from.is_null() {
-        let p = *from;
-        *from = next(p);
-        // SAFETY: an object of the list, off it now.
+    let (mut p, mut dead) = (*from, ptr::null_mut());
+    while !p.is_null() {
+        let after = next(p);
+        // SAFETY: an object of the list, which is taken apart; each goes to one of the two.
         unsafe {
             let first = *p;
-            if word::is_header(first) {
-                drop_payload(p);
-            } else {
-                link(word::address(first), to);
-            }
+            if word::is_header(first) { link(p, &mut dead) } else { link(word::address(first), to) }
         }
+        p = after;
     }
+    *from = dead;
 }
 
 /// Puts all of `front` before `list`. O(length of `front`).

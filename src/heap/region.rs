@@ -237,21 +237,21 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the region owns its memory, and nothing points into it any more.
-        unsafe {
+        let panicked = unsafe {
             let head = self.head.as_ptr();
             #[cfg(all(loom, feature = "loom"))]
             (*head).contents.with_mut(|_| ());
             let mut off_heap = (*head).off_heap;
-            if !off_heap.is_null() {
-                off_heap::drop_until(&mut off_heap, ptr::null_mut());
-            }
+            let panicked = off_heap::drop_until(&mut off_heap, ptr::null_mut());
             let mut chunk = &raw mut (*head).inline;
             while !chunk.is_null() {
                 let next = (*chunk).next;
                 Chunk::free(chunk);
                 chunk = next;
             }
-        }
+            panicked
+        };
+        panicked.pass_on();
     }
 }
 
@@ -287,9 +287,20 @@ impl Builder {
     pub(crate) fn seal(mut self, root: Word) -> Region {
         self.heap.note(root);
         let head = self.head;
-        let parts = self.heap.into_parts();
-        // SAFETY: the head is ours; every field is written before the region exists (invariant 8).
+        let mut parts = self.heap.into_parts();
+        // SAFETY: the chunks and the head are ours; every field is written before the region exists (invariant 8).
         unsafe {
+            let inline = &raw mut (*head).inline;
+            if parts.first != inline {
+                // What was adopted stands before the inline chunk. A region begins with that one: the rest goes behind.
+                let mut adopted = parts.first;
+                while (*adopted).next != inline {
+                    adopted = (*adopted).next;
+                }
+                (*adopted).next = ptr::null_mut();
+                (*parts.last).next = parts.first;
+                parts.last = adopted;
+            }
             (&raw mut (*head).next).write(ptr::null_mut());
             (&raw mut (*head).root).write(root);
             (&raw mut (*head).filter).write(parts.filter);

@@ -1,14 +1,15 @@
 //! Structural hash: equal for equal terms, whatever heap, region or literal area they lie in.
 //!
 //! The hash of an object is a function of the hashes of its parts, so that on a term with much sharing the hash of a
-//! shared part can be remembered (invariant 11), and nothing recurses on depth (invariant 5).
+//! shared part can be remembered (invariant 11), and nothing recurses on depth (invariant 5). Remembering begins once
+//! more objects were visited than the term has; that is tested each time their number has doubled.
 
 use super::number::Number;
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
 use std::collections::HashMap;
 
-/// Objects hashed before hashes of parts are remembered.
+/// Objects visited before it is asked whether that is too many.
 const PATIENCE: usize = 4096;
 
 const LIST: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -117,20 +118,29 @@ unsafe fn flat(w: Word) -> Option<u64> {
 unsafe fn deep(w: Word) -> u64 {
     let mut stack: Vec<Pending> = Vec::new();
     let mut patience = PATIENCE;
-    let mut known: HashMap<usize, u64> = HashMap::new();
+    let mut visited = 0;
+    let mut known: Option<HashMap<usize, u64>> = None;
     let mut current = w;
     loop {
         // SAFETY: the root is alive by the caller's promise, and with it everything it reaches.
         let mut done = match unsafe { leaf(current) } {
             Ok(h) => h,
-            Err(object) => match known.get(&object.object) {
+            Err(object) => match known.as_ref().and_then(|known| known.get(&object.object)) {
                 Some(&h) => h,
                 None if object.left == 0 => object.hash,
                 None => {
                     // SAFETY: `left > 0` words of a living object.
                     current = unsafe { *object.next };
                     stack.push(object);
-                    patience = patience.saturating_sub(1);
+                    visited += 1;
+                    if visited == patience {
+                        // SAFETY: the caller's promise: the root is alive.
+                        if unsafe { crate::heap::copy::reaches(w, visited) } {
+                            patience *= 2;
+                        } else {
+                            known = Some(HashMap::new());
+                        }
+                    }
                     continue;
                 }
             },
@@ -149,7 +159,7 @@ unsafe fn deep(w: Word) -> u64 {
                 break;
             }
             done = top.hash;
-            if patience == 0 {
+            if let Some(known) = &mut known {
                 known.insert(top.object, done);
             }
             stack.pop();
