@@ -79,7 +79,7 @@ pub(crate) fn map_get_cold(plan: Plan) -> Result<Sampler, String> {
     for i in 0..COLD_KEYS {
         table.put((KEY.0, i), value(i));
     }
-    let mut chance = Xorshift(42);
+    let mut chance = Xorshift::new();
     let keys = List::of((0..plan.n).map(|_| (KEY.0, chance.below(2 * COLD_KEYS))));
     Ok(Box::new(move || {
         let walk = timed(|| keys.iter().for_each(|key| _ = std::hint::black_box(key)));
@@ -308,10 +308,14 @@ impl Tree {
 }
 
 /// Marsaglia's generator: the same keys in each run.
-struct Xorshift(u64);
+pub(crate) struct Xorshift(u64);
 
 impl Xorshift {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn new() -> Xorshift {
+        Xorshift(42)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -11,7 +11,7 @@ pub(crate) fn timed<R>(work: impl FnOnce() -> R) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no run takes the 104 days from which on a nanosecond is lost")]
-fn nanoseconds(time: Duration) -> f64 {
+pub(crate) fn nanoseconds(time: Duration) -> f64 {
     time.as_nanos() as f64
 }
 
@@ -21,8 +21,15 @@ pub(crate) fn per(total: f64, n: u64) -> f64 {
     total / n as f64
 }
 
+/// Nanoseconds that `n` operations take, without the loop.
+pub(crate) fn net_of<R>(n: u64, mut op: impl FnMut(u64) -> R) -> f64 {
+    let empty = looped(n, &mut |i| i);
+    looped(n, &mut op) - empty
+}
+
 /// Runs an operation in a loop that is long enough for the clock. The length is found in the first run and kept, so
 /// that all runs do the same.
+#[derive(Clone, Copy)]
 pub(crate) struct Batch {
     length: Duration,
     n: u64,
@@ -36,8 +43,7 @@ impl Batch {
     /// Nanoseconds per operation, without the loop: an empty loop of the same shape is subtracted.
     pub(crate) fn net<R>(&mut self, mut op: impl FnMut(u64) -> R) -> f64 {
         self.calibrate(&mut op);
-        let empty = looped(self.n, &mut |i| i);
-        per(looped(self.n, &mut op) - empty, self.n)
+        per(net_of(self.n, op), self.n)
     }
 
     /// Nanoseconds per operation, with the loop. For rows whose operation is about as dear as the loop: it runs beside
@@ -72,6 +78,11 @@ fn looped<R>(n: u64, op: &mut impl FnMut(u64) -> R) -> f64 {
             black_box(op(black_box(i)));
         }
     })
+}
+
+/// The middle of several figures.
+pub(crate) fn median(runs: Vec<f64>) -> Result<f64, String> {
+    Summary::of(runs).map(|summary| summary.median).ok_or_else(|| "no run".to_string())
 }
 
 /// What several runs of one contender gave.

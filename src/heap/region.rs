@@ -142,7 +142,17 @@ impl Region {
         if word::is_immediate(w) {
             return Ok(Builder::new(0)?.seal(w));
         }
-        let mut builder = Builder::new(GUESS)?;
+        // SAFETY: the caller's promise.
+        unsafe { Self::copy_sized(w, GUESS, literals) }
+    }
+
+    /// As [`copy_word`](Self::copy_word), with room for `words` from the start.
+    ///
+    /// # Safety
+    ///
+    /// As for [`copy_word`](Self::copy_word).
+    pub(crate) unsafe fn copy_sized(w: Word, words: usize, literals: Literals) -> Result<Self, HeapError> {
+        let mut builder = Builder::new(words)?;
         // SAFETY: the caller's promise; the copy goes to a heap of its own.
         let root = unsafe { copy(&mut builder.heap, 0, w, literals, None) }?;
         Ok(builder.seal(root))

@@ -15,7 +15,6 @@ use crate::sync::Mutex;
 use crate::term::word::{self, Word};
 use crate::term::{Key, TermRef};
 use std::cell::Cell;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic as plain;
 
@@ -216,18 +215,18 @@ impl Domain {
     }
 
     /// An entry for a key that is not in the table yet.
-    pub(crate) fn new_entry(&self, hash: u64, key: impl Key) -> Result<Box<Entry>, HeapError> {
+    pub(crate) fn new_entry(hash: u64, key: impl Key) -> Result<Box<Entry>, HeapError> {
         if let Some(w) = key.immediate() {
-            return Ok(Entry::new(hash, w, None, Arc::clone(&self.space)));
+            return Ok(Entry::new(hash, w, None));
         }
-        let region = Region::try_build::<HeapError>(|h| Ok(key.build(h)))?;
-        // SAFETY: the region lives during the calls. A key is flattened (H11).
-        unsafe {
-            let words = size_words(region.root_word());
-            let (area, word) = self.freeze_area(region.root_word(), words, Literals::Flatten)?;
-            let area = area.map(|area| NonNull::from(Box::leak(area)));
-            Ok(Entry::new(hash, word, area, Arc::clone(&self.space)))
-        }
+        let built = Region::try_build::<HeapError>(|h| Ok(key.build(h)))?;
+        // A key is flattened (H11), and fits its memory: readers of many keys have more of them in their caches.
+        // SAFETY: the region lives during the calls.
+        let key = unsafe {
+            let words = size_words(built.root_word());
+            Region::copy_sized(built.root_word(), words, Literals::Flatten)?
+        };
+        Ok(Entry::new(hash, key.root_word(), Some(key)))
     }
 
     /// Gets the collection on: by oneself where that is cheap, else by waking its driver.

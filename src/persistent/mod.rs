@@ -273,7 +273,7 @@ impl PersistentTerms {
             }
             Some(entry) => entry.replace(frozen.word),
             None => {
-                let entry = match domain.new_entry(hash, key) {
+                let entry = match Domain::new_entry(hash, key) {
                     Ok(entry) => entry,
                     Err(error) => {
                         drop((lock, span));

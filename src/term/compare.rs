@@ -8,7 +8,7 @@
 
 use super::number::{Number, limbs};
 use super::view::{Kind, TermRef};
-use super::word::{self, Word};
+use super::word::{self, Object, Word};
 use super::{Atom, Pid};
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -53,9 +53,44 @@ pub(super) fn rank(kind: Kind) -> u8 {
 /// # Safety
 ///
 /// Both must be words of terms that are alive during the call.
+#[inline]
 pub(crate) unsafe fn equal(a: Word, b: Word) -> bool {
+    if a == b {
+        return true;
+    }
+    // Every value that an immediate can have, it has: no object is equal to one.
+    if word::is_immediate(a) || word::is_immediate(b) {
+        return false;
+    }
     // SAFETY: the caller's promise.
-    unsafe { compare(a, b, Numbers::Exact) }.is_eq()
+    unsafe { equal_flat(a, b).unwrap_or_else(|| compare(a, b, Numbers::Exact).is_eq()) }
+}
+
+/// Are these the same tuple, as far as its own words tell? For the keys of tables, which mostly are tuples of immediates.
+///
+/// # Safety
+///
+/// As for [`equal`]; both must be pointers.
+#[inline]
+unsafe fn equal_flat(a: Word, b: Word) -> Option<bool> {
+    if word::is_list(a) || word::is_list(b) {
+        return None;
+    }
+    // SAFETY: a boxed word points to a header, and as many words behind it as that says.
+    unsafe {
+        let (p, q) = (word::address(a), word::address(b));
+        let header = *p;
+        if header != *q || word::header_kind(header) != Object::Tuple {
+            return None;
+        }
+        for i in 1..=word::header_size(header) {
+            let (x, y) = (*p.add(i), *q.add(i));
+            if x != y {
+                return if word::is_immediate(x) || word::is_immediate(y) { Some(false) } else { None };
+            }
+        }
+        Some(true)
+    }
 }
 
 /// The order of two terms.

@@ -6,7 +6,7 @@
 
 use super::number::Number;
 use super::view::{Kind, TermRef};
-use super::word::{self, Word};
+use super::word::{self, Object, Word};
 use std::collections::HashMap;
 
 /// Objects visited before it is asked whether that is too many.
@@ -69,7 +69,53 @@ struct Pending {
 /// # Safety
 ///
 /// `w` must be the word of a term that is alive during the call.
+#[inline]
 pub(crate) unsafe fn hash(w: Word) -> u64 {
+    if word::is_immediate(w) {
+        return hash_word(w);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { flat(w).unwrap_or_else(|| deep(w)) }
+}
+
+/// Tuples longer than this are left to [`deep`].
+const FLAT: usize = 8;
+
+/// The hash of a short tuple of immediates, which is what most keys are: no list of what is still to come.
+///
+/// # Safety
+///
+/// As for [`hash`]; `w` must be a pointer.
+#[inline]
+unsafe fn flat(w: Word) -> Option<u64> {
+    if word::is_list(w) {
+        return None;
+    }
+    // SAFETY: a boxed word points to a header, and as many words behind it as that says.
+    unsafe {
+        let p = word::address(w);
+        let n = word::header_size(*p);
+        if word::header_kind(*p) != Object::Tuple || n > FLAT {
+            return None;
+        }
+        let mut hash = TUPLE ^ n as u64;
+        for i in 1..=n {
+            let element = *p.add(i);
+            if !word::is_immediate(element) {
+                return None;
+            }
+            hash = mix(hash, hash_word(element));
+        }
+        Some(hash)
+    }
+}
+
+/// The hash of any term.
+///
+/// # Safety
+///
+/// As for [`hash`].
+unsafe fn deep(w: Word) -> u64 {
     let mut stack: Vec<Pending> = Vec::new();
     let mut patience = PATIENCE;
     let mut visited = 0;
