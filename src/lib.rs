@@ -7,7 +7,16 @@ compile_error!(
      crossbeam-epoch is invisible to loom and every model passes after one execution"
 );
 
+mod alloc;
+pub mod atomics;
+pub mod counters;
+pub mod published;
 pub mod sync;
+
+pub use alloc::AllocError;
+pub use atomics::Atomics;
+pub use counters::{Counter, Counters};
+pub use published::Published;
 
 /// Is this build of the crate on loom's primitives? See [`sync`].
 ///
@@ -21,14 +30,43 @@ pub const IS_LOOM: bool = cfg!(all(loom, feature = "loom"));
 mod macros;
 #[cfg(feature = "term")]
 pub mod heap;
+#[cfg(feature = "persistent")]
+pub mod persistent;
+#[cfg(feature = "runtime")]
+pub mod process;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 #[cfg(feature = "term")]
 pub mod term;
 
 #[cfg(feature = "term")]
 pub use {
-    heap::{Heap, Region},
+    heap::{Heap, HeapError, Region},
     term::{Atom, Pid, Term, TermRef},
 };
+
+#[cfg(feature = "persistent")]
+pub use persistent::PersistentTerms;
+
+#[cfg(feature = "runtime")]
+pub use {
+    process::{Cx, Exit, Flow, Process},
+    runtime::Runtime,
+};
+
+/// What a program with processes uses all the time.
+#[cfg(feature = "runtime")]
+pub mod prelude {
+    pub use crate::Flow::{Again, Defer, Forward, Next, NextReoffer, Stop};
+    pub use crate::process::Turn;
+    pub use crate::term::View;
+    pub use crate::{Atom, Cx, Exit, Flow, Heap, PersistentTerms, Pid, Process, Region, Runtime, Term, TermRef};
+    pub use crate::{atom, term};
+}
+
+#[cfg(all(loom, feature = "loom", feature = "runtime"))]
+#[doc(hidden)]
+pub mod model;
 
 /// What the macros expand to.
 #[cfg(feature = "term")]

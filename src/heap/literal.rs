@@ -94,12 +94,13 @@ pub(crate) struct Area {
     pub(crate) retired: AtomicBool,
     /// Is the area on the pending list? Read and written under that list's lock.
     pub(crate) queued: AtomicBool,
-    /// The domain whose literals these are.
-    pub(crate) domain: u64,
     /// Words in use.
     pub(crate) words: usize,
     /// Bytes of memory, off-heap contents not included.
     pub(crate) bytes: usize,
+    /// Words in use here and, counted once per path, in all areas that this one keeps alive.
+    pub(crate) closure_words: usize,
+    bit: u64,
     /// Areas that this one points into; each holds a reference there.
     pub(crate) deps: Vec<NonNull<Area>>,
     pub(crate) off_heap: *mut Word,
@@ -151,9 +152,13 @@ impl Area {
     }
 }
 
+/// The bit that stands for the area in filters and cards.
+pub(crate) fn bit_of(area: &Area) -> u64 {
+    area.bit
+}
+
 /// Literal memory of one domain.
 pub(crate) struct Space {
-    domain: u64,
     inner: Mutex<Inner>,
 }
 
@@ -190,8 +195,8 @@ fn block_layout(bytes: usize) -> Option<Layout> {
 }
 
 impl Space {
-    pub(crate) fn new(domain: u64) -> Self {
-        Self { domain, inner: Mutex::new(Inner::default()) }
+    pub(crate) fn new() -> Self {
+        Self { inner: Mutex::new(Inner::default()) }
     }
 
     /// An empty area that will hold about `words`, and its first chunk, or `None` when there is no memory.
@@ -206,9 +211,10 @@ impl Space {
             refs: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             queued: AtomicBool::new(false),
-            domain: self.domain,
             words: 0,
             bytes: 0,
+            closure_words: 0,
+            bit: 0,
             deps: Vec::new(),
             off_heap: ptr::null_mut(),
             chunks: ptr::null_mut(),
@@ -216,6 +222,7 @@ impl Space {
             contents: Contents::default(),
         });
         let entry = Entry((&raw mut *area).expose_provenance() as u64 | ((bit & 0xffff_ffff) % FILTER_BITS));
+        area.bit = entry.bit();
         let chunk = match class(bytes) {
             None => {
                 drop(inner);
@@ -253,6 +260,9 @@ impl Space {
                 p = (*p).next;
             }
         }
+        // SAFETY: the area holds a reference on each.
+        let leaned_on = deps.iter().map(|dep| unsafe { dep.as_ref() }.closure_words);
+        area.closure_words = leaned_on.fold(words, usize::saturating_add);
         (area.words, area.bytes, area.chunks, area.off_heap, area.deps) = (words, bytes, chunks, off_heap, deps);
         area
     }

@@ -123,19 +123,6 @@ impl RawHeap {
         self.closed + unsafe { self.top.offset_from_unsigned(Chunk::start(self.current)) }
     }
 
-    /// Bytes of memory that the chunks take.
-    pub(crate) fn bytes(&self) -> usize {
-        let (mut bytes, mut chunk) = (0, self.first);
-        while !chunk.is_null() {
-            // SAFETY: a chunk of this heap.
-            unsafe {
-                bytes += Chunk::end(chunk).addr() - chunk.addr();
-                chunk = (*chunk).next;
-            }
-        }
-        bytes
-    }
-
     /// Room for `n` words, not written yet. The caller writes all of them before it allocates again.
     #[inline(always)]
     pub(crate) fn alloc(&mut self, n: usize) -> Result<*mut Word, HeapError> {
@@ -175,11 +162,6 @@ impl RawHeap {
             (self.top, self.end) = (Chunk::start(chunk), Chunk::end(chunk));
         }
         Ok(())
-    }
-
-    /// Makes room for `n` words in one chunk ahead of their use.
-    pub(crate) fn reserve(&mut self, n: usize) -> Result<(), HeapError> {
-        if self.end.addr() - self.top.addr() < n * size_of::<Word>() { self.grow(n) } else { Ok(()) }
     }
 
     /// Notes a word that is stored in this heap, or becomes its root (R3): one untaken test for all but literals.
@@ -233,6 +215,13 @@ impl RawHeap {
         self.top = mark.top;
         self.set_end();
         panicked.pass_on();
+    }
+
+    /// The heap may grow to so many words from now on.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process changes the limit of its heap"))]
+    pub(crate) fn set_limit(&mut self, words: usize) {
+        self.limit = words;
+        self.set_end();
     }
 
     /// Sets the end of allocation: that of the current chunk, or where the limit cuts it off. A chunk that was not grown

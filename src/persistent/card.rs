@@ -1,0 +1,167 @@
+//! Cards: one word per process that holds its scheduling state and its literal filter, so that one load decides.
+//!
+//! ```text
+//! bit 0 NOTE   a message or a request has come           bit 2 DEAD    no process
+//! bit 1 RUN    a worker owns the process                 bit 3 ASKED   a global collection waits for its answer
+//! bits 8-63    filter: a bit for each area that the heap or a private message may point into
+//! ```
+//!
+//! *Idle* is neither NOTE nor RUN nor DEAD: the mailbox is empty, and the filter covers all there is. The owner publishes
+//! the filter in the same operation by which it goes idle (H2). Every change is a read-modify-write, so that the values
+//! of a card form one chain of release and acquire.
+
+use super::collector::Collector;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::mutation::{Mutation, mutated, ordering};
+
+pub(crate) const NOTE: u64 = 1;
+pub(crate) const RUN: u64 = 2;
+pub(crate) const DEAD: u64 = 4;
+pub(crate) const ASKED: u64 = 8;
+/// The bits of the filter.
+pub(crate) const FILTER: u64 = !0xff;
+
+/// Does the state say that nobody runs the process or is about to?
+pub(crate) const fn is_idle(card: u64) -> bool {
+    card & (NOTE | RUN | DEAD) == 0
+}
+
+/// The card of a process.
+#[derive(Debug)]
+#[repr(transparent)]
+pub(crate) struct Card(AtomicU64);
+
+/// What the owner of a process finds between two turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// A global collection asks: drain, evacuate, then [`Card::answer`].
+    Asked,
+    /// Something has come: drain, and go on.
+    Noted,
+    /// The process is idle, and no longer the caller's.
+    Idle,
+}
+
+impl Card {
+    pub(crate) fn dead() -> Self {
+        Self(AtomicU64::new(DEAD))
+    }
+
+    pub(crate) fn load(&self) -> u64 {
+        // Acquire: pairs with the releases of all the operations below.
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// A new process starts owned by its creator: nobody else can schedule it before its first turn.
+    pub(crate) fn revive(&self) {
+        // Release: pairs with the acquire of whoever reads the card; the slot is out of everyone's sight.
+        self.0.store(RUN, Ordering::Release);
+    }
+
+    /// Notes that something has come. `true`: the process was idle, and the caller must put it on a run queue.
+    pub(crate) fn notify(&self) -> bool {
+        // AcqRel: the release hands over what was pushed; the acquire takes over the process if it was idle.
+        is_idle(self.0.fetch_or(NOTE, Ordering::AcqRel))
+    }
+
+    /// Takes a scheduled process: NOTE becomes RUN.
+    pub(crate) fn claim(&self) {
+        // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
+        // no other owner can interfere; a collector may set ASKED meanwhile.
+        let before = self.0.fetch_xor(NOTE | RUN, Ordering::AcqRel);
+        debug_assert_eq!(before & (NOTE | RUN | DEAD), NOTE, "a process on a run queue is noted, and nobody runs it");
+    }
+
+    /// What to do between two turns. Goes idle, publishing `filter`, when there is nothing.
+    pub(crate) fn between(&self, filter: u64) -> Between {
+        debug_assert_eq!(filter & !FILTER, 0);
+        let mut card = self.load();
+        loop {
+            if card & ASKED != 0 {
+                return Between::Asked;
+            }
+            if card & NOTE != 0 {
+                // AcqRel: pairs with the release of `notify`: the drain that follows sees what was pushed.
+                self.0.fetch_and(!NOTE, Ordering::AcqRel);
+                return Between::Noted;
+            }
+            if mutated(Mutation::FilterAfterIdle) {
+                if self.0.compare_exchange(card, card & FILTER, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    self.0.fetch_and(!FILTER, Ordering::AcqRel);
+                    self.0.fetch_or(filter, Ordering::AcqRel);
+                    return Between::Idle;
+                }
+                card = self.load();
+                continue;
+            }
+            // AcqRel: the release hands the process to its next owner and the filter to the collector's scan.
+            let idle = ordering(Mutation::IdleRelaxed, Ordering::AcqRel);
+            match self.0.compare_exchange(card, filter, idle, Ordering::Acquire) {
+                Ok(_) => return Between::Idle,
+                Err(now) => card = now,
+            }
+        }
+    }
+
+    /// Is there a question to answer at the end of a turn that is not the last one of this run?
+    pub(crate) fn is_asked(&self) -> bool {
+        self.load() & ASKED != 0
+    }
+
+    /// Gives the process up to a run queue: RUN becomes NOTE.
+    pub(crate) fn requeue(&self) {
+        let mut card = self.load();
+        // AcqRel: the release hands the process to its next owner.
+        while let Err(now) = self.0.compare_exchange(card, (card & !RUN) | NOTE, Ordering::AcqRel, Ordering::Acquire) {
+            card = now;
+        }
+    }
+
+    /// Takes a process that no worker will run any more. `false`: its creator has it still.
+    pub(crate) fn seize(&self) -> bool {
+        // AcqRel: takes the process over from its last owner, and from the senders that noted it.
+        self.0.fetch_or(RUN, Ordering::AcqRel) & (RUN | DEAD) == 0
+    }
+
+    /// Answers the collection that asked: nothing of this process points into its areas any more.
+    pub(crate) fn answer(&self, collector: &Collector) {
+        // AcqRel: the release orders the evacuation before the free (L5).
+        let before = self.0.fetch_and(!ASKED, ordering(Mutation::AckRelaxed, Ordering::AcqRel));
+        debug_assert_ne!(before & ASKED, 0);
+        collector.answered();
+    }
+
+    /// Ends the process. Its heap and messages must be gone: this is the answer to a collection that asks.
+    pub(crate) fn die(&self, collector: &Collector) {
+        // AcqRel: the release orders the end of the heap before the free of what it pointed to (L5).
+        let before = self.0.swap(DEAD, Ordering::AcqRel);
+        if before & ASKED != 0 && !mutated(Mutation::ExitNoAck) {
+            collector.answered();
+            if mutated(Mutation::ExitDoubleAck) {
+                collector.answered();
+            }
+        }
+    }
+
+    /// The collector's question. `None`: nothing of this process can point into the areas whose bits are `retired`.
+    /// Otherwise whether the process was idle, so that the caller must put it on a run queue. `counted` is called once,
+    /// before the question can be answered.
+    pub(crate) fn ask(&self, retired: u64, mut counted: impl FnMut(bool)) -> Option<bool> {
+        let mut card = self.load();
+        loop {
+            let running = !is_idle(card) && card & DEAD == 0 && !mutated(Mutation::ScanIgnoresRunning);
+            if card & DEAD != 0 || !running && card & retired == 0 {
+                return None;
+            }
+            counted(true);
+            // AcqRel: the acquire sees what the owner published with its filter; the release hands over the question.
+            match self.0.compare_exchange(card, card | ASKED | NOTE, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(is_idle(card)),
+                Err(now) => {
+                    counted(false);
+                    card = now;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The global collection: which areas does nobody point into any more?
+//!
+//! Only holders pay. `put` and `erase` unpublish and return; an area whose last reference goes joins the *pending* list,
+//! once. The collector then works through these steps, one batch at a time (`C1` to `C6`, as ARCHITECTURE numbers them):
+//!
+//! 1. **C1** It takes the pending areas that are still without a reference and marks them *retired*: whoever hands one of
+//!    their literals to another owner copies it as ordinary data from here on.
+//! 2. **C2** It advances the epoch, and
+//! 3. **C3** waits until every participant has passed a boundary. After that no new pointer to a retired area can arise,
+//!    except
+//! 4. **C4** where an old turn had put one back: such an area has moved its references, and is let go.
+//! 5. **C5** It scans the cards. A process that is idle and whose filter is clear of the batch is passed over; everyone
+//!    else is *asked*, and answers once it has evacuated what it still reaches.
+//! 6. **C6** When all have answered, the areas are freed.
+//!
+//! Nothing here blocks: [`Collector::step`] does what can be done and says what it waits for, so that the collection can
+//! be driven by a thread of its own, by the thread that replaced the term, or one step at a time by a test.
+
+use super::domain::Domain;
+use super::report::Report;
+use crate::heap::literal::{Area, count};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::mutation::{Mutation, mutated, ordering};
+use std::ptr::NonNull;
+use std::sync::atomic as plain;
+use std::time::Instant;
+
+/// What a step of the collection found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There is nothing to collect.
+    Idle,
+    /// Participants have not passed a boundary yet, or processes have not answered.
+    Waiting,
+    /// Something was done; there may be more.
+    Worked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    /// C3.
+    Grace,
+    /// Between C5 and C6.
+    Asked,
+    /// C6, outside the lock.
+    Freeing,
+}
+
+struct State {
+    phase: Phase,
+    /// The areas of the batch, with their references as they were at the mark.
+    batch: Vec<(NonNull<Area>, u64)>,
+    /// The epoch that the grace period began.
+    epoch: u64,
+    started: Instant,
+    report: Report,
+}
+
+// SAFETY: the areas of a batch are the collector's, and `Area` is `Send`.
+unsafe impl Send for State {}
+
+struct Pending(Vec<NonNull<Area>>);
+
+// SAFETY: as above.
+unsafe impl Send for Pending {}
+
+pub(crate) struct Collector {
+    pending: Mutex<Pending>,
+    state: Mutex<State>,
+    /// Processes that have not answered, and one for the scan itself.
+    remaining: AtomicUsize,
+    /// The bits of the areas that are retired.
+    retired: AtomicU64,
+    // Figures. Not modelled: nothing is decided by them.
+    retained: plain::AtomicUsize,
+    holders: plain::AtomicUsize,
+    evacuated: plain::AtomicUsize,
+    collections: plain::AtomicU64,
+}
+
+impl Collector {
+    pub(crate) fn new() -> Self {
+        Self {
+            pending: Mutex::new(Pending(Vec::new())),
+            state: Mutex::new(State {
+                phase: Phase::Idle,
+                batch: Vec::new(),
+                epoch: 0,
+                started: Instant::now(),
+                report: Report::default(),
+            }),
+            remaining: AtomicUsize::new(0),
+            retired: AtomicU64::new(0),
+            retained: plain::AtomicUsize::new(0),
+            holders: plain::AtomicUsize::new(0),
+            evacuated: plain::AtomicUsize::new(0),
+            collections: plain::AtomicU64::new(0),
+        }
+    }
+
+    /// The bits of the areas that are retired now.
+    #[inline]
+    pub(crate) fn retired(&self) -> u64 {
+        // Relaxed: as for the mark of an area, the grace period orders it before every span that must see it (L2).
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of areas that wait to be freed.
+    pub(crate) fn retained_bytes(&self) -> usize {
+        self.retained.load(plain::Ordering::Relaxed)
+    }
+
+    pub(crate) fn collections(&self) -> u64 {
+        self.collections.load(plain::Ordering::Relaxed)
+    }
+
+    /// R5: drops a reference. `true`: the area has joined the pending list.
+    ///
+    /// The last reference is dropped under the lock of that list. Otherwise another thread could take the area up and
+    /// drop it again, and the collector free it, between the subtraction and the look at `queued`.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own a reference on the area, and not use it again.
+    pub(crate) unsafe fn release(&self, area: NonNull<Area>) -> bool {
+        // SAFETY: the caller's reference keeps the area.
+        let this = unsafe { area.as_ref() };
+        // Relaxed: decides nothing; the exchange does.
+        let mut refs = this.refs.load(Ordering::Relaxed);
+        while count(refs) > 1 {
+            // AcqRel: the release hands the uses under this reference to whoever drops the last one (L5).
+            match this.refs.compare_exchange(refs, refs - 1, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return false,
+                Err(now) => refs = now,
+            }
+        }
+        let mut pending = self.pending.lock();
+        // AcqRel: as above; the acquire takes over the uses of those who dropped before.
+        let last = count(this.refs.fetch_sub(1, Ordering::AcqRel)) == 1;
+        // Relaxed: under the lock.
+        if !last || this.queued.load(Ordering::Relaxed) {
+            return false;
+        }
+        this.queued.store(true, Ordering::Relaxed);
+        self.retained.fetch_add(this.bytes, plain::Ordering::Relaxed);
+        pending.0.push(area);
+        true
+    }
+
+    /// A process has answered, or is gone.
+    pub(crate) fn answered(&self) {
+        // AcqRel: the answers of all form one chain that ends at the free (L5).
+        self.remaining.fetch_sub(1, ordering(Mutation::AckRelaxed, Ordering::AcqRel));
+    }
+
+    /// A holder has evacuated so many words.
+    pub(crate) fn evacuated(&self, words: usize) {
+        self.holders.fetch_add(1, plain::Ordering::Relaxed);
+        self.evacuated.fetch_add(words, plain::Ordering::Relaxed);
+    }
+
+    /// Is nothing pending, and no collection running?
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.lock().0.is_empty() && self.state.try_lock().is_some_and(|state| state.phase == Phase::Idle)
+    }
+
+    /// Does the collection wait for the answers of processes?
+    #[cfg(all(loom, feature = "loom"))]
+    pub(crate) fn is_asking(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| state.phase == Phase::Asked)
+    }
+
+    /// Does what can be done now. Another thread that is at it makes this return [`Step::Waiting`].
+    pub(crate) fn step(&self, domain: &Domain) -> Step {
+        let Some(mut state) = self.state.try_lock() else { return Step::Waiting };
+        match state.phase {
+            Phase::Idle => self.begin(domain, &mut state),
+            Phase::Grace if mutated(Mutation::NoGrace) || domain.quiescence.has_passed(state.epoch) => {
+                self.ask(domain, &mut state);
+                Step::Worked
+            }
+            // Acquire: pairs with the releases of the answers.
+            Phase::Asked if self.remaining.load(Ordering::Acquire) == 0 => {
+                state.phase = Phase::Freeing;
+                let batch = std::mem::take(&mut state.batch);
+                drop(state);
+                self.free(domain, batch);
+                Step::Worked
+            }
+            Phase::Grace | Phase::Asked | Phase::Freeing => Step::Waiting,
+        }
+    }
+
+    /// C1 and C2.
+    fn begin(&self, domain: &Domain, state: &mut State) -> Step {
+        let mut pending = self.pending.lock();
+        if pending.0.is_empty() {
+            return Step::Idle;
+        }
+        state.started = Instant::now();
+        state.report = Report::default();
+        let mut bits = 0;
+        for area in pending.0.drain(..) {
+            // SAFETY: a pending area is the collector's to free; until then it lives.
+            let this = unsafe { area.as_ref() };
+            // Relaxed: the grace period orders the mark (L2).
+            this.retired.store(true, Ordering::Relaxed);
+            // Acquire: pairs with the releases of those who dropped references.
+            let refs = this.refs.load(Ordering::Acquire);
+            if count(refs) != 0 && !mutated(Mutation::NoRefsCheck) {
+                self.let_go(this);
+                continue;
+            }
+            bits |= crate::heap::literal::bit_of(this);
+            state.batch.push((area, refs));
+        }
+        drop(pending);
+        if state.batch.is_empty() {
+            return Step::Worked;
+        }
+        // Relaxed: as for the marks.
+        self.retired.store(bits, Ordering::Relaxed);
+        if mutated(Mutation::AskBeforeGrace) {
+            self.ask(domain, state);
+            state.epoch = domain.quiescence.advance();
+            while !domain.quiescence.has_passed(state.epoch) {
+                crate::sync::thread::yield_now();
+            }
+            return Step::Worked;
+        }
+        state.epoch = domain.quiescence.advance();
+        state.phase = Phase::Grace;
+        Step::Worked
+    }
+
+    /// Somebody holds the area again: it comes back when that reference goes. The lock of the pending list is held.
+    fn let_go(&self, area: &Area) {
+        // Relaxed: a copy too many does no harm; `queued` is under the lock.
+        area.retired.store(false, Ordering::Relaxed);
+        area.queued.store(false, Ordering::Relaxed);
+        self.retained.fetch_sub(area.bytes, plain::Ordering::Relaxed);
+    }
+
+    /// C4 and C5.
+    fn ask(&self, domain: &Domain, state: &mut State) {
+        let mut pending = self.pending.lock();
+        state.batch.retain(|&(area, at_mark)| {
+            // SAFETY: as in `begin`.
+            let this = unsafe { area.as_ref() };
+            // Acquire: pairs with the releases of those who dropped references.
+            let refs = this.refs.load(Ordering::Acquire);
+            if mutated(Mutation::NoRefsCheck) {
+                return true;
+            }
+            if count(refs) != 0 {
+                state.report.let_go += 1;
+                self.let_go(this);
+                return false;
+            }
+            if refs != at_mark && !mutated(Mutation::RefsZeroOnly) {
+                // It was taken up and dropped again since the mark: a turn that began in between may still read it.
+                this.retired.store(false, Ordering::Relaxed);
+                state.report.let_go += 1;
+                pending.0.push(area);
+                return false;
+            }
+            true
+        });
+        drop(pending);
+        state.phase = Phase::Asked;
+        // SAFETY: as in `begin`.
+        let bits =
+            state.batch.iter().fold(0, |bits, (area, _)| bits | crate::heap::literal::bit_of(unsafe { area.as_ref() }));
+        // The scan's own token keeps the count above zero until it is done. Relaxed: no answer is due yet.
+        self.remaining.store(1, Ordering::Relaxed);
+        if bits != 0 {
+            domain.slots.for_each_card(|card, occupant| {
+                let counted = |up| {
+                    // Relaxed: published by the question, which is a release.
+                    if up {
+                        self.remaining.fetch_add(1, Ordering::Relaxed);
+                    } else {
+                        self.remaining.fetch_sub(1, Ordering::Relaxed);
+                    }
+                };
+                match card.ask(bits, counted) {
+                    None => state.report.skipped += 1,
+                    Some(was_idle) => {
+                        state.report.asked += 1;
+                        if was_idle {
+                            let occupant = occupant().expect("an idle process is in its slot");
+                            // SAFETY: it was idle and is scheduled now, by us; it cannot end before it has run.
+                            unsafe { (occupant.as_ref().schedule)(occupant) };
+                        }
+                    }
+                }
+            });
+        }
+        // AcqRel: the last answer may have come before.
+        self.remaining.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// C6.
+    fn free(&self, domain: &Domain, batch: Vec<(NonNull<Area>, u64)>) {
+        let (mut areas, mut words, mut bytes) = (0, 0, 0);
+        for (area, _) in batch {
+            // SAFETY: nobody points into the area (L3, L4), and all uses of it come before this (L5).
+            let mut area = unsafe { Box::from_raw(area.as_ptr()) };
+            areas += 1;
+            words += area.words;
+            bytes += area.bytes;
+            for dep in std::mem::take(&mut area.deps) {
+                // SAFETY: the area's reference on what it pointed into.
+                unsafe { self.release(dep) };
+            }
+            // SAFETY: as above.
+            unsafe { domain.space.free(area) };
+        }
+        self.retained.fetch_sub(bytes, plain::Ordering::Relaxed);
+        let mut state = self.state.lock();
+        // Relaxed: the areas with these bits are gone; a stale mask only costs a look at an area.
+        self.retired.store(0, Ordering::Relaxed);
+        state.phase = Phase::Idle;
+        let mut report = std::mem::take(&mut state.report);
+        report.areas = areas;
+        report.words = words;
+        report.bytes = bytes;
+        report.holders = self.holders.swap(0, plain::Ordering::Relaxed);
+        report.evacuated_words = self.evacuated.swap(0, plain::Ordering::Relaxed);
+        report.elapsed = state.started.elapsed();
+        report.retained_bytes = self.retained_bytes();
+        drop(state);
+        if areas > 0 {
+            self.collections.fetch_add(1, plain::Ordering::Relaxed);
+            domain.report(&report);
+        }
+    }
+
+    /// Frees what is pending or in a batch, when the domain ends.
+    pub(crate) fn abandon(&mut self, space: &crate::heap::literal::Space) {
+        let mut areas: Vec<_> =
+            std::mem::take(&mut self.state.lock().batch).into_iter().map(|(area, _)| area).collect();
+        loop {
+            areas.append(&mut self.pending.lock().0);
+            let Some(area) = areas.pop() else { return };
+            // SAFETY: the domain has ended: there is no process, no guard and no handle.
+            unsafe {
+                let mut area = Box::from_raw(area.as_ptr());
+                for dep in std::mem::take(&mut area.deps) {
+                    self.release(dep);
+                }
+                space.free(area);
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! A domain: one store of persistent terms, the quiescence and the process table of the runtimes attached to it, and one
+//! space of pids (H14).
+
+use super::collector::{Collector, Step};
+use super::limbo::Limbo;
+use super::quiescence::{Participant, Quiescence, Role};
+use super::report::Report;
+use super::slots::Slots;
+use super::table::{Entry, Table};
+use crate::heap::copy::{Literals, copy, size_words};
+use crate::heap::literal::{self, Area, Space};
+use crate::heap::raw::{RawHeap, Source};
+use crate::heap::{HeapError, Region};
+use crate::sync::Mutex;
+use crate::term::word::{self, Word};
+use crate::term::{Key, TermRef};
+use std::cell::Cell;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic as plain;
+
+type Hook = Arc<dyn Fn(&Report) + Send + Sync>;
+
+/// Wakes whoever drives the collection.
+pub(crate) type Driver = Arc<dyn Fn() + Send + Sync>;
+
+/// With more processes than this, the scan of the cards is left to the driver.
+const SCAN_INLINE: usize = 1024;
+
+thread_local! {
+    /// Turns on this thread's stack. (Plain `std`: nothing that loom models depends on it.)
+    static TURNS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Is a turn running on this thread?
+pub(crate) fn in_turn() -> bool {
+    TURNS.get() > 0
+}
+
+/// Marks a turn for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct TurnMark(());
+
+impl TurnMark {
+    pub(crate) fn new() -> Self {
+        TURNS.set(TURNS.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for TurnMark {
+    fn drop(&mut self) {
+        TURNS.set(TURNS.get() - 1);
+    }
+}
+
+pub(crate) struct Domain {
+    pub(crate) id: u64,
+    pub(crate) quiescence: Quiescence,
+    pub(crate) slots: Slots,
+    pub(crate) table: Table,
+    pub(crate) space: Arc<Space>,
+    pub(crate) collector: Collector,
+    pub(crate) limbo: Limbo,
+    hooks: Mutex<Vec<(u64, Hook)>>,
+    drivers: Mutex<Vec<(u64, Driver)>>,
+    next_hook: plain::AtomicU64,
+}
+
+impl std::fmt::Debug for Domain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Domain").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// An online span of a thread that is no worker.
+#[derive(Debug)]
+pub(crate) struct Span<'d> {
+    domain: &'d Domain,
+    participant: &'d Participant,
+}
+
+impl<'d> Span<'d> {
+    pub(crate) fn new(domain: &'d Domain) -> Self {
+        let participant = domain.quiescence.join(Role::Foreign);
+        domain.quiescence.enter(participant);
+        Self { domain, participant }
+    }
+
+    pub(crate) fn repin(&mut self) {
+        self.domain.quiescence.boundary(self.participant);
+    }
+}
+
+impl Drop for Span<'_> {
+    fn drop(&mut self) {
+        self.domain.quiescence.leave(self.participant);
+        self.domain.quiescence.retire(self.participant);
+    }
+}
+
+/// A frozen value: its word, and one reference on the area it points into.
+pub(crate) struct Frozen {
+    pub(crate) word: Word,
+}
+
+impl Domain {
+    pub(crate) fn new() -> Arc<Self> {
+        static NEXT: plain::AtomicU64 = plain::AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, plain::Ordering::Relaxed);
+        Arc::new(Self {
+            id,
+            quiescence: Quiescence::new(),
+            slots: Slots::new(),
+            table: Table::new(),
+            space: Arc::new(Space::new()),
+            collector: Collector::new(),
+            limbo: Limbo::default(),
+            hooks: Mutex::new(Vec::new()),
+            drivers: Mutex::new(Vec::new()),
+            next_hook: plain::AtomicU64::new(0),
+        })
+    }
+
+    /// The word of the value at `key`. The caller must be online; the value is valid until its next boundary.
+    #[inline]
+    pub(crate) fn lookup(&self, key: impl Key) -> Option<Word> {
+        self.table.find(key.hash_key(), key)?.value()
+    }
+
+    /// Freezes a copy of a term: in an area of its own, or nowhere when there is nothing to store. With
+    /// [`Literals::Keep`] it may point into other areas, which are then kept alive by it; the caller must be online
+    /// across the call and the publication (R4).
+    ///
+    /// # Safety
+    ///
+    /// `w` must be the word of a term that is alive during the call.
+    pub(crate) unsafe fn freeze(&self, w: Word, literals: Literals) -> Result<Frozen, HeapError> {
+        if word::is_immediate(w) {
+            return Ok(Frozen { word: w });
+        }
+        // SAFETY: the caller's promise, here and below.
+        let words = unsafe { size_words(w) };
+        // SAFETY: as above.
+        let (area, root) = unsafe { self.freeze_area(w, words, literals) }?;
+        let Some(area) = area else {
+            // The value is part of another one, as it is.
+            let owner = literal::entry(root).area();
+            // SAFETY: the caller is online and has found it unretired (R4).
+            unsafe { owner.as_ref() }.retain();
+            return Ok(Frozen { word: root });
+        };
+        // A chain of versions, each of which leans on the one before, would keep all of them: it is cut (H28).
+        if area.closure_words > 2 * words + 64 && matches!(literals, Literals::Keep { .. }) {
+            self.discard(area);
+            // SAFETY: as above.
+            return unsafe { self.freeze(w, Literals::Flatten) };
+        }
+        area.retain();
+        Box::leak(area);
+        Ok(Frozen { word: root })
+    }
+
+    /// # Safety
+    ///
+    /// As for [`freeze`](Self::freeze).
+    unsafe fn freeze_area(
+        &self,
+        w: Word,
+        words: usize,
+        literals: Literals,
+    ) -> Result<(Option<Box<Area>>, Word), HeapError> {
+        let Some((area, chunk)) = self.space.reserve(words) else { return Err(HeapError::OutOfMemory { words }) };
+        let source = Source::Literal(literal::entry_of_chunk(chunk));
+        let mut deps = Vec::new();
+        // SAFETY: the chunk is empty and ours. The copy is read by nobody before it is published.
+        let (copied, parts) = unsafe {
+            let mut heap = RawHeap::in_chunk(chunk, source);
+            let copied = copy(&mut heap, word::FROZEN, w, literals, Some(&mut deps));
+            (copied, heap.into_parts())
+        };
+        for dep in &deps {
+            // SAFETY: a word that points into it is at hand, and the caller is online (R4).
+            unsafe { dep.as_ref() }.retain();
+        }
+        let area = Space::commit(area, parts.first, parts.off_heap, deps);
+        match copied {
+            Ok(root) if parts.words > 0 => Ok((Some(area), root)),
+            Ok(root) => {
+                // Nothing was copied: the root itself is a literal that is kept.
+                self.discard(area);
+                Ok((None, root))
+            }
+            Err(error) => {
+                self.discard(area);
+                Err(error)
+            }
+        }
+    }
+
+    /// Frees an area that was never published.
+    fn discard(&self, mut area: Box<Area>) {
+        for dep in std::mem::take(&mut area.deps) {
+            // SAFETY: the area's reference.
+            unsafe { self.collector.release(dep) };
+        }
+        // SAFETY: nobody has seen it.
+        unsafe { self.space.free(area) };
+    }
+
+    /// Drops the reference of a value that was unpublished. Values that own no memory end nothing. `true`: the collection
+    /// has something to do.
+    pub(crate) fn drop_value(&self, w: Word) -> bool {
+        // SAFETY: the table's reference, which is not used again.
+        word::is_literal(w) && unsafe { self.collector.release(literal::entry(w).area()) }
+    }
+
+    /// An entry for a key that is not in the table yet.
+    pub(crate) fn new_entry(&self, hash: u64, key: impl Key) -> Result<Box<Entry>, HeapError> {
+        if let Some(w) = key.immediate() {
+            return Ok(Entry::new(hash, w, None, Arc::clone(&self.space)));
+        }
+        let region = Region::try_build::<HeapError>(|h| Ok(key.build(h)))?;
+        // SAFETY: the region lives during the calls. A key is flattened (H11).
+        unsafe {
+            let words = size_words(region.root_word());
+            let (area, word) = self.freeze_area(region.root_word(), words, Literals::Flatten)?;
+            let area = area.map(|area| NonNull::from(Box::leak(area)));
+            Ok(Entry::new(hash, word, area, Arc::clone(&self.space)))
+        }
+    }
+
+    /// Gets the collection on: by oneself where that is cheap, else by waking its driver.
+    pub(crate) fn help(&self) {
+        let driver = self.drivers.lock().last().map(|(_, driver)| Arc::clone(driver));
+        if driver.is_none() || self.slots.len() <= SCAN_INLINE {
+            loop {
+                match self.collector.step(self) {
+                    Step::Worked => {}
+                    Step::Idle => return self.limbo.clear(&self.quiescence),
+                    Step::Waiting => break,
+                }
+            }
+        }
+        if let Some(wake) = driver {
+            wake();
+        }
+    }
+
+    /// One step of the collection, and of what else waits for grace periods.
+    pub(crate) fn step(&self) -> Step {
+        let step = self.collector.step(self);
+        self.limbo.clear(&self.quiescence);
+        match step {
+            Step::Idle if !self.limbo.is_empty() => Step::Waiting,
+            step => step,
+        }
+    }
+
+    /// Registers somebody who drives the collection when woken; a number to take it back by.
+    pub(crate) fn add_driver(&self, driver: Driver) -> u64 {
+        let id = self.next_hook.fetch_add(1, plain::Ordering::Relaxed);
+        self.drivers.lock().push((id, driver));
+        id
+    }
+
+    pub(crate) fn remove_driver(&self, id: u64) {
+        self.drivers.lock().retain(|(driver, _)| *driver != id);
+    }
+
+    pub(crate) fn subscribe(&self, hook: Hook) -> u64 {
+        let id = self.next_hook.fetch_add(1, plain::Ordering::Relaxed);
+        self.hooks.lock().push((id, hook));
+        id
+    }
+
+    pub(crate) fn unsubscribe(&self, id: u64) {
+        self.hooks.lock().retain(|(hook, _)| *hook != id);
+    }
+
+    pub(crate) fn report(&self, report: &Report) {
+        let hooks: Vec<_> = self.hooks.lock().iter().map(|(_, hook)| Arc::clone(hook)).collect();
+        for hook in hooks {
+            // A hook that panics must not stop the collection.
+            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(report)));
+        }
+    }
+
+    /// A term of this domain, lent while the caller is online.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be online for `'a`.
+    pub(crate) unsafe fn lend<'a>(&self, w: Word) -> TermRef<'a> {
+        // SAFETY: the caller's promise: a published value is freed a grace period after it was unpublished.
+        unsafe { TermRef::from_word(w) }
+    }
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        // Processes, guards and handles hold the domain: there are none. What the table still has goes first.
+        let values: Vec<_> = self.table.entries().filter_map(|entry| entry.replace(0)).collect();
+        for w in values.into_iter().filter(|w| word::is_literal(*w)) {
+            // SAFETY: the table's reference.
+            unsafe { self.collector.release(literal::entry(w).area()) };
+        }
+        self.collector.abandon(&self.space);
+    }
+}

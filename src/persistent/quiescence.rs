@@ -1,0 +1,193 @@
+//! Quiescence: when has every thread that might still look at something passed a point at which it looks at nothing?
+//!
+//! A *participant* is a worker of a runtime or a foreign guard. While it is *online* it may follow pointers into the key
+//! table, the process table and literal areas, and it has announced an epoch. Who unlinks something advances the epoch
+//! and waits until every participant is offline or has announced the new one: the *grace period*.
+//!
+//! The two sides meet in two ways (lemma L2 of the collection):
+//!
+//! * *Entering* stores the epoch and then fences; the collector advances the epoch, fences, and then reads what was
+//!   announced. If the collector misses the announcement, the entering thread sees everything from before the advance.
+//! * *Passing a boundary* reads the epoch with acquire: whoever announces the new epoch has seen what was done before it.
+
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::mutation::{Mutation, mutated, ordering};
+use std::ptr;
+
+/// Participants per segment. Few under loom, where each is a load of every grace period.
+const SEGMENT: usize = if crate::IS_LOOM { 2 } else { 16 };
+
+const OFFLINE: u64 = 0;
+
+/// Who takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Worker = 1,
+    Foreign = 2,
+}
+
+/// One participant's announcement, on lines of its own: two, because processors fetch them in pairs.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Participant {
+    /// The epoch it is online in, or [`OFFLINE`].
+    seen: AtomicU64,
+    /// Zero: free. Otherwise the [`Role`] of its owner.
+    owner: AtomicU32,
+}
+
+impl Participant {
+    fn new() -> Self {
+        Self { seen: AtomicU64::new(OFFLINE), owner: AtomicU32::new(0) }
+    }
+}
+
+#[derive(Debug)]
+struct Segment {
+    participants: [Participant; SEGMENT],
+    next: AtomicPtr<Segment>,
+}
+
+impl Segment {
+    fn new() -> Self {
+        Self { participants: std::array::from_fn(|_| Participant::new()), next: AtomicPtr::new(ptr::null_mut()) }
+    }
+}
+
+/// The epoch, and everyone who takes part. Participants are made and never freed before the whole.
+#[derive(Debug)]
+pub(crate) struct Quiescence {
+    epoch: AtomicU64,
+    first: Segment,
+}
+
+impl Quiescence {
+    pub(crate) fn new() -> Self {
+        Self { epoch: AtomicU64::new(1), first: Segment::new() }
+    }
+
+    /// A free participant, offline. Lock-free; O(participants), which is the number that were ever online at once.
+    pub(crate) fn join(&self, role: Role) -> &Participant {
+        let mut segment = &self.first;
+        loop {
+            for p in &segment.participants {
+                // Acquire: pairs with the release in `retire`, so that this owner's announcements follow the last one's.
+                if p.owner.load(Ordering::Relaxed) == 0
+                    && p.owner.compare_exchange(0, role as u32, Ordering::Acquire, Ordering::Relaxed).is_ok()
+                {
+                    return p;
+                }
+            }
+            segment = self.next_or_new(segment);
+        }
+    }
+
+    fn next_or_new<'a>(&'a self, segment: &'a Segment) -> &'a Segment {
+        // Acquire: pairs with the release below; the segment is initialised.
+        let mut next = segment.next.load(Ordering::Acquire);
+        if next.is_null() {
+            let new = Box::into_raw(Box::new(Segment::new()));
+            match segment.next.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => next = new,
+                Err(other) => {
+                    // SAFETY: nobody else has seen the new segment.
+                    drop(unsafe { Box::from_raw(new) });
+                    next = other;
+                }
+            }
+        }
+        // SAFETY: segments live as long as `self`.
+        unsafe { &*next }
+    }
+
+    /// Gives a participant back. It must be offline.
+    pub(crate) fn retire(&self, p: &Participant) {
+        debug_assert_eq!(p.seen.load(Ordering::Relaxed), OFFLINE);
+        // Release: pairs with the acquire in `join`.
+        p.owner.store(0, Ordering::Release);
+    }
+
+    /// Goes online.
+    pub(crate) fn enter(&self, p: &Participant) {
+        // Relaxed: an old epoch only makes a collector wait for the next boundary.
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        // Release: a collector that reads this announcement also sees the end of the span before it.
+        p.seen.store(epoch, Ordering::Release);
+        if !mutated(Mutation::EnterNoFence) {
+            // Pairs with the fence in `advance`.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    /// Passes a boundary: what was looked at before is not looked at any more. One load when nothing happened.
+    #[inline]
+    pub(crate) fn boundary(&self, p: &Participant) {
+        // Acquire: pairs with the release in `advance`: what the collector did before is seen by the next span.
+        let epoch = self.epoch.load(ordering(Mutation::BoundaryRelaxed, Ordering::Acquire));
+        // Relaxed: the own announcement.
+        if p.seen.load(Ordering::Relaxed) != epoch {
+            // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
+            p.seen.store(epoch, Ordering::Release);
+        }
+    }
+
+    /// Goes offline.
+    pub(crate) fn leave(&self, p: &Participant) {
+        // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
+        p.seen.store(OFFLINE, ordering(Mutation::LeaveRelaxed, Ordering::Release));
+    }
+
+    /// Begins a grace period: what was unlinked before this call is out of sight once [`has_passed`](Self::has_passed)
+    /// says so of the epoch returned.
+    pub(crate) fn advance(&self) -> u64 {
+        // Release: pairs with the acquire in `boundary`.
+        let epoch = self.epoch.fetch_add(1, ordering(Mutation::EpochRelaxed, Ordering::Release)) + 1;
+        // Pairs with the fence in `enter`.
+        fence(Ordering::SeqCst);
+        epoch
+    }
+
+    /// Is the grace period that `epoch` began over?
+    pub(crate) fn has_passed(&self, epoch: u64) -> bool {
+        self.participants().all(|p| {
+            // Acquire: pairs with the releases in `enter`, `boundary` and `leave`.
+            let seen = p.seen.load(Ordering::Acquire);
+            seen == OFFLINE
+                || seen >= epoch
+                || mutated(Mutation::ForeignNotInGrace) && p.owner.load(Ordering::Relaxed) == Role::Foreign as u32
+        })
+    }
+
+    /// How many participants of a role are online in an epoch before the current one: what a grace period waits for.
+    pub(crate) fn behind(&self, role: Role) -> usize {
+        // Relaxed: a figure to look at.
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        let behind = |p: &&Participant| {
+            let seen = p.seen.load(Ordering::Relaxed);
+            seen != OFFLINE && seen < epoch && p.owner.load(Ordering::Relaxed) == role as u32
+        };
+        self.participants().filter(behind).count()
+    }
+
+    fn participants(&self) -> impl Iterator<Item = &Participant> {
+        std::iter::successors(Some(&self.first), |segment| {
+            // Acquire: pairs with the release of `next_or_new`. A segment that is missed was linked after the fence of
+            // `advance`, and whoever enters through it sees what was done before.
+            let next = segment.next.load(Ordering::Acquire);
+            // SAFETY: segments live as long as `self`.
+            unsafe { next.as_ref() }
+        })
+        .flat_map(|segment| &segment.participants)
+    }
+}
+
+impl Drop for Quiescence {
+    fn drop(&mut self) {
+        let mut next = self.first.next.load(Ordering::Relaxed);
+        while !next.is_null() {
+            // SAFETY: segments are made by `Box` and linked once; nobody takes part any more.
+            let segment = unsafe { Box::from_raw(next) };
+            next = segment.next.load(Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The memory of a process.
+
+use super::mailbox::{Mailbox, Queue};
+use super::node::Node;
+use super::{Exit, Process};
+use crate::Pid;
+use crate::heap::raw::RawHeap;
+use crate::persistent::{Card, Occupant};
+use crate::term::word::{self, Word};
+use std::cell::UnsafeCell;
+use std::mem::ManuallyDrop;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// What a sender touches: the part of a process, or of a port, that others reach while they are online.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Recipient {
+    pub(crate) occupant: Occupant,
+    /// The card; of a process it lies in the process table, a port has none.
+    pub(crate) card: Option<NonNull<Card>>,
+    pub(crate) mailbox: Mailbox,
+}
+
+impl Recipient {
+    /// The recipient that a slot leads to.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be online, and have found the occupant in this span.
+    pub(crate) unsafe fn of<'a>(occupant: NonNull<Occupant>) -> &'a Self {
+        // SAFETY: every occupant is the first field of a recipient, and is freed a grace period after it left its slot.
+        unsafe { occupant.cast::<Self>().as_ref() }
+    }
+
+    pub(crate) fn card(&self) -> &Card {
+        // SAFETY: cards live as long as the process table, which the runtime outlives.
+        unsafe { self.card.expect("a process has a card").as_ref() }
+    }
+}
+
+/// How the type of a behaviour is reached from a process whose type is forgotten.
+pub(crate) struct VTable {
+    /// # Safety
+    ///
+    /// The process must be of the behaviour that the table was made for.
+    behaviour: unsafe fn(NonNull<Header>) -> *mut dyn Process,
+    /// # Safety
+    ///
+    /// As above; the process must have ended, and nobody may look at it any more.
+    free: unsafe fn(NonNull<Header>),
+}
+
+/// A process, but for its behaviour, which follows in the same allocation.
+#[repr(C)]
+pub(crate) struct Header {
+    pub(crate) recipient: Recipient,
+    pub(crate) node: Arc<Node>,
+    vtable: &'static VTable,
+    owned: UnsafeCell<Owned>,
+}
+
+/// What belongs to whoever runs the process.
+pub(crate) struct Owned {
+    pub(crate) heap: RawHeap,
+    pub(crate) state: Word,
+    /// Messages that were taken out of the mailbox.
+    pub(crate) inbox: Queue,
+    /// Messages that were left for later.
+    pub(crate) deferred: Queue,
+    /// Bits of what the private messages point into; more than that is allowed, less is not.
+    pub(crate) messages_filter: u64,
+    /// Words at which the heap is collected after a turn.
+    pub(crate) threshold: usize,
+    pub(crate) min_heap_words: u32,
+    pub(crate) next: NextTurn,
+    /// The heap limit without what evacuations were allowed on top.
+    pub(crate) limit: usize,
+}
+
+/// What the next turn of a process calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NextTurn {
+    Init,
+    Receive,
+    Resume,
+}
+
+#[repr(C)]
+struct Cell<P> {
+    header: Header,
+    behaviour: UnsafeCell<ManuallyDrop<P>>,
+}
+
+/// A process that is on a run queue, or owned by whoever runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Task(NonNull<Header>);
+
+// SAFETY: whoever holds a task owns the process (the card says so): heap, messages and behaviour are `Send`.
+unsafe impl Send for Task {}
+
+struct Erase<P>(P);
+
+impl<P: Process> Erase<P> {
+    const VTABLE: VTable = VTable {
+        // SAFETY: the caller's promise: the header is the first field of a `Cell<P>`.
+        behaviour: |header| unsafe { (&raw mut *(*header.cast::<Cell<P>>().as_ptr()).behaviour.get()).cast::<P>() },
+        // SAFETY: as above; the cell was made by `Box`, and its behaviour has been dropped when the process ended.
+        free: |header| drop(unsafe { Box::from_raw(header.cast::<Cell<P>>().as_ptr()) }),
+    };
+}
+
+/// What a process starts with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) min_heap_words: u32,
+    pub(crate) limit: usize,
+}
+
+impl Task {
+    /// A process that nobody else knows yet. Its card says that the caller owns it.
+    pub(crate) fn create<P: Process>(node: &Arc<Node>, pid: Pid, behaviour: P, settings: Settings) -> Self {
+        let card = node.domain().slots.card(pid.slot());
+        card.revive();
+        let cell = Box::new(Cell {
+            header: Header {
+                recipient: Recipient {
+                    occupant: Occupant { pid, schedule: Self::schedule },
+                    card: Some(NonNull::from(card)),
+                    mailbox: Mailbox::new(),
+                },
+                node: Arc::clone(node),
+                vtable: &Erase::<P>::VTABLE,
+                owned: UnsafeCell::new(Owned {
+                    heap: RawHeap::new(settings.limit),
+                    state: word::NIL,
+                    inbox: Queue::new(),
+                    deferred: Queue::new(),
+                    messages_filter: 0,
+                    threshold: settings.min_heap_words as usize,
+                    min_heap_words: settings.min_heap_words,
+                    next: NextTurn::Init,
+                    limit: settings.limit,
+                }),
+            },
+            behaviour: UnsafeCell::new(ManuallyDrop::new(behaviour)),
+        });
+        Self(NonNull::from(Box::leak(cell)).cast())
+    }
+
+    /// # Safety
+    ///
+    /// As for [`Occupant::schedule`]: the occupant is a process, and the caller has made it scheduled.
+    unsafe fn schedule(occupant: NonNull<Occupant>) {
+        let task = Self(occupant.cast());
+        // SAFETY: a scheduled process lives until it has run.
+        unsafe { task.0.as_ref() }.node.ready(task);
+    }
+
+    /// The process whose occupant this is, or `None` for a port.
+    ///
+    /// # Safety
+    ///
+    /// The occupant must live. Only the owner of the process may do more with the task than look at its header.
+    pub(crate) unsafe fn of(occupant: NonNull<Occupant>) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { Recipient::of(occupant) }.card.map(|_| Self(occupant.cast()))
+    }
+
+    /// What others see of the process too.
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: the process lives while somebody holds its task.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.header().recipient.occupant.pid
+    }
+
+    pub(crate) fn card(&self) -> &Card {
+        self.header().recipient.card()
+    }
+
+    /// What is the owner's.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process (its card says RUN), and end the borrow before it runs code of the user's that
+    /// gets at the heap, or gives the process up.
+    #[allow(clippy::mut_from_ref, reason = "the card, not the borrow, says who owns the process")]
+    pub(crate) unsafe fn owned(&self) -> &mut Owned {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.header().owned.get() }
+    }
+
+    /// The heap, for the context of a turn.
+    pub(crate) fn heap(&self) -> *mut RawHeap {
+        // SAFETY: only an address is taken.
+        unsafe { &raw mut (*self.header().owned.get()).heap }
+    }
+
+    /// The behaviour.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process, which has not ended.
+    #[allow(clippy::mut_from_ref, reason = "as for `owned`")]
+    pub(crate) unsafe fn behaviour(&self) -> &mut dyn Process {
+        // SAFETY: the table belongs to the process; the rest is the caller's promise.
+        unsafe { &mut *(self.header().vtable.behaviour)(self.0) }
+    }
+
+    /// Tells the behaviour why, and drops it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`behaviour`](Self::behaviour); it must not be used again.
+    pub(crate) unsafe fn end_behaviour(&self, exit: &Exit) {
+        // A panic in either is the behaviour's loss: the process has ended, and its reason is settled.
+        // SAFETY: the caller's promise.
+        let _ = catch_unwind(AssertUnwindSafe(|| unsafe { self.behaviour() }.ended(exit)));
+        // SAFETY: as above; dropped once: the cell keeps it in a `ManuallyDrop`.
+        let _ = catch_unwind(AssertUnwindSafe(|| unsafe {
+            std::ptr::drop_in_place((self.header().vtable.behaviour)(self.0));
+        }));
+    }
+
+    /// Lets the slot lead here.
+    pub(crate) fn publish(&self) {
+        let slots = &self.header().node.domain().slots;
+        slots.occupy(NonNull::from(&self.header().recipient.occupant), self.pid());
+    }
+
+    /// Frees the memory.
+    ///
+    /// # Safety
+    ///
+    /// The process must have ended, and a grace period must have passed since it left its slot.
+    pub(crate) unsafe fn free(self) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.header().vtable.free)(self.0) };
+    }
+}

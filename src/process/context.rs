@@ -1,0 +1,244 @@
+//! The context of a turn.
+
+use super::cell::{Settings, Task};
+use super::node::{Node, SpawnError};
+use super::{Process, Turn, Unsent};
+use crate::Pid;
+use crate::heap::copy::Literals;
+use crate::heap::{Heap, HeapError, Region};
+use crate::persistent::{Holder, PersistentTerms, Put, sealed};
+use crate::term::{Key, Term};
+use std::cell::Cell;
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// What a turn can reach: its process's heap (it dereferences to [`Heap`]), other processes, and the persistent terms.
+/// `Copy`, valid for one turn.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// # let mut rt = Runtime::deterministic(1);
+/// let echo = rt.spawn_fn(|cx| cx.int(0), |cx, seen, message| {
+///     let (from, what): (Pid, Term<'_>) = message.get()?;
+///     cx.send(from, what);
+///     Ok(Next(cx.int(seen.get::<i64>()? + 1)))
+/// })?;
+/// let mut port = rt.port()?;
+/// let me = port.pid();
+/// rt.send_new(echo, |h| term!(h, {me, [1, 2]}))?;
+/// rt.run_until_idle();
+/// assert_eq!(port.try_recv().unwrap().root().to_string(), "[1,2]");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct Cx<'h> {
+    heap: Heap<'h>,
+    turn: &'h TurnState,
+}
+
+/// What is the same for all copies of a [`Cx`].
+#[derive(Debug)]
+pub(crate) struct TurnState {
+    task: Task,
+    /// Work that the turn may still do before it should yield.
+    budget: Cell<u32>,
+}
+
+impl TurnState {
+    pub(crate) fn new(task: Task) -> Self {
+        Self { task, budget: Cell::new(BUDGET) }
+    }
+}
+
+/// How often [`Cx::should_yield`] says no.
+const BUDGET: u32 = 4000;
+
+impl std::fmt::Debug for Cx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cx").field("me", &self.me()).finish_non_exhaustive()
+    }
+}
+
+impl<'h> Deref for Cx<'h> {
+    type Target = Heap<'h>;
+
+    fn deref(&self) -> &Heap<'h> {
+        &self.heap
+    }
+}
+
+impl sealed::Turn for Cx<'_> {
+    fn domain(&self) -> *const () {
+        Arc::as_ptr(self.node().store().domain()).cast()
+    }
+}
+
+impl<'h> Holder<'h> for Cx<'h> {}
+
+/// What can be sent: a [`Term`] is copied (its literals by pointer), a [`Region`] is moved. Sealed.
+pub trait Letter<'h>: letter::Sealed<'h> {}
+
+pub(crate) mod letter {
+    use super::{Cx, Pid, Unsent};
+
+    pub trait Sealed<'h>: Sized {
+        #[doc(hidden)]
+        fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent>;
+    }
+}
+
+impl<'h> Letter<'h> for Term<'h> {}
+impl<'h> letter::Sealed<'h> for Term<'h> {
+    #[inline]
+    fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent> {
+        // SAFETY: the term is of this turn, whose worker is online.
+        unsafe { cx.node().send_word(to, self.word()) }
+    }
+}
+
+impl<'h> Letter<'h> for Region {}
+impl<'h> letter::Sealed<'h> for Region {
+    fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent> {
+        cx.node().send_region(to, self)
+    }
+}
+
+impl<'h> Cx<'h> {
+    /// # Safety
+    ///
+    /// The caller must own the task of `turn`, run one turn of it, and be online; `'h` must be made up for that turn.
+    pub(crate) unsafe fn new(turn: &'h TurnState) -> Self {
+        // SAFETY: the heap of a process that is owned by the caller.
+        Self { heap: unsafe { Heap::from_raw(turn.task.heap()) }, turn }
+    }
+
+    fn node(self) -> &'h Arc<Node> {
+        &self.turn.task.header().node
+    }
+
+    /// The pid of this process.
+    #[inline]
+    pub fn me(self) -> Pid {
+        self.turn.task.pid()
+    }
+
+    /// Sends a copy of a term, or moves a region. Never blocks and never touches the receiver's heap; a pid that is dead,
+    /// or dies, swallows it.
+    ///
+    /// A term is copied with its sharing, O(words); its literals go by pointer. A region is moved, O(1) whatever its
+    /// size.
+    ///
+    /// # Panics
+    ///
+    /// When memory runs out, as every allocation of a turn: it ends this process alone.
+    #[inline]
+    pub fn send(self, to: Pid, message: impl Letter<'h>) {
+        if let Err(Unsent::Heap(error)) = message.post(self, to) {
+            crate::heap::unwind(error);
+        }
+    }
+
+    /// As [`send`](Self::send), and says whether there was somebody to send to.
+    ///
+    /// # Errors
+    ///
+    /// When the process is dead (a region comes back), or there is no memory.
+    pub fn try_send(self, to: Pid, message: impl Letter<'h>) -> Result<(), Unsent> {
+        message.post(self, to)
+    }
+
+    /// Builds a message in a region of its own and moves it: no copy.
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_new(self, to: Pid, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) {
+        self.send(to, Region::build(f));
+    }
+
+    /// Spawns a process. It starts with [`Process::init`], soon, on some worker.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime has as many processes as it may have.
+    pub fn spawn(self, process: impl Process) -> Result<Pid, SpawnError> {
+        self.node().spawn(process, self.node().defaults)
+    }
+
+    /// Spawns a process of two closures: one makes the first state, one receives.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_fn<I, F>(self, init: I, receive: F) -> Result<Pid, SpawnError>
+    where
+        I: for<'x> FnOnce(Cx<'x>) -> Term<'x> + Send + 'static,
+        F: for<'x> FnMut(Cx<'x>, Term<'x>, Term<'x>) -> Turn<'x> + Send + 'static,
+    {
+        self.spawn(super::FromClosures::new(init, receive))
+    }
+
+    /// The persistent terms of this process's domain.
+    pub fn persistent(self) -> &'h PersistentTerms {
+        self.node().store()
+    }
+
+    /// The persistent term at `key`: no copy, no count, no lock, no write. See [`PersistentTerms::get`].
+    #[inline]
+    pub fn get(self, key: impl Key) -> Option<Term<'h>> {
+        // SAFETY: a turn is online in its domain, and its heap answers that domain's collections (invariant 4).
+        self.node().domain().lookup(key).map(|w| unsafe { Term::from_word(w) })
+    }
+
+    /// Publishes a term of this turn. As [`PersistentTerms::put`], but what the term has of other persistent terms is
+    /// shared with them, not copied: a new version of a large value costs what is new in it, and keeps what it leans on
+    /// alive. A chain of versions is cut by a full copy before it keeps twice what it needs.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory; the old value stays.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// rt.persistent().put("routes", Region::build(|h| term!(h, #{"/" => 1, "/a" => 2})))?;
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |cx, state, _| {
+    ///     let old = cx.get("routes").ok_or_else(|| Exit::msg("no routes"))?;
+    ///     let new = cx.insert(old, cx.binary("/a"), cx.int(3)).ok_or_else(|| Exit::msg("no map"))?;
+    ///     cx.put("routes", new)?;
+    ///     Ok(Next(state))
+    /// })?;
+    /// rt.send_new(p, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.persistent().read("routes", |r| r.unwrap().to_string()), r#"#{<<"/">> => 1,<<"/a">> => 3}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn put(self, key: impl Key, value: Term<'h>) -> Result<Put, HeapError> {
+        let literals = Literals::Keep { retired: self.node().domain().collector.retired() };
+        // SAFETY: the term is of this turn, and its literals of this domain.
+        unsafe { self.persistent().put_word(key, value.word(), literals, false) }
+    }
+
+    /// An owned copy of a term, to keep in the behaviour or to hand to other threads: self-contained.
+    pub fn region(self, term: Term<'h>) -> Region {
+        Region::copy_of(term)
+    }
+
+    /// Has this turn done enough? A long job that asks now and then, and returns [`Flow::Again`](super::Flow::Again) when
+    /// it is told yes, lets others run and its own heap be collected. Counts the calls; cheap.
+    pub fn should_yield(self) -> bool {
+        let left = self.turn.budget.get().saturating_sub(1);
+        self.turn.budget.set(left);
+        left == 0
+    }
+}
+
+/// Options for a new process; see [`Handle::process`](crate::runtime::Handle::process).
+pub(crate) fn settings(defaults: Settings, min_heap_words: Option<u32>, limit: Option<usize>) -> Settings {
+    Settings {
+        min_heap_words: min_heap_words.unwrap_or(defaults.min_heap_words),
+        limit: limit.unwrap_or(defaults.limit),
+    }
+}
+
+static_assertions::assert_not_impl_any!(Cx<'static>: Send, Sync);

@@ -1,0 +1,217 @@
+//! Processes: a heap, a mailbox, and a Rust value with the behaviour.
+//!
+//! A process runs in *turns*: one call of [`Process::receive`] per message. Within a turn terms are ordinary `Copy`
+//! values; between turns the state term is all that is kept, and the heap may be collected. What must outlive a turn goes
+//! into the state (a term) or into `self` (Rust data); a term cannot get into `self`.
+//!
+//! A process dies alone: an error from a turn (`?` works), a panic, or the heap's limit ends it, drops its heap without
+//! tracing, and leaves everyone else as they were.
+//!
+//! # What this is not
+//!
+//! Turns are not preempted. A turn that runs long holds its worker, its garbage (collected only *between* turns), and the
+//! grace period of a global collection. Cut long jobs with [`Flow::Again`], told by [`Cx::should_yield`].
+
+mod cell;
+mod context;
+mod exit;
+mod mailbox;
+mod node;
+pub(crate) mod run;
+
+pub use context::{Cx, Letter};
+pub use exit::Exit;
+pub use node::SpawnError;
+
+pub(crate) use cell::{Recipient, Settings, Task};
+pub(crate) use context::settings;
+pub(crate) use mailbox::{Mailbox, Queue};
+pub(crate) use node::{Node, Ready, Remains};
+
+use crate::Pid;
+use crate::heap::{HeapError, Region};
+use crate::term::Term;
+use std::fmt;
+
+/// What a turn ends in.
+#[derive(Debug)]
+#[must_use]
+pub enum Flow<'h> {
+    /// Keep this state and wait for the next message.
+    ///
+    /// A state that is an immediate (an atom, a small integer, nil) frees the heap without tracing; the *same* state as
+    /// before frees what this turn made.
+    Next(Term<'h>),
+    /// As `Next`, and offer the deferred messages again, oldest first.
+    NextReoffer(Term<'h>),
+    /// Yield: [`Process::resume`] runs next, with this state, before any message. Others run in between, and the heap may
+    /// be collected: the tail call by which a long job stays small.
+    Again(Term<'h>),
+    /// Leave this message for later: selective receive. What the turn built is dropped, and the state stays as it was, so
+    /// that nothing can point into a message that stays by itself.
+    Defer,
+    /// Hand this message on, untouched, O(1) whatever its size. No state, for the same reason.
+    Forward(Pid),
+    /// End, for this reason.
+    Stop(Exit),
+}
+
+/// What a behaviour returns. `?` works on every error.
+pub type Turn<'h> = Result<Flow<'h>, Exit>;
+
+/// The behaviour of a process.
+///
+/// ```
+/// use shared_term::prelude::*;
+///
+/// /// Adds up what it is sent. The sum lives in Rust; the list of what was sent in the heap.
+/// struct Sum(i64);
+///
+/// impl Process for Sum {
+///     fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+///         self.0 += message.get::<i64>()?;
+///         if self.0 >= 6 {
+///             return Ok(Stop(Exit::msg(format_args!("{} of {}", self.0, cx.cons(message, state)))));
+///         }
+///         Ok(Next(cx.cons(message, state)))
+///     }
+/// }
+///
+/// let mut rt = Runtime::deterministic(7);
+/// let sum = rt.spawn(Sum(0))?;
+/// let exited = rt.exited(sum);
+/// for i in 1..=3 {
+///     rt.send_new(sum, |h| h.int(i))?;
+/// }
+/// rt.run_until_idle();
+/// assert_eq!(exited.try_wait().unwrap().to_string(), "6 of [3,2,1]");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Process: Send + 'static {
+    /// The first state. Runs as a turn of its own before any message; nil unless said otherwise.
+    ///
+    /// # Errors
+    ///
+    /// What it returns ends the process.
+    fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+        Ok(cx.nil())
+    }
+
+    /// Takes one message: from the old state to what follows.
+    ///
+    /// # Errors
+    ///
+    /// What it returns ends the process.
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h>;
+
+    /// Goes on after [`Flow::Again`].
+    ///
+    /// # Errors
+    ///
+    /// What it returns ends the process.
+    fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        let _ = cx;
+        Ok(Flow::Next(state))
+    }
+
+    /// The process has ended, for whatever reason, a panic included. Its heap is still there, its terms are not to be
+    /// had any more.
+    fn ended(&mut self, why: &Exit) {
+        let _ = why;
+    }
+}
+
+impl Process for Box<dyn Process> {
+    fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+        (**self).init(cx)
+    }
+
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        (**self).receive(cx, state, message)
+    }
+
+    fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        (**self).resume(cx, state)
+    }
+
+    fn ended(&mut self, why: &Exit) {
+        (**self).ended(why);
+    }
+}
+
+/// For a closure that has to be a value before it is spawned: gives it the signature that a bare `let` cannot infer.
+///
+/// ```
+/// use shared_term::{prelude::*, process::receive_fn};
+/// # let rt = Runtime::deterministic(1);
+/// let echo = receive_fn(|cx, state, message| {
+///     cx.send(message.get()?, cx.atom(Atom::OK));
+///     Ok(Next(state))
+/// });
+/// rt.spawn_fn(|cx| cx.nil(), echo).unwrap();
+/// ```
+pub fn receive_fn<F>(f: F) -> F
+where
+    F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h>,
+{
+    f
+}
+
+/// A process of two closures. There is no blanket implementation for closures, because the compiler would not infer
+/// their signature through it.
+pub(crate) struct FromClosures<I, F> {
+    init: Option<I>,
+    receive: F,
+}
+
+impl<I, F> FromClosures<I, F> {
+    pub(crate) fn new(init: I, receive: F) -> Self {
+        Self { init: Some(init), receive }
+    }
+}
+
+impl<I, F> Process for FromClosures<I, F>
+where
+    I: for<'h> FnOnce(Cx<'h>) -> Term<'h> + Send + 'static,
+    F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+{
+    fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+        match self.init.take() {
+            Some(init) => Ok(init(cx)),
+            None => Ok(cx.nil()),
+        }
+    }
+
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        (self.receive)(cx, state, message)
+    }
+}
+
+/// A message was not delivered.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Unsent {
+    /// No process has that pid, or it ended first. A region comes back.
+    NoProcess(Option<Region>),
+    /// There was no memory for the message.
+    Heap(HeapError),
+}
+
+impl fmt::Display for Unsent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoProcess(_) => f.write_str("no process has that pid"),
+            Self::Heap(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Unsent {}
+
+impl From<HeapError> for Unsent {
+    fn from(error: HeapError) -> Self {
+        Self::Heap(error)
+    }
+}
+
+static_assertions::assert_obj_safe!(Process);

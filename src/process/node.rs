@@ -1,0 +1,230 @@
+//! What processes of one runtime share: their domain, and where they go when they can run.
+
+use super::cell::{Recipient, Settings, Task};
+use super::{Exit, Process, Unsent};
+use crate::heap::Region;
+use crate::heap::copy::Literals;
+use crate::persistent::{Domain, PersistentTerms};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::sync::mutation::{Mutation, mutated};
+use crate::term::word::Word;
+use crate::{HeapError, Pid};
+use std::collections::HashMap;
+use std::sync::{Arc, mpsc};
+
+/// Where processes go that can run. The floor above implements it.
+pub(crate) trait Ready: Send + Sync {
+    /// Takes over a scheduled process.
+    fn ready(&self, task: Task);
+}
+
+/// What the processes of one runtime share.
+pub(crate) struct Node {
+    store: PersistentTerms,
+    ready: Box<dyn Ready>,
+    pub(crate) defaults: Settings,
+    pub(crate) processes: AtomicUsize,
+    pub(crate) max_processes: usize,
+    /// No process runs any more; who creates one ends it.
+    closed: AtomicBool,
+    /// Who waits for the end of which process. Looked at by the ends of processes only while somebody waits.
+    watchers: Mutex<HashMap<Pid, Vec<mpsc::Sender<Arc<Exit>>>>>,
+    watched: AtomicUsize,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    pub(crate) fn new(store: PersistentTerms, ready: Box<dyn Ready>, defaults: Settings, max_processes: usize) -> Self {
+        Self {
+            store,
+            ready,
+            defaults,
+            processes: AtomicUsize::new(0),
+            max_processes,
+            closed: AtomicBool::new(false),
+            watchers: Mutex::new(HashMap::new()),
+            watched: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn domain(&self) -> &Domain {
+        self.store.domain()
+    }
+
+    pub(crate) fn store(&self) -> &PersistentTerms {
+        &self.store
+    }
+
+    pub(crate) fn ready(&self, task: Task) {
+        self.ready.ready(task);
+    }
+
+    /// Creates a process and puts it on a run queue.
+    pub(crate) fn spawn<P: Process>(self: &Arc<Self>, behaviour: P, settings: Settings) -> Result<Pid, SpawnError> {
+        // Relaxed: a limit, kept to within the threads that spawn at once.
+        if self.processes.load(Ordering::Relaxed) >= self.max_processes {
+            return Err(SpawnError::TooMany);
+        }
+        let Some((slot, generation)) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
+        self.processes.fetch_add(1, Ordering::Relaxed);
+        let pid = Pid::new(slot, generation);
+        let task = Task::create(self, pid, behaviour, settings);
+        task.publish();
+        // Pairs with the fence in `close`: either this sees that the node is closed, or the closing thread finds the
+        // process in its slot.
+        fence(Ordering::SeqCst);
+        if self.closed.load(Ordering::Relaxed) {
+            super::run::end(task, Exit::SHUTDOWN);
+            self.domain().limbo.put(&self.domain().quiescence, Box::new(Remains::new(vec![task])));
+            return Ok(pid);
+        }
+        task.card().requeue();
+        self.ready(task);
+        Ok(pid)
+    }
+
+    /// From here on new processes end where they are created.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `spawn`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Sends a copy of a term; its literals stay literals (R4). The caller must be online.
+    ///
+    /// # Safety
+    ///
+    /// `w` must be the word of a term of this domain that is alive during the call.
+    #[inline]
+    pub(crate) unsafe fn send_word(&self, to: Pid, w: Word) -> Result<(), Unsent> {
+        let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(None)) };
+        // SAFETY: found in the caller's span.
+        let recipient = unsafe { Recipient::of(occupant) };
+        let literals = match recipient.card {
+            Some(_) => Literals::Keep { retired: self.domain().collector.retired() },
+            None => Literals::Flatten,
+        };
+        // SAFETY: the caller's promise.
+        let message = unsafe { Region::copy_word(w, literals) }?;
+        Self::deliver(recipient, message)
+    }
+
+    /// Hands a region over as a message, O(1). The caller must be online.
+    pub(crate) fn send_region(&self, to: Pid, message: Region) -> Result<(), Unsent> {
+        let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(Some(message))) };
+        // SAFETY: found in the caller's span.
+        let recipient = unsafe { Recipient::of(occupant) };
+        let retired = self.domain().collector.retired();
+        let message = match recipient.card {
+            // A message that points into retired areas crosses owners: it is built anew (H7).
+            Some(_) if message.filter() & retired != 0 => rebuild(&message, Literals::Keep { retired })?,
+            // A port is no process: nobody would ask it to evacuate.
+            None if message.filter() != 0 => rebuild(&message, Literals::Flatten)?,
+            _ => message,
+        };
+        Self::deliver(recipient, message)
+    }
+
+    /// Pushes, notes, and schedules whom it finds idle.
+    #[inline]
+    fn deliver(recipient: &Recipient, message: Region) -> Result<(), Unsent> {
+        if mutated(Mutation::NotifyBeforePush) && recipient.card().notify() {
+            // SAFETY: as below.
+            unsafe { (recipient.occupant.schedule)((&recipient.occupant).into()) };
+            return recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)));
+        }
+        recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)))?;
+        if recipient.card.is_none_or(|_| recipient.card().notify()) {
+            // SAFETY: it was idle, and is scheduled now by us; a port is always told.
+            unsafe { (recipient.occupant.schedule)((&recipient.occupant).into()) };
+        }
+        Ok(())
+    }
+
+    /// Will give the reason of the end of a process.
+    pub(crate) fn watch(&self, pid: Pid) -> mpsc::Receiver<Arc<Exit>> {
+        let (tx, rx) = mpsc::channel();
+        self.watchers.lock().entry(pid).or_default().push(tx);
+        self.watched.fetch_add(1, Ordering::Relaxed);
+        // Pairs with the fence in `ended`: either the end of the process sees that somebody watches, or this sees it gone.
+        fence(Ordering::SeqCst);
+        let span = self.store.pin();
+        if self.domain().slots.find(pid).is_none() {
+            self.tell(pid, None);
+        }
+        drop(span);
+        rx
+    }
+
+    /// The process is out of its slot.
+    pub(crate) fn ended(&self, pid: Pid, exit: Exit) {
+        self.processes.fetch_sub(1, Ordering::Relaxed);
+        // Pairs with the fence in `watch`.
+        fence(Ordering::SeqCst);
+        if self.watched.load(Ordering::Relaxed) > 0 {
+            self.tell(pid, Some(exit));
+        }
+    }
+
+    fn tell(&self, pid: Pid, exit: Option<Exit>) {
+        let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
+        self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);
+        if let Some(exit) = exit.map(Arc::new) {
+            for tx in waiting {
+                // The watcher may have given up.
+                let _ = tx.send(Arc::clone(&exit));
+            }
+        }
+    }
+}
+
+/// A region with the same term, retired literals copied in.
+pub(crate) fn rebuild(message: &Region, literals: Literals) -> Result<Region, HeapError> {
+    // SAFETY: the message is alive, and what it points into with it: it has not been handed on yet.
+    unsafe { Region::copy_word(message.root_word(), literals) }
+}
+
+/// A process could not be created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The runtime has as many processes as it may have, or its domain has no slot left.
+    TooMany,
+}
+
+impl std::fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("too many processes")
+    }
+}
+
+impl std::error::Error for SpawnError {}
+
+/// Ended processes that wait for their grace period, to be freed and to give their slots back.
+pub(crate) struct Remains(Vec<Task>);
+
+impl Remains {
+    /// The tasks must have ended, and be out of their slots.
+    pub(crate) fn new(tasks: Vec<Task>) -> Self {
+        Self(tasks)
+    }
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        let Some(first) = self.0.first() else { return };
+        let node = Arc::clone(&first.header().node);
+        let slots = self.0.iter().map(|task| (task.pid().slot(), task.pid().generation()));
+        node.domain().slots.give(slots);
+        for task in self.0.drain(..) {
+            // SAFETY: whoever drops this has waited for the grace period.
+            unsafe { task.free() };
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Setting up a runtime.
+
+use super::deterministic::{self, Deterministic, Runnable};
+use super::scheduler::{self, Scheduler};
+use super::worker::{Driver, work};
+use super::{Handle, Runtime, Threads};
+use crate::persistent::PersistentTerms;
+use crate::process::{Node, Ready, Settings};
+use crossbeam_deque::Worker as Local;
+use crossbeam_utils::sync::Parker;
+use std::fmt;
+use std::sync::Arc;
+
+/// Sets up a [`Runtime`]; from [`Runtime::builder`].
+///
+/// ```
+/// use shared_term::{Runtime, PersistentTerms};
+/// let store = PersistentTerms::new();
+/// let rt = Runtime::builder().workers(2).persistent(store).heap_limit(1 << 20).build()?;
+/// # Ok::<(), shared_term::runtime::BuildError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    workers: usize,
+    thread_name: String,
+    store: Option<PersistentTerms>,
+    max_processes: usize,
+    settings: Settings,
+}
+
+/// A runtime could not be built.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A thread could not be started.
+    Thread(std::io::Error),
+    /// The program aborts on panic, so that a process could not die alone.
+    PanicAborts,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Thread(error) => write!(f, "a thread could not be started: {error}"),
+            Self::PanicAborts => f.write_str("processes die alone by unwinding, and this program aborts on panic"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            Self::PanicAborts => None,
+        }
+    }
+}
+
+/// Words below which a heap is not collected: 4 KiB.
+const MIN_HEAP_WORDS: u32 = 512;
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            workers: crate::sync::available_parallelism(),
+            thread_name: String::from("shared-term"),
+            store: None,
+            max_processes: usize::MAX,
+            settings: Settings { min_heap_words: MIN_HEAP_WORDS, limit: usize::MAX },
+        }
+    }
+}
+
+impl Builder {
+    /// How many worker threads; one per processor unless said otherwise, at least one.
+    pub fn workers(mut self, n: usize) -> Self {
+        self.workers = n.max(1);
+        self
+    }
+
+    /// What the names of the threads begin with.
+    pub fn thread_name(mut self, name: impl Into<String>) -> Self {
+        self.thread_name = name.into();
+        self
+    }
+
+    /// The store of persistent terms that the processes share with whoever else has it; one of its own unless said
+    /// otherwise.
+    pub fn persistent(mut self, store: PersistentTerms) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// How many processes may live at once.
+    pub fn max_processes(mut self, n: usize) -> Self {
+        self.max_processes = n;
+        self
+    }
+
+    /// Words that the heap of a process may have, unless it is spawned with another limit. A process that would pass it
+    /// ends.
+    pub fn heap_limit(mut self, words: usize) -> Self {
+        self.settings.limit = words;
+        self
+    }
+
+    /// Words below which a heap is not collected, unless a process is spawned with another figure: 512 (4 KiB).
+    pub fn min_heap_words(mut self, words: u32) -> Self {
+        self.settings.min_heap_words = words;
+        self
+    }
+
+    fn node(self, ready: Box<dyn Ready>) -> Arc<Node> {
+        Arc::new(Node::new(self.store.unwrap_or_default(), ready, self.settings, self.max_processes))
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started, or the program was built to abort on panic.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        if cfg!(panic = "abort") {
+            return Err(BuildError::PanicAborts);
+        }
+        let (n, name) = (self.workers, self.thread_name.clone());
+        let locals: Vec<_> = (0..n).map(|_| Local::new_fifo()).collect();
+        let parkers: Vec<_> = (0..n).map(|_| Parker::new()).collect();
+        let scheduler = Arc::new(Scheduler::new(&locals, &parkers));
+        let node = self.node(Box::new(scheduler::Shared(Arc::clone(&scheduler))));
+        let driver = Driver::start(node.store().domain(), &name).map_err(BuildError::Thread)?;
+        let mut threads = Threads { node: Arc::clone(&node), scheduler, workers: Vec::with_capacity(n), driver };
+        for (index, (local, parker)) in locals.into_iter().zip(parkers).enumerate() {
+            let (node, scheduler) = (Arc::clone(&node), Arc::clone(&threads.scheduler));
+            let worker = std::thread::Builder::new()
+                .name(format!("{name}-{index}"))
+                .spawn(move || work(node.domain(), &scheduler, &local, index, &parker));
+            match worker {
+                Ok(worker) => threads.workers.push(worker),
+                Err(error) => {
+                    threads.scheduler.stop();
+                    threads.join();
+                    return Err(BuildError::Thread(error));
+                }
+            }
+        }
+        Ok(Runtime { handle: Handle { node }, threads: Some(threads) })
+    }
+
+    /// A runtime without threads; see [`Runtime::deterministic`].
+    pub fn deterministic(self, seed: u64) -> Deterministic {
+        let queue = Arc::new(Runnable::default());
+        let node = self.node(Box::new(deterministic::Shared(Arc::clone(&queue))));
+        Deterministic::new(Handle { node }, queue, seed)
+    }
+}

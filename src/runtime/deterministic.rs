@@ -1,0 +1,117 @@
+//! A runtime without threads, for tests.
+
+use super::Handle;
+use super::graves::Graves;
+use crate::persistent::{Role, Step, in_turn};
+use crate::process::run::{Ran, run};
+use crate::process::{Ready, Task};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A runtime that runs when it is told to, one turn at a time, in an order that its seed decides: the same seed gives the
+/// same schedule. See [`Runtime::deterministic`](super::Runtime::deterministic).
+///
+/// Global collections take their steps in between, so that they interleave with turns too.
+pub struct Deterministic {
+    handle: Handle,
+    queue: Arc<Runnable>,
+    random: u64,
+    graves: Graves,
+}
+
+/// The processes that can run.
+#[derive(Default)]
+pub(super) struct Runnable(Mutex<Vec<Task>>);
+
+impl Runnable {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Task>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Shared(pub(super) Arc<Runnable>);
+
+impl Ready for Shared {
+    fn ready(&self, task: Task) {
+        self.0.lock().push(task);
+    }
+}
+
+impl Deterministic {
+    pub(super) fn new(handle: Handle, queue: Arc<Runnable>, seed: u64) -> Self {
+        Self { handle, queue, random: seed, graves: Graves::default() }
+    }
+
+    /// Splitmix64.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// Runs one turn of one process, or one step of a global collection. `false`: there is nothing to do; or this was
+    /// called inside a turn, where it does nothing.
+    pub fn step(&mut self) -> bool {
+        if in_turn() {
+            return false;
+        }
+        let domain = Arc::clone(self.handle.node.store().domain());
+        let choices = self.queue.lock().len() as u64;
+        // The collection is one of the things that can go on.
+        let choice = self.random() % (choices + 1);
+        if choice == choices && domain.step() == Step::Worked {
+            return true;
+        }
+        if choices == 0 {
+            return false;
+        }
+        let task = self.queue.lock().swap_remove((choice % choices) as usize);
+        // Online for the turn alone: nobody has to wait for a runtime that is not being run (H25).
+        let participant = domain.quiescence.join(Role::Worker);
+        domain.quiescence.enter(participant);
+        let ran = run(task, participant, 1);
+        domain.quiescence.leave(participant);
+        domain.quiescence.retire(participant);
+        match ran {
+            Ran::Idle => {}
+            Ran::Ready => self.queue.lock().push(task),
+            Ran::Ended => self.graves.bury(task, &domain),
+        }
+        true
+    }
+
+    /// Runs until no process can run and no global collection can go on. The number of steps.
+    pub fn run_until_idle(&mut self) -> u64 {
+        let mut steps = 0;
+        while self.step() {
+            steps += 1;
+        }
+        let domain = self.handle.node.store().domain();
+        self.graves.leave(domain);
+        steps
+    }
+}
+
+impl Deref for Deterministic {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl std::fmt::Debug for Deterministic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deterministic").field("runnable", &self.queue.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Deterministic {
+    fn drop(&mut self) {
+        self.graves.leave(self.handle.node.domain());
+        self.handle.node.close();
+        super::end_all(&self.handle.node);
+    }
+}

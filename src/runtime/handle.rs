@@ -1,0 +1,169 @@
+//! How the rest of a program reaches a runtime.
+
+use super::Port;
+use crate::heap::{Heap, Region};
+use crate::persistent::PersistentTerms;
+use crate::process::{Cx, Exit, FromClosures, Node, Process, SpawnError, Turn, Unsent, settings};
+use crate::{Pid, Term};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// A way to reach a runtime from anywhere: a cheap clone, good from any thread. It does not keep the runtime running.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(super) node: Arc<Node>,
+}
+
+impl Handle {
+    /// Spawns a process. It starts with [`Process::init`], soon, on some worker.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime has as many processes as it may have.
+    pub fn spawn(&self, process: impl Process) -> Result<Pid, SpawnError> {
+        self.node.spawn(process, self.node.defaults)
+    }
+
+    /// Spawns a process of two closures: one makes the first state, one receives.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_fn<I, F>(&self, init: I, receive: F) -> Result<Pid, SpawnError>
+    where
+        I: for<'h> FnOnce(Cx<'h>) -> Term<'h> + Send + 'static,
+        F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+    {
+        self.spawn(FromClosures::new(init, receive))
+    }
+
+    /// A process to be spawned with options.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let mut rt = Runtime::deterministic(1);
+    /// let p = rt.process().heap_limit(100).spawn_fn(|cx| cx.nil(), |cx, _, _| Ok(Next(cx.list(0..1000))))?;
+    /// let exited = rt.exited(p);
+    /// rt.send_new(p, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert!(exited.try_wait().unwrap().as_heap_error().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn process(&self) -> Options<'_> {
+        Options { handle: self, min_heap_words: None, limit: None }
+    }
+
+    /// Sends a region, O(1) whatever its size. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// When the process is dead; the region comes back.
+    pub fn send(&self, to: Pid, message: Region) -> Result<(), Unsent> {
+        let _guard = self.node.store().pin();
+        self.node.send_region(to, message)
+    }
+
+    /// Builds a message in place and sends it.
+    ///
+    /// # Errors
+    ///
+    /// When the process is dead, or there is no memory.
+    pub fn send_new(&self, to: Pid, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<(), Unsent> {
+        self.send(to, Region::try_build::<Unsent>(|h| Ok(f(h)))?)
+    }
+
+    /// A mailbox that this program receives from.
+    ///
+    /// # Errors
+    ///
+    /// When the domain has no slot left.
+    pub fn port(&self) -> Result<Port, SpawnError> {
+        Port::new(&self.node)
+    }
+
+    /// Will know why a process ended.
+    pub fn exited(&self, pid: Pid) -> Exited {
+        Exited { rx: self.node.watch(pid) }
+    }
+
+    /// Does the process live?
+    pub fn is_alive(&self, pid: Pid) -> bool {
+        let _guard = self.node.store().pin();
+        self.node.domain().slots.find(pid).is_some()
+    }
+
+    /// How many processes live.
+    pub fn processes(&self) -> usize {
+        self.node.processes.load(crate::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The persistent terms that the processes share.
+    pub fn persistent(&self) -> &PersistentTerms {
+        self.node.store()
+    }
+}
+
+/// Options for a process; from [`Handle::process`].
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub struct Options<'a> {
+    handle: &'a Handle,
+    min_heap_words: Option<u32>,
+    limit: Option<usize>,
+}
+
+impl Options<'_> {
+    /// Words below which the heap is not collected.
+    pub fn min_heap_words(mut self, words: u32) -> Self {
+        self.min_heap_words = Some(words);
+        self
+    }
+
+    /// Words that the heap may have: a turn that would pass it ends the process, at the allocation that does.
+    pub fn heap_limit(mut self, words: usize) -> Self {
+        self.limit = Some(words);
+        self
+    }
+
+    /// Spawns the process.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::spawn`].
+    pub fn spawn(self, process: impl Process) -> Result<Pid, SpawnError> {
+        let node = &self.handle.node;
+        node.spawn(process, settings(node.defaults, self.min_heap_words, self.limit))
+    }
+
+    /// Spawns a process of two closures.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::spawn`].
+    pub fn spawn_fn<I, F>(self, init: I, receive: F) -> Result<Pid, SpawnError>
+    where
+        I: for<'h> FnOnce(Cx<'h>) -> Term<'h> + Send + 'static,
+        F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+    {
+        self.spawn(FromClosures::new(init, receive))
+    }
+}
+
+/// The end of a process, as seen from outside; from [`Handle::exited`].
+#[derive(Debug)]
+pub struct Exited {
+    rx: mpsc::Receiver<Arc<Exit>>,
+}
+
+impl Exited {
+    /// Why the process ended; blocks the thread until it has. `None`: the time was over first, or the process had ended
+    /// before it was watched, and nobody knows why any more.
+    pub fn wait(&self, timeout: Duration) -> Option<Arc<Exit>> {
+        self.rx.recv_timeout(timeout).ok()
+    }
+
+    /// Why the process ended, if it has.
+    pub fn try_wait(&self) -> Option<Arc<Exit>> {
+        self.rx.try_recv().ok()
+    }
+}

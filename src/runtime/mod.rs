@@ -1,0 +1,166 @@
+//! Runtimes: workers that run processes, and how the rest of a program reaches them.
+//!
+//! A [`Runtime`] is a value: several can live in one program, and dropping one ends its processes and joins its workers.
+//! Workers take processes from run queues of their own and steal from each other; a worker without work sleeps, and uses
+//! no processor. [`Runtime::deterministic`] makes a runtime without threads, for tests.
+//!
+//! ```
+//! use shared_term::prelude::*;
+//! use std::time::Duration;
+//!
+//! const PING: Atom = Atom::inline("ping");
+//! let rt = Runtime::new()?;
+//! let pong = rt.spawn_fn(
+//!     |cx| cx.int(0),
+//!     |cx, count, message| {
+//!         let (tag, from): (Atom, Pid) = message.get()?;
+//!         if tag == PING {
+//!             cx.send(from, term!(cx, {:pong, count}));
+//!         }
+//!         Ok(Next(cx.int(count.get::<i64>()? + 1)))
+//!     },
+//! )?;
+//! let mut port = rt.port()?;
+//! let me = port.pid();
+//! rt.send_new(pong, |h| term!(h, {PING, me}))?;
+//! assert_eq!(port.recv_timeout(Duration::from_secs(10)).unwrap().root().to_string(), "{pong,0}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod builder;
+mod deterministic;
+mod graves;
+mod handle;
+mod port;
+mod scheduler;
+mod sleep;
+mod worker;
+
+pub use builder::{BuildError, Builder};
+pub use deterministic::Deterministic;
+pub use handle::{Exited, Handle, Options};
+pub use port::Port;
+
+use crate::process::{Exit, Node, Remains, Task};
+use scheduler::Scheduler;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use worker::Driver;
+
+/// Workers and their processes. Dereferences to a [`Handle`], which is how it is used.
+///
+/// Dropping it ends every process (with [`Exit::SHUTDOWN`]), then joins the workers; a turn that is running is waited for.
+/// Dropped inside a turn, it only gives the order, and the rest happens on a thread of its own.
+pub struct Runtime {
+    handle: Handle,
+    threads: Option<Threads>,
+}
+
+struct Threads {
+    node: Arc<Node>,
+    scheduler: Arc<Scheduler>,
+    workers: Vec<JoinHandle<()>>,
+    driver: Driver,
+}
+
+impl Runtime {
+    /// A runtime with one worker per processor, and a store of persistent terms of its own.
+    ///
+    /// # Errors
+    ///
+    /// When a thread cannot be started, or the program was built to abort on panic.
+    pub fn new() -> Result<Self, BuildError> {
+        Self::builder().build()
+    }
+
+    /// A runtime to be set up.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// A runtime without threads: it runs when told, and the same seed gives the same schedule.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let order = |seed| {
+    ///     let mut rt = Runtime::deterministic(seed);
+    ///     let mut port = rt.port().unwrap();
+    ///     let me = port.pid();
+    ///     for i in 0..8 {
+    ///         rt.spawn_fn(move |cx| { cx.send(me, cx.int(i)); cx.nil() }, |_, s, _| Ok(Next(s))).unwrap();
+    ///     }
+    ///     rt.run_until_idle();
+    ///     std::iter::from_fn(|| port.try_recv()).map(|m| m.root().as_int().unwrap()).collect::<Vec<_>>()
+    /// };
+    /// assert_eq!(order(1), order(1));
+    /// assert_ne!(order(1), order(2));
+    /// ```
+    pub fn deterministic(seed: u64) -> Deterministic {
+        Self::builder().deterministic(seed)
+    }
+}
+
+impl Deref for Runtime {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("workers", &self.threads.as_ref().map_or(0, |threads| threads.workers.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        let Some(threads) = self.threads.take() else { return };
+        threads.node.close();
+        threads.scheduler.stop();
+        if crate::persistent::in_turn() {
+            // This turn's worker cannot wait for itself. If no thread can be had either, the workers end all the same,
+            // and the processes stay until their domain goes.
+            let _ = std::thread::Builder::new().spawn(move || threads.join());
+        } else {
+            threads.join();
+        }
+    }
+}
+
+impl Threads {
+    fn join(self) {
+        for worker in self.workers {
+            // A worker catches what processes unwind with; its own panic would be a bug of ours, reported by its hook.
+            let _ = worker.join();
+        }
+        end_all(&self.node);
+        self.driver.stop(self.node.domain());
+        let _ = self.node.domain().step();
+    }
+}
+
+/// Ends every process of a node that nobody runs any more.
+pub(crate) fn end_all(node: &Arc<Node>) {
+    let span = node.store().pin();
+    let mut ended = Vec::new();
+    for occupant in node.domain().slots.occupants() {
+        // SAFETY: found in this span.
+        let Some(task) = (unsafe { Task::of(occupant) }) else { continue };
+        if Arc::ptr_eq(&task.header().node, node) && task.card().seize() {
+            crate::process::run::end(task, Exit::SHUTDOWN);
+            ended.push(task);
+        }
+    }
+    drop(span);
+    if !ended.is_empty() {
+        node.domain().limbo.put(&node.domain().quiescence, Box::new(Remains::new(ended)));
+    }
+    node.domain().help();
+}
+
+static_assertions::assert_impl_all!(Runtime: Send, Sync);

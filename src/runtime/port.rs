@@ -1,0 +1,134 @@
+//! Mailboxes outside the runtime.
+
+use crate::Pid;
+use crate::heap::Region;
+use crate::persistent::Occupant;
+use crate::process::{Mailbox, Node, Queue, Recipient, SpawnError};
+use std::ptr::NonNull;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A mailbox with a pid that a thread receives from: how processes answer the world outside.
+///
+/// Messages arrive self-contained: what they had of persistent terms is copied. Nothing bounds how many wait; they are
+/// freed with the port.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// use std::time::Duration;
+/// let rt = Runtime::new()?;
+/// let mut port = rt.port()?;
+/// let me = port.pid();
+/// rt.spawn_fn(move |cx| { cx.send(me, term!(cx, {:hello, cx.me()})); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+/// let hello = port.recv_timeout(Duration::from_secs(10)).unwrap();
+/// assert!(hello.root().to_string().starts_with("{hello,<0."));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Port {
+    node: Arc<Node>,
+    cell: NonNull<Cell>,
+    queue: Queue,
+}
+
+// SAFETY: the cell is shared with senders through `Sync` fields alone; the queue is the port's.
+unsafe impl Send for Port {}
+
+#[repr(C)]
+#[derive(Debug)]
+struct Cell {
+    recipient: Recipient,
+    has_come: Mutex<bool>,
+    comes: Condvar,
+}
+
+/// # Safety
+///
+/// The occupant must be a port.
+unsafe fn tell(occupant: NonNull<Occupant>) {
+    // SAFETY: the caller's promise; the cell lives, because the sender is online.
+    let cell = unsafe { occupant.cast::<Cell>().as_ref() };
+    *cell.has_come.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    cell.comes.notify_one();
+}
+
+impl Port {
+    pub(super) fn new(node: &Arc<Node>) -> Result<Self, SpawnError> {
+        let Some((slot, generation)) = node.domain().slots.take() else { return Err(SpawnError::TooMany) };
+        let pid = Pid::new(slot, generation);
+        let cell = Box::new(Cell {
+            recipient: Recipient { occupant: Occupant { pid, schedule: tell }, card: None, mailbox: Mailbox::new() },
+            has_come: Mutex::new(false),
+            comes: Condvar::new(),
+        });
+        let cell = NonNull::from(Box::leak(cell));
+        // The card stays dead: what a port holds points into no area.
+        node.domain().slots.occupy(cell.cast(), pid);
+        Ok(Self { node: Arc::clone(node), cell, queue: Queue::new() })
+    }
+
+    fn cell(&self) -> &Cell {
+        // SAFETY: the cell lives until the port is dropped, and a grace period longer.
+        unsafe { self.cell.as_ref() }
+    }
+
+    /// The pid to send to.
+    pub fn pid(&self) -> Pid {
+        self.cell().recipient.occupant.pid
+    }
+
+    /// The next message, if one is there.
+    pub fn try_recv(&mut self) -> Option<Region> {
+        if self.queue.is_empty() {
+            // SAFETY: as in `cell`; the queue is borrowed beside it.
+            let cell = unsafe { self.cell.as_ref() };
+            cell.recipient.mailbox.drain(&mut self.queue);
+        }
+        self.queue.pop()
+    }
+
+    /// The next message; blocks the thread until it is there. `None`: the time was over first.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Region> {
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            if let Some(message) = self.try_recv() {
+                return Some(message);
+            }
+            let left = match deadline {
+                Some(deadline) => deadline.checked_duration_since(Instant::now())?,
+                None => Duration::MAX,
+            };
+            let mut has_come = self.cell().has_come.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*has_come {
+                has_come = self.cell().comes.wait_timeout(has_come, left).unwrap_or_else(PoisonError::into_inner).0;
+            }
+            *has_come = false;
+        }
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let domain = self.node.domain();
+        domain.slots.vacate(self.pid());
+        // SAFETY: as in `cell`; the queue is borrowed beside it.
+        unsafe { self.cell.as_ref() }.recipient.mailbox.close(&mut self.queue);
+        domain.limbo.put(&domain.quiescence, Box::new(Rest { node: Arc::clone(&self.node), cell: self.cell }));
+        domain.help();
+    }
+}
+
+/// What is left of a port until nobody can look at it any more.
+struct Rest {
+    node: Arc<Node>,
+    cell: NonNull<Cell>,
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        // SAFETY: made by `Box`; the grace period is over.
+        let cell = unsafe { Box::from_raw(self.cell.as_ptr()) };
+        let pid = cell.recipient.occupant.pid;
+        self.node.domain().slots.give([(pid.slot(), pid.generation())]);
+    }
+}

@@ -1,0 +1,149 @@
+//! Run queues: one per worker, one for everybody else, and stealing.
+
+use super::sleep::Sleep;
+use crate::process::{Ready, Task};
+use crossbeam_deque::{Injector, Steal, Stealer, Worker as Local};
+use crossbeam_utils::sync::Parker;
+use std::cell::Cell;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// How often a worker looks at the common queue before its own, so that nobody starves there.
+const COMMON_FIRST: u32 = 61;
+
+pub(super) struct Scheduler {
+    common: Injector<Task>,
+    stealers: Box<[Stealer<Task>]>,
+    pub(super) sleep: Sleep,
+    stop: AtomicBool,
+}
+
+thread_local! {
+    /// The scheduler that this thread works for, and its own queue.
+    static CURRENT: Cell<(*const Scheduler, *const Local<Task>)> = const { Cell::new((ptr::null(), ptr::null())) };
+}
+
+/// The scheduler as processes know it.
+pub(super) struct Shared(pub(super) Arc<Scheduler>);
+
+impl Ready for Shared {
+    #[inline]
+    fn ready(&self, task: Task) {
+        self.0.push(task);
+    }
+}
+
+impl Scheduler {
+    pub(super) fn new(locals: &[Local<Task>], parkers: &[Parker]) -> Self {
+        Self {
+            common: Injector::new(),
+            stealers: locals.iter().map(Local::stealer).collect(),
+            sleep: Sleep::new(parkers),
+            stop: AtomicBool::new(false),
+        }
+    }
+
+    fn push(&self, task: Task) {
+        let (scheduler, local) = CURRENT.get();
+        if !ptr::eq(scheduler, self) {
+            self.common.push(task);
+            return self.sleep.wake_one();
+        }
+        // SAFETY: `Worker::enter` sets the queue of this thread, and takes it back before it goes.
+        let local = unsafe { &*local };
+        // The first in the queue is what this worker runs next, sooner than another would wake up.
+        let others = !local.is_empty();
+        local.push(task);
+        if others {
+            self.sleep.wake_one();
+        }
+    }
+
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.sleep.wake_all();
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn has_work(&self) -> bool {
+        self.is_stopped() || !self.common.is_empty() || self.stealers.iter().any(|s| !s.is_empty())
+    }
+}
+
+/// A worker's view of the queues.
+pub(super) struct Worker<'s> {
+    scheduler: &'s Scheduler,
+    local: &'s Local<Task>,
+    index: usize,
+    ticks: u32,
+    /// Where to begin stealing.
+    turn: usize,
+}
+
+impl<'s> Worker<'s> {
+    pub(super) fn enter(scheduler: &'s Scheduler, local: &'s Local<Task>, index: usize) -> Self {
+        CURRENT.set((scheduler, local));
+        Self { scheduler, local, index, ticks: 0, turn: index }
+    }
+
+    /// The next process to run.
+    pub(super) fn next(&mut self) -> Option<Task> {
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks % COMMON_FIRST == 0 {
+            if let Some(task) = self.common() {
+                return Some(task);
+            }
+        }
+        self.local.pop().or_else(|| self.common()).or_else(|| self.steal())
+    }
+
+    fn common(&self) -> Option<Task> {
+        loop {
+            match self.scheduler.common.steal_batch_and_pop(self.local) {
+                Steal::Success(task) => {
+                    if !self.local.is_empty() {
+                        self.scheduler.sleep.wake_one();
+                    }
+                    return Some(task);
+                }
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
+        }
+    }
+
+    fn steal(&mut self) -> Option<Task> {
+        let n = self.scheduler.stealers.len();
+        self.turn = (self.turn + 1) % n;
+        for i in 0..n {
+            let victim = (self.turn + i) % n;
+            while victim != self.index {
+                match self.scheduler.stealers[victim].steal_batch_and_pop(self.local) {
+                    Steal::Success(task) => return Some(task),
+                    Steal::Empty => break,
+                    Steal::Retry => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// Puts a process that has more to do behind the others.
+    pub(super) fn again(&self, task: Task) {
+        self.scheduler.push(task);
+    }
+
+    pub(super) fn sleep(&self, parker: &Parker) {
+        self.scheduler.sleep.sleep(self.index, parker, || self.scheduler.has_work());
+    }
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        CURRENT.set((ptr::null(), ptr::null()));
+    }
+}

@@ -1,0 +1,86 @@
+//! Parking idle workers, without losing a wake-up and without busy waiting.
+//!
+//! A worker that finds nothing enters itself in the list of sleepers, fences, looks once more, and parks. Who makes work
+//! pushes it, fences, and looks at the number of sleepers. Of the two fences one comes first: either the worker sees the
+//! work, or the other sees the sleeper.
+
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crossbeam_utils::sync::{Parker, Unparker};
+use std::time::Duration;
+
+/// While others run, one that sleeps looks again after this long: work that a long turn made for its own worker is not
+/// announced.
+const GLANCE: Duration = Duration::from_millis(1);
+
+pub(super) struct Sleep {
+    sleepers: AtomicUsize,
+    list: Mutex<Vec<usize>>,
+    unparkers: Box<[Unparker]>,
+}
+
+impl Sleep {
+    pub(super) fn new(parkers: &[Parker]) -> Self {
+        Self {
+            sleepers: AtomicUsize::new(0),
+            list: Mutex::new(Vec::new()),
+            unparkers: parkers.iter().map(|parker| parker.unparker().clone()).collect(),
+        }
+    }
+
+    /// Work has been pushed: wakes one worker, if any sleeps. A fence and a load when none does.
+    #[inline]
+    pub(super) fn wake_one(&self) {
+        // Pairs with the fence in `sleep`.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        if self.sleepers.load(Ordering::Relaxed) > 0 {
+            self.wake_slowly();
+        }
+    }
+
+    #[cold]
+    fn wake_slowly(&self) {
+        let mut list = self.list.lock();
+        if let Some(worker) = list.pop() {
+            self.sleepers.store(list.len(), Ordering::Relaxed);
+            drop(list);
+            self.unparkers[worker].unpark();
+        }
+    }
+
+    pub(super) fn wake_all(&self) {
+        let mut list = self.list.lock();
+        list.clear();
+        self.sleepers.store(0, Ordering::Relaxed);
+        drop(list);
+        for unparker in &self.unparkers {
+            unparker.unpark();
+        }
+    }
+
+    /// Parks `worker` until there may be work, unless `has_work` finds some.
+    pub(super) fn sleep(&self, worker: usize, parker: &Parker, has_work: impl Fn() -> bool) {
+        let all_idle = {
+            let mut list = self.list.lock();
+            list.push(worker);
+            self.sleepers.store(list.len(), Ordering::Relaxed);
+            list.len() == self.unparkers.len()
+        };
+        // Pairs with the fence in `wake_one`.
+        fence(Ordering::SeqCst);
+        if !has_work() {
+            if all_idle {
+                parker.park();
+            } else {
+                parker.park_timeout(GLANCE);
+            }
+        }
+        let mut list = self.list.lock();
+        // Whoever woke this worker has taken it off the list; then nothing is left to do.
+        if let Some(at) = list.iter().position(|&w| w == worker) {
+            list.swap_remove(at);
+            self.sleepers.store(list.len(), Ordering::Relaxed);
+        }
+    }
+}

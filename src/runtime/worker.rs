@@ -1,0 +1,108 @@
+//! The threads of a runtime.
+
+use super::graves::Graves;
+use super::scheduler::{Scheduler, Worker};
+use crate::persistent::{Domain, Role, Step};
+use crate::process::Task;
+use crate::process::run::{Ran, run};
+use crossbeam_deque::Worker as Local;
+use crossbeam_utils::sync::{Parker, Unparker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Turns of one process before others on the same queue get theirs.
+const TURNS: u32 = 32;
+
+/// Runs processes until the scheduler is stopped.
+pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, index: usize, parker: &Parker) {
+    let participant = domain.quiescence.join(Role::Worker);
+    let mut worker = Worker::enter(scheduler, local, index);
+    let mut graves = Graves::default();
+    domain.quiescence.enter(participant);
+    while !scheduler.is_stopped() {
+        if let Some(task) = worker.next() {
+            match run(task, participant, TURNS) {
+                Ran::Idle => {}
+                Ran::Ready => worker.again(task),
+                Ran::Ended => graves.bury(task, domain),
+            }
+            // Also when no turn was run: an answer to a collection is no turn.
+            domain.quiescence.boundary(participant);
+            continue;
+        }
+        // A worker that sleeps must not hold up a grace period (H25).
+        domain.quiescence.leave(participant);
+        graves.leave(domain);
+        worker.sleep(parker);
+        domain.quiescence.enter(participant);
+    }
+    domain.quiescence.leave(participant);
+    graves.leave(domain);
+    domain.quiescence.retire(participant);
+}
+
+/// Drives the global collections of a domain.
+pub(super) struct Driver {
+    thread: std::thread::JoinHandle<()>,
+    unparker: Unparker,
+    stop: Arc<AtomicBool>,
+    id: u64,
+}
+
+impl Driver {
+    pub(super) fn start(domain: &Arc<Domain>, name: &str) -> std::io::Result<Self> {
+        let parker = Parker::new();
+        let unparker = parker.unparker().clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let asleep = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::Builder::new().name(format!("{name}-collector")).spawn({
+            let (domain, stop, asleep) = (Arc::clone(domain), Arc::clone(&stop), Arc::clone(&asleep));
+            move || drive(&domain, &parker, &stop, &asleep)
+        })?;
+        let wake = unparker.clone();
+        let id = domain.add_driver(Arc::new(move || {
+            // SeqCst by the swap on both sides: either the driver sees the work, or this sees that it sleeps.
+            if asleep.swap(false, Ordering::AcqRel) {
+                wake.unpark();
+            }
+        }));
+        Ok(Self { thread, unparker, stop, id })
+    }
+
+    pub(super) fn stop(self, domain: &Domain) {
+        domain.remove_driver(self.id);
+        self.stop.store(true, Ordering::Release);
+        self.unparker.unpark();
+        // A panic there was a bug of ours; there is nothing to do about it here.
+        let _ = self.thread.join();
+    }
+}
+
+fn drive(domain: &Domain, parker: &Parker, stop: &AtomicBool, asleep: &AtomicBool) {
+    const PATIENCE: u32 = 64;
+    let mut waited = 0;
+    while !stop.load(Ordering::Acquire) {
+        match domain.step() {
+            Step::Worked => waited = 0,
+            // Participants pass a boundary within a turn, which is short, or is not.
+            Step::Waiting if waited < PATIENCE => {
+                waited += 1;
+                std::thread::yield_now();
+            }
+            Step::Waiting => {
+                waited = (waited + 1).min(PATIENCE + 20);
+                parker.park_timeout(Duration::from_micros(50 * u64::from(waited - PATIENCE)));
+            }
+            Step::Idle => {
+                waited = 0;
+                // AcqRel, as in the wake: what was queued before it is seen by the step that follows.
+                asleep.swap(true, Ordering::AcqRel);
+                if domain.step() == Step::Idle && !stop.load(Ordering::Acquire) {
+                    parker.park();
+                }
+                asleep.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+}
