@@ -163,19 +163,3 @@ pub(crate) unsafe fn prepend(front: *mut Word, list: &mut *mut Word) {
     unsafe { last.add(1).write((*list).expose_provenance() as Word) };
     *list = front;
 }
-
-/// Number of objects on a list, and the bytes that their binaries show.
-pub(crate) fn count(list: *mut Word) -> (usize, usize) {
-    let (mut objects, mut bytes, mut p) = (0, 0, list);
-    while !p.is_null() {
-        objects += 1;
-        // SAFETY: an object of a living heap.
-        unsafe {
-            if word::header_kind(*p) == Object::Bytes {
-                bytes += (*payload::<Bytes>(p)).len();
-            }
-        }
-        p = next(p);
-    }
-    (objects, bytes)
-}

@@ -217,6 +217,13 @@ impl RawHeap {
         panicked.pass_on();
     }
 
+    /// The heap may grow to so many words from now on.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process changes the limit of its heap"))]
+    pub(crate) fn set_limit(&mut self, words: usize) {
+        self.limit = words;
+        self.set_end();
+    }
+
     /// Sets the end of allocation: that of the current chunk, or where the limit cuts it off. A chunk that was not grown
     /// under the limit (it was adopted, or collected into) can have more room than that.
     pub(crate) fn set_end(&mut self) {

@@ -207,7 +207,7 @@ fn keep(
     if word::is_immediate(new) {
         // Nothing is reachable: everything goes, untraced.
         owned.heap.clear();
-        owned.heap.limit = owned.limit;
+        owned.heap.set_limit(owned.limit);
         owned.state = new;
         return After::Going;
     }
@@ -240,7 +240,7 @@ fn keep(
     match result {
         Ok(stats) => {
             owned.threshold = (stats.live_words * 2).max(owned.min_heap_words as usize);
-            owned.heap.limit = owned.limit;
+            owned.heap.set_limit(owned.limit);
             if stats.live_words > owned.limit {
                 return After::End(Exit::heap(HeapError::Limit { words: stats.live_words, limit: owned.limit }));
             }
@@ -267,7 +267,7 @@ fn evacuate(task: &Task) -> Result<(), HeapError> {
         words = stats.evacuated_words;
         // The process did nothing wrong: what it was made to copy does not count against its limit until its next
         // collection of its own (H20).
-        owned.heap.limit = owned.limit.saturating_add(words);
+        owned.heap.set_limit(owned.limit.saturating_add(words));
         owned.threshold = owned.threshold.max(stats.live_words * 2);
     }
     if owned.messages_filter & retired != 0 && !mutated(Mutation::EvacuateForgetsMessages) {
