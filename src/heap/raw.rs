@@ -114,6 +114,11 @@ impl RawHeap {
         heap
     }
 
+    /// Has anything been allocated or adopted since the heap was new, or cleared?
+    pub(crate) fn has_memory(&self) -> bool {
+        !self.first.is_null()
+    }
+
     /// Words in use.
     pub(crate) fn used(&self) -> usize {
         if self.current.is_null() {

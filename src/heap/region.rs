@@ -140,10 +140,52 @@ impl Region {
     /// `w` must be the word of a term that is alive during the call.
     pub(crate) unsafe fn copy_word(w: Word, literals: Literals) -> Result<Self, HeapError> {
         if word::is_immediate(w) {
-            return Ok(Builder::new(0)?.seal(w));
+            return Self::of_immediate(w);
         }
         // SAFETY: the caller's promise.
         unsafe { Self::copy_sized(w, GUESS, literals) }
+    }
+
+    /// A region whose root is an immediate: nothing but a head. Most messages are.
+    #[inline]
+    fn of_immediate(w: Word) -> Result<Self, HeapError> {
+        let head = RegionHead::allocate(0);
+        if head.is_null() {
+            return Err(HeapError::OutOfMemory { words: 0 });
+        }
+        // SAFETY: the head is ours, and its inline chunk is empty.
+        unsafe {
+            let inline = &raw mut (*head).inline;
+            Ok(Self::fill(
+                head,
+                w,
+                &Parts { first: inline, last: inline, off_heap: ptr::null_mut(), filter: 0, words: 0 },
+            ))
+        }
+    }
+
+    /// The region of a head that has everything but what is written here.
+    ///
+    /// # Safety
+    ///
+    /// The head must be the caller's; `parts` must be what was built in its inline chunk and behind it.
+    #[inline(always)]
+    unsafe fn fill(head: *mut RegionHead, root: Word, parts: &Parts) -> Self {
+        // SAFETY: the caller's promise; every field is written before the region exists (invariant 8).
+        unsafe {
+            (&raw mut (*head).next).write(ptr::null_mut());
+            (&raw mut (*head).root).write(root);
+            (&raw mut (*head).filter).write(parts.filter);
+            (&raw mut (*head).off_heap).write(parts.off_heap);
+            (&raw mut (*head).words).write(parts.words);
+            (&raw mut (*head).last).write(parts.last);
+            #[cfg(all(loom, feature = "loom"))]
+            {
+                (&raw mut (*head).contents).write(crate::sync::UnsafeCell::new(()));
+                (*head).contents.with_mut(|_| ());
+            }
+            Self { head: NonNull::new_unchecked(head) }
+        }
     }
 
     /// As [`copy_word`](Self::copy_word), with room for `words` from the start.
@@ -300,7 +342,7 @@ impl Builder {
         self.heap.note(root);
         let head = self.head;
         let mut parts = self.heap.into_parts();
-        // SAFETY: the chunks and the head are ours; every field is written before the region exists (invariant 8).
+        // SAFETY: the chunks and the head are ours.
         unsafe {
             let inline = &raw mut (*head).inline;
             if parts.first != inline {
@@ -313,18 +355,7 @@ impl Builder {
                 (*parts.last).next = parts.first;
                 parts.last = adopted;
             }
-            (&raw mut (*head).next).write(ptr::null_mut());
-            (&raw mut (*head).root).write(root);
-            (&raw mut (*head).filter).write(parts.filter);
-            (&raw mut (*head).off_heap).write(parts.off_heap);
-            (&raw mut (*head).words).write(parts.words);
-            (&raw mut (*head).last).write(parts.last);
-            #[cfg(all(loom, feature = "loom"))]
-            {
-                (&raw mut (*head).contents).write(crate::sync::UnsafeCell::new(()));
-                (*head).contents.with_mut(|_| ());
-            }
-            Region { head: NonNull::new_unchecked(head) }
+            Region::fill(head, root, &parts)
         }
     }
 }

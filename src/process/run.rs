@@ -205,8 +205,11 @@ fn keep(
     message: Option<Region>,
 ) -> After {
     if word::is_immediate(new) {
-        // Nothing is reachable: everything goes, untraced.
-        owned.heap.clear();
+        // Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
+        if owned.heap.has_memory() {
+            owned.heap.clear();
+        }
+        owned.heap.filter = 0;
         owned.heap.set_limit(owned.limit);
         owned.state = new;
         return After::Going;
