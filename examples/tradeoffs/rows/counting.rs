@@ -14,32 +14,34 @@ pub(crate) const LOCKED: &str = "std: one Mutex<u64>";
 /// The plain thing of the standard library: the reference of the other rows.
 pub(crate) fn atomic(bench: &Bench) -> Result<CountRow, String> {
     let cell = AtomicU64::new(0);
-    let add = || {
-        cell.fetch_add(1, Relaxed);
+    let adder = || {
+        || {
+            cell.fetch_add(1, Relaxed);
+        }
     };
-    measure(bench, ATOMIC, size_of_val(&cell), add, || cell.load(Relaxed))
+    measure(bench, ATOMIC, size_of_val(&cell), adder, || cell.load(Relaxed))
 }
 
 /// What a program has that keeps its counters in a locked structure.
 pub(crate) fn locked(bench: &Bench) -> Result<CountRow, String> {
     let cell = Mutex::new(0_u64);
     let lock = || cell.lock().unwrap_or_else(PoisonError::into_inner);
-    measure(bench, LOCKED, size_of_val(&cell), || *lock() += 1, || *lock())
+    measure(bench, LOCKED, size_of_val(&cell), || || *lock() += 1, || *lock())
 }
 
 /// Measures a counter at 0, and checks that no add was lost. `total` must see every add that happened before it.
-fn measure(
+fn measure<A: Fn()>(
     bench: &Bench,
     name: &'static str,
     bytes: usize,
-    add: impl Fn() + Sync,
+    adder: impl Fn() -> A + Sync,
     total: impl Fn() -> u64,
 ) -> Result<CountRow, String> {
     let plan = &bench.plan;
     bench.progress.step("adds, one thread");
-    let (alone, first) = adding(plan, 1, &add);
+    let (alone, first) = adding(plan, 1, &adder);
     bench.progress.step("adds, two threads");
-    let (together, second) = adding(plan, 2, &add);
+    let (together, second) = adding(plan, 2, &adder);
     bench.progress.step("totals");
     let ns_total = ns_per_call(plan, || {
         std::hint::black_box(total());
