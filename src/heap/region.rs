@@ -20,6 +20,9 @@ pub(crate) struct RegionHead {
     off_heap: *mut Word,
     words: usize,
     last: *mut Chunk,
+    /// Lets loom see reads of the contents against their writing and their end.
+    #[cfg(all(loom, feature = "loom"))]
+    contents: crate::sync::UnsafeCell<()>,
     inline: Chunk,
 }
 
@@ -159,6 +162,9 @@ impl Region {
 
     pub(crate) fn root_word(&self) -> Word {
         // SAFETY: the region owns its head.
+        #[cfg(all(loom, feature = "loom"))]
+        unsafe { self.head.as_ref() }.contents.with(|_| ());
+        // SAFETY: as above.
         unsafe { self.head.as_ref().root }
     }
 
@@ -233,6 +239,8 @@ impl Drop for Region {
         // SAFETY: the region owns its memory, and nothing points into it any more.
         unsafe {
             let head = self.head.as_ptr();
+            #[cfg(all(loom, feature = "loom"))]
+            (*head).contents.with_mut(|_| ());
             let mut off_heap = (*head).off_heap;
             if !off_heap.is_null() {
                 off_heap::drop_until(&mut off_heap, ptr::null_mut());
@@ -288,6 +296,11 @@ impl Builder {
             (&raw mut (*head).off_heap).write(parts.off_heap);
             (&raw mut (*head).words).write(parts.words);
             (&raw mut (*head).last).write(parts.last);
+            #[cfg(all(loom, feature = "loom"))]
+            {
+                (&raw mut (*head).contents).write(crate::sync::UnsafeCell::new(()));
+                (*head).contents.with_mut(|_| ());
+            }
             Region { head: NonNull::new_unchecked(head) }
         }
     }

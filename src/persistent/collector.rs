@@ -166,6 +166,12 @@ impl Collector {
         self.pending.lock().0.is_empty() && self.state.try_lock().is_some_and(|state| state.phase == Phase::Idle)
     }
 
+    /// Does the collection wait for the answers of processes?
+    #[cfg(all(loom, feature = "loom"))]
+    pub(crate) fn is_asking(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| state.phase == Phase::Asked)
+    }
+
     /// Does what can be done now. Another thread that is at it makes this return [`Step::Waiting`].
     pub(crate) fn step(&self, domain: &Domain) -> Step {
         let Some(mut state) = self.state.try_lock() else { return Step::Waiting };

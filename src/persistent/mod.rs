@@ -265,9 +265,10 @@ impl PersistentTerms {
         let lock = domain.table.lock(hash);
         let old = match domain.table.find(hash, key) {
             Some(entry) if keep && entry.value().is_some() => {
-                drop(lock);
-                drop(span);
-                domain.drop_value(frozen.word);
+                drop((lock, span));
+                if domain.drop_value(frozen.word) {
+                    domain.help();
+                }
                 return Ok(Put::Replaced);
             }
             Some(entry) => entry.replace(frozen.word),
@@ -276,7 +277,9 @@ impl PersistentTerms {
                     Ok(entry) => entry,
                     Err(error) => {
                         drop((lock, span));
-                        domain.drop_value(frozen.word);
+                        if domain.drop_value(frozen.word) {
+                            domain.help();
+                        }
                         return Err(error);
                     }
                 };
@@ -289,7 +292,9 @@ impl PersistentTerms {
         drop(span);
         match old {
             Some(old) => {
-                domain.drop_value(old);
+                if domain.drop_value(old) {
+                    domain.help();
+                }
                 Ok(Put::Replaced)
             }
             None => Ok(Put::Inserted),
@@ -319,7 +324,7 @@ impl PersistentTerms {
         match old {
             Some(old) => {
                 domain.drop_value(old);
-                domain.help();
+                domain.help(); // for the entry too
                 true
             }
             None => false,
