@@ -5,11 +5,11 @@
 
 use crate::heap::literal;
 use crate::persistent::{Domain, Participant, Role, Step};
+use crate::process::Turn;
 use crate::process::run::{Ran, run};
 use crate::process::{Node, Ready, Remains, Settings, Task};
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
-use crate::process::Turn;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A domain with processes, and nobody who runs them unless told to.

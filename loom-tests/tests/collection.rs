@@ -295,8 +295,15 @@ fn get_holds() {
 
 #[test]
 fn boundary_holds() {
-    let faults =
-        [BoundaryRelaxed, EpochRelaxed, CopierIgnoresMark, AskBeforeGrace, AckRelaxed, FilterAfterIdle, EvacuateForgetsMessages];
+    let faults = [
+        BoundaryRelaxed,
+        EpochRelaxed,
+        CopierIgnoresMark,
+        AskBeforeGrace,
+        AckRelaxed,
+        FilterAfterIdle,
+        EvacuateForgetsMessages,
+    ];
     model("boundary", Some(3), &faults, boundary);
 }
 

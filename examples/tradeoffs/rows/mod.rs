@@ -38,8 +38,14 @@ const TABLES: &[(&str, Measure<Row>)] = &[
     (persistent::KEPT, persistent::kept),
     (refcount::NAME, refcount::run),
 ];
-const COUNTERS: &[(&str, Measure<CountRow>)] =
-    &[(counting::ATOMIC, counting::atomic), (counting::LOCKED, counting::locked)];
+const COUNTERS: &[(&str, Measure<CountRow>)] = &[
+    (counting::ATOMICS, counting::atomics),
+    (counting::SHARED, counting::shared),
+    (counting::STRIPED, counting::striped),
+    (counting::WRITER, counting::writer),
+    (counting::ATOMIC, counting::atomic),
+    (counting::LOCKED, counting::locked),
+];
 
 /// How many rows there are.
 pub(crate) const COUNT: usize = TABLES.len() + COUNTERS.len();
