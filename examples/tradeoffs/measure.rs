@@ -16,17 +16,27 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// How many times a table is replaced for one figure, at most.
     pub(crate) replacements: usize,
-    /// When this is over, a figure that takes long makes do with what it has, if that is [`FEWEST`].
+    /// When this is over, a figure that takes long makes do with what it has.
     pub(crate) enough: Duration,
+    /// But with no fewer measurements than these.
+    pub(crate) fewest: usize,
 }
 
-const FEWEST: usize = 3;
-
 impl Plan {
-    pub(crate) const QUICK: Self =
-        Self { window: Duration::from_millis(30), rounds: 7, replacements: 7, enough: Duration::from_millis(300) };
-    pub(crate) const FULL: Self =
-        Self { window: Duration::from_millis(200), rounds: 9, replacements: 21, enough: Duration::from_secs(4) };
+    pub(crate) const QUICK: Self = Self {
+        window: Duration::from_millis(30),
+        rounds: 7,
+        replacements: 7,
+        enough: Duration::from_millis(300),
+        fewest: 2,
+    };
+    pub(crate) const FULL: Self = Self {
+        window: Duration::from_millis(200),
+        rounds: 9,
+        replacements: 21,
+        enough: Duration::from_secs(3),
+        fewest: 3,
+    };
 }
 
 /// How long a row waits for an answer before it gives up: far more than anything measured here takes.
@@ -92,7 +102,7 @@ pub(crate) fn repeated(
 ) -> Result<Option<f64>, String> {
     let began = Instant::now();
     let mut figures = Vec::with_capacity(most);
-    while figures.len() < most && (figures.len() < FEWEST || began.elapsed() < plan.enough) {
+    while figures.len() < most && (figures.len() < plan.fewest || began.elapsed() < plan.enough) {
         figures.push(figure()?);
     }
     Ok(median(figures))
@@ -202,8 +212,13 @@ mod tests {
     use crate::checksum;
     use crate::document::{Doc, Document};
 
-    const SHORT: Plan =
-        Plan { window: Duration::from_millis(2), rounds: 3, replacements: 4, enough: Duration::from_secs(1) };
+    const SHORT: Plan = Plan {
+        window: Duration::from_millis(2),
+        rounds: 3,
+        replacements: 4,
+        enough: Duration::from_secs(1),
+        fewest: 3,
+    };
 
     #[test]
     fn the_median_of_odd_even_and_none() {
