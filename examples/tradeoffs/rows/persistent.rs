@@ -49,7 +49,7 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace, note: Stri
     let subject = Subject::new(bench, way)?;
     let (ns_read, ns_walk) = subject.reads(bench)?;
     let ns_send = subject.sends(bench)?;
-    let replaced = |idle, holders| {
+    let measured = |idle, holders| {
         // Holders that are told nothing end with a copy each.
         if let Some(reason) = subject.too_many(if way == Way::Got { holders } else { 0 }) {
             return Ok(Figure::none(reason));
@@ -58,7 +58,7 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace, note: Stri
         let stage = Stage::new(subject.size.words, idle, holders)?;
         replace(bench, &stage).map(Figure::measured)
     };
-    let [none, few, many] = IDLE;
+    let [nobody, few, many] = IDLE;
     Ok(Row {
         name,
         words: Figure::count(subject.size.words),
@@ -66,7 +66,7 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace, note: Stri
         ns_read,
         ns_walk,
         ns_send,
-        replace_us: [replaced(none, 0)?, replaced(few, 0)?, replaced(many, 0)?, replaced(0, HOLDERS)?],
+        replace_us: [measured(nobody, 0)?, measured(few, 0)?, measured(many, 0)?, measured(0, HOLDERS)?],
         note,
     })
 }

@@ -187,14 +187,12 @@ impl Subject {
 
     /// Why so many processes can't have a table each, if they can't.
     pub(crate) fn too_many(&self, tables: usize) -> Option<String> {
-        #[expect(clippy::cast_precision_loss, reason = "sizes of this example stay below 2^52")]
-        let bytes = 2.0 * tables as f64 * self.size.words as f64 * 8.0;
-        let room = ROOM as f64;
-        (bytes > room).then(|| {
+        let bytes = tables.saturating_mul(2 * 8 * self.size.words);
+        (bytes > ROOM).then(|| {
             format!(
-                "{} tables, old and new, take {:.0} GiB, and one figure may take {} GiB here",
+                "{} tables, old and new, take {} GiB, and one figure may take {} GiB here",
                 Figure::count(tables).human(),
-                bytes / f64::from(1 << 30),
+                bytes.div_ceil(1 << 30),
                 ROOM >> 30
             )
         })
