@@ -5,12 +5,12 @@
 //! evacuated from them is found again through a side table.
 
 use super::HeapError;
+use super::address::AddressMap;
 use super::copy::copy_words;
 use super::literal::{self, Area};
 use super::off_heap;
 use super::raw::{Cursor, RawHeap};
 use crate::term::word::{self, Word};
-use std::collections::HashMap;
 use std::ptr;
 
 /// What a collection did.
@@ -66,7 +66,7 @@ pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
 pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) -> Result<CollectStats, HeapError> {
     let before_words = heap.used();
     let mut to = RawHeap::new(usize::MAX);
-    let mut collector = Collector { to: &mut to, retired, evacuated: HashMap::new(), evacuated_words: 0 };
+    let mut collector = Collector { to: &mut to, retired, evacuated: AddressMap::default(), evacuated_words: 0 };
     // SAFETY: the caller's promise. Off-heap payloads move bit for bit with their objects; until the sweep the list of
     // the from-space is the truth about who owns them (invariant 8), so an error drops each of them once.
     unsafe {
@@ -95,7 +95,7 @@ struct Collector<'a> {
     to: &'a mut RawHeap,
     retired: u64,
     /// Objects copied out of areas, by address.
-    evacuated: HashMap<usize, Word>,
+    evacuated: AddressMap,
     evacuated_words: usize,
 }
 

@@ -6,6 +6,7 @@
 //! that finds the *shared* objects and a table for those alone. No more than three times the reachable words are visited.
 
 use super::HeapError;
+use super::address::AddressMap;
 use super::bits::{Bits, bit, group};
 use super::literal::{self, Area};
 use super::off_heap;
@@ -13,7 +14,6 @@ use super::raw::{Cursor, RawHeap};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{self, Word};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
@@ -84,7 +84,7 @@ pub(crate) unsafe fn copy(
                 copier.dest.roll_back(&mark);
                 seen.clear();
                 find_shared(w, literals, seen, shared);
-                copier.run(w, &mut Graph { shared, table: HashMap::new() })
+                copier.run(w, &mut Graph { shared, table: AddressMap::default() })
             }
             result => result,
         });
@@ -143,7 +143,7 @@ impl Sharing for Trees<'_> {
 /// Knows which they are.
 struct Graph<'a> {
     shared: &'a mut Bits,
-    table: HashMap<usize, Word>,
+    table: AddressMap,
 }
 
 impl Sharing for Graph<'_> {

@@ -14,6 +14,7 @@
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
 //! [`Region::try_build`] into an error value.
 
+mod address;
 mod bits;
 mod chunk;
 mod collect;

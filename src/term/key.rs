@@ -139,6 +139,7 @@ impl Key for &[u8] {
         hash_bytes(self)
     }
 
+    #[inline]
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         match other.as_bytes() {
             Some(bytes) => self.cmp(bytes),
@@ -161,6 +162,7 @@ impl Key for &str {
         self.as_bytes().hash_key()
     }
 
+    #[inline]
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         self.as_bytes().cmp_term(other)
     }

@@ -247,6 +247,7 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// What this term is.
+    #[inline]
     pub fn kind(self) -> Kind {
         let w = self.word();
         if word::is_small(w) {
@@ -281,6 +282,7 @@ impl<'h, P: Place> Term<'h, P> {
 
     /// What this term is, with its contents lent. O(1).
     #[allow(clippy::missing_panics_doc, reason = "the kind says which of the readers has an answer")]
+    #[inline]
     pub fn view(self) -> View<'h, P> {
         match self.kind() {
             Kind::Int => match self.as_int() {
@@ -359,6 +361,7 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The bytes, if it is a binary. No copy.
+    #[inline]
     pub fn as_bytes(self) -> Option<&'h [u8]> {
         if self.word() == word::EMPTY_BINARY {
             return Some(&[]);
