@@ -145,7 +145,7 @@ impl World {
     /// is run.
     pub fn collect(&self) {
         loop {
-            match self.domain().collector.step(self.domain()) {
+            match self.domain().collector.step(self.domain(), false) {
                 Step::Idle => return,
                 Step::Worked => {}
                 Step::Waiting if self.domain().collector.is_asking() => return,

@@ -16,7 +16,7 @@
 //! Nothing here blocks: [`Collector::step`] does what can be done and says what it waits for, so that the collection can
 //! be driven by a thread of its own, by the thread that replaced the term, or one step at a time by a test.
 
-use super::domain::Domain;
+use super::domain::{CallBack, Domain};
 use super::report::Report;
 use crate::heap::literal::{Area, count};
 use crate::sync::Mutex;
@@ -172,9 +172,17 @@ impl Collector {
         self.state.try_lock().is_some_and(|state| state.phase == Phase::Asked)
     }
 
-    /// Does what can be done now. Another thread that is at it makes this return [`Step::Waiting`].
-    pub(crate) fn step(&self, domain: &Domain) -> Step {
-        let Some(mut state) = self.state.try_lock() else { return Step::Waiting };
+    /// Runs `f` while no scan of the cards is under way: whoever a scan has found idle is on its run queue.
+    pub(crate) fn between_scans<R>(&self, f: impl FnOnce() -> R) -> R {
+        let _state = self.state.lock();
+        f()
+    }
+
+    /// Does what can be done now. Another thread that is at it makes this return [`Step::Waiting`], unless the caller is
+    /// `patient` and waits until that step is done.
+    pub(crate) fn step(&self, domain: &Domain, patient: bool) -> Step {
+        let state = if patient { Some(self.state.lock()) } else { self.state.try_lock() };
+        let Some(mut state) = state else { return Step::Waiting };
         match state.phase {
             Phase::Idle => self.begin(domain, &mut state),
             Phase::Grace if mutated(Mutation::NoGrace) || domain.quiescence.has_passed(state.epoch) => {
@@ -291,7 +299,8 @@ impl Collector {
                         state.report.asked += 1;
                         if was_idle {
                             let occupant = occupant().expect("an idle process is in its slot");
-                            // SAFETY: it was idle and is scheduled now, by us; it cannot end before it has run.
+                            // SAFETY: it was idle and is scheduled now, by us: it cannot end before it has run, or, where
+                            // nobody runs it any more, before the scan is over (`between_scans`).
                             unsafe { (occupant.as_ref().schedule)(occupant) };
                         }
                     }
@@ -304,6 +313,7 @@ impl Collector {
 
     /// C6.
     fn free(&self, domain: &Domain, batch: Vec<(NonNull<Area>, u64)>) {
+        let _mark = CallBack::new();
         let (mut areas, mut words, mut bytes) = (0, 0, 0);
         for (area, _) in batch {
             // SAFETY: nobody points into the area (L3, L4), and all uses of it come before this (L5).

@@ -12,6 +12,7 @@ use crate::heap::literal::{self, Area, Space};
 use crate::heap::raw::{RawHeap, Source};
 use crate::heap::{HeapError, Region};
 use crate::sync::Mutex;
+use crate::sync::atomic::{Ordering, fence};
 use crate::term::word::{self, Word};
 use crate::term::{Key, TermRef};
 use std::cell::Cell;
@@ -25,6 +26,10 @@ pub(crate) type Driver = Arc<dyn Fn() + Send + Sync>;
 
 /// With more processes than this, the scan of the cards is left to the driver.
 const SCAN_INLINE: usize = 1024;
+
+/// Steps of the collection that a thread takes on its way. A hook or a destructor that unpublishes something each time
+/// makes work without end, which must not keep this thread.
+const STEPS_INLINE: u32 = 1024;
 
 thread_local! {
     /// Turns on this thread's stack. (Plain `std`: nothing that loom models depends on it.)
@@ -50,6 +55,30 @@ impl TurnMark {
 impl Drop for TurnMark {
     fn drop(&mut self) {
         TURNS.set(TURNS.get() - 1);
+    }
+}
+
+thread_local! {
+    /// Is code of the user's on this thread's stack that the collection has called: a destructor, or a hook?
+    static CALLED_BACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks what the collection calls for as long as it lives. It must wait for this thread no more than a turn may, and
+/// what it unpublishes is collected by whoever called it: a hook that puts a term would otherwise recurse for ever.
+pub(super) struct CallBack {
+    outer: bool,
+    _turn: TurnMark,
+}
+
+impl CallBack {
+    pub(super) fn new() -> Self {
+        Self { outer: CALLED_BACK.replace(true), _turn: TurnMark::new() }
+    }
+}
+
+impl Drop for CallBack {
+    fn drop(&mut self) {
+        CALLED_BACK.set(self.outer);
     }
 }
 
@@ -95,12 +124,24 @@ impl Drop for Span<'_> {
     fn drop(&mut self) {
         self.domain.quiescence.leave(self.participant);
         self.domain.quiescence.retire(self.participant);
+        // Somebody may have waited for this span alone, and have gone: what was unlinked meanwhile is then ours. Pairs
+        // with the fence in `advance`: either whoever unlinked it finds this participant offline, or this sees the figures.
+        fence(Ordering::SeqCst);
+        if self.domain.collector.retained_bytes() > 0 || !self.domain.limbo.is_empty() {
+            self.domain.help();
+        }
     }
 }
 
 /// A frozen value: its word, and one reference on the area it points into.
 pub(crate) struct Frozen {
     pub(crate) word: Word,
+}
+
+/// What a value of so many words may keep alive. A chain of versions, each of which leans on the one before, would keep
+/// all of them, and a small part of a large value all of that: such a value is copied (H28).
+const fn slack(words: usize) -> usize {
+    2 * words + 64
 }
 
 impl Domain {
@@ -144,13 +185,16 @@ impl Domain {
         let (area, root) = unsafe { self.freeze_area(w, words, literals) }?;
         let Some(area) = area else {
             // The value is part of another one, as it is.
-            let owner = literal::entry(root).area();
             // SAFETY: the caller is online and has found it unretired (R4).
-            unsafe { owner.as_ref() }.retain();
+            let owner = unsafe { literal::entry(root).area().as_ref() };
+            if owner.closure_words > slack(words) {
+                // SAFETY: as above.
+                return unsafe { self.freeze(w, Literals::Flatten) };
+            }
+            owner.retain();
             return Ok(Frozen { word: root });
         };
-        // A chain of versions, each of which leans on the one before, would keep all of them: it is cut (H28).
-        if area.closure_words > 2 * words + 64 && matches!(literals, Literals::Keep { .. }) {
+        if area.closure_words > slack(words) && matches!(literals, Literals::Keep { .. }) {
             self.discard(area);
             // SAFETY: as above.
             return unsafe { self.freeze(w, Literals::Flatten) };
@@ -232,23 +276,30 @@ impl Domain {
     /// Gets the collection on: by oneself where that is cheap, else by waking its driver.
     pub(crate) fn help(&self) {
         let driver = self.drivers.lock().last().map(|(_, driver)| Arc::clone(driver));
-        if driver.is_none() || self.slots.len() <= SCAN_INLINE {
-            loop {
-                match self.collector.step(self) {
-                    Step::Worked => {}
-                    Step::Idle => return self.limbo.clear(&self.quiescence),
-                    Step::Waiting => break,
+        let mut done = false;
+        if !CALLED_BACK.get() && (driver.is_none() || self.slots.len() <= SCAN_INLINE) {
+            // Without a driver the last one to look must see everything: it waits for a step that another is at.
+            let patient = driver.is_none();
+            for _ in 0..STEPS_INLINE {
+                let step = self.collector.step(self, patient);
+                if step != Step::Worked {
+                    self.limbo.clear(&self.quiescence);
+                    if step == Step::Idle && self.collector.retained_bytes() > 0 {
+                        continue; // what was cleared has unpublished something
+                    }
+                    done = step == Step::Idle && self.limbo.is_empty();
+                    break;
                 }
             }
         }
-        if let Some(wake) = driver {
+        if let Some(wake) = driver.filter(|_| !done) {
             wake();
         }
     }
 
     /// One step of the collection, and of what else waits for grace periods.
     pub(crate) fn step(&self) -> Step {
-        let step = self.collector.step(self);
+        let step = self.collector.step(self, false);
         self.limbo.clear(&self.quiescence);
         match step {
             Step::Idle if !self.limbo.is_empty() => Step::Waiting,
@@ -274,14 +325,22 @@ impl Domain {
     }
 
     pub(crate) fn unsubscribe(&self, id: u64) {
-        self.hooks.lock().retain(|(hook, _)| *hook != id);
+        let hook = {
+            let mut hooks = self.hooks.lock();
+            hooks.iter().position(|(hook, _)| *hook == id).map(|at| hooks.remove(at))
+        };
+        // Outside the lock: what the hook has captured may subscribe or end a subscription.
+        drop(hook);
     }
 
     pub(crate) fn report(&self, report: &Report) {
         let hooks: Vec<_> = self.hooks.lock().iter().map(|(_, hook)| Arc::clone(hook)).collect();
         for hook in hooks {
-            // A hook that panics must not stop the collection.
-            let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(report)));
+            let _mark = CallBack::new();
+            // A hook that panics must not stop the collection. Nor must the drop of what it panicked with.
+            if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(report))) {
+                std::mem::forget(payload);
+            }
         }
     }
 

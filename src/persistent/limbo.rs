@@ -1,9 +1,11 @@
 //! Things that were unlinked and wait for their grace period.
 
+use super::domain::CallBack;
 use super::quiescence::Quiescence;
 use crate::sync::Mutex;
 use std::any::Any;
 use std::collections::VecDeque;
+use std::sync::atomic as plain;
 
 /// What is dropped once nobody can be looking at it any more.
 ///
@@ -12,6 +14,8 @@ use std::collections::VecDeque;
 #[derive(Default)]
 pub(crate) struct Limbo {
     waiting: Mutex<VecDeque<(u64, Box<dyn Any>)>>,
+    /// How many, for a look without the lock. Counted up before the epoch is advanced: see `Drop for Span`.
+    len: plain::AtomicUsize,
 }
 
 // SAFETY: what waits is arrays of pointers and entries, whose fields may be dropped by any thread.
@@ -22,7 +26,9 @@ unsafe impl Sync for Limbo {}
 impl Limbo {
     /// Drops `thing` after a grace period. It must have been unlinked before the call.
     pub(crate) fn put(&self, quiescence: &Quiescence, thing: Box<dyn Any>) {
-        self.waiting.lock().push_back((quiescence.advance(), thing));
+        let mut waiting = self.waiting.lock();
+        self.len.fetch_add(1, plain::Ordering::Relaxed);
+        waiting.push_back((quiescence.advance(), thing));
     }
 
     /// Drops what has waited long enough, outside the lock.
@@ -31,15 +37,19 @@ impl Limbo {
             let thing = {
                 let mut waiting = self.waiting.lock();
                 match waiting.front() {
-                    Some(&(epoch, _)) if quiescence.has_passed(epoch) => waiting.pop_front(),
+                    Some(&(epoch, _)) if quiescence.has_passed(epoch) => {
+                        self.len.fetch_sub(1, plain::Ordering::Relaxed);
+                        waiting.pop_front()
+                    }
                     _ => return,
                 }
             };
+            let _mark = CallBack::new();
             drop(thing);
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.lock().is_empty()
+        self.len.load(plain::Ordering::Relaxed) == 0
     }
 }

@@ -59,6 +59,7 @@ pub(crate) use slots::Occupant;
 
 use crate::heap::copy::Literals;
 use crate::heap::{Heap, HeapError, Region};
+use crate::term::word::Word;
 use crate::term::{Key, Term, TermRef};
 use domain::Span;
 use std::fmt;
@@ -131,6 +132,9 @@ impl Default for PersistentTerms {
     }
 }
 
+/// Steps of the collection for which [`PersistentTerms::wait_idle`] does not look at the time.
+const PATIENCE: u32 = 1024;
+
 impl PersistentTerms {
     /// An empty store.
     #[must_use]
@@ -172,7 +176,7 @@ impl PersistentTerms {
     /// unpublished while it lives is freed before it is dropped; nothing else waits for it.
     #[must_use]
     pub fn pin(&self) -> Guard<'_> {
-        Guard { span: Some(Span::new(&self.domain)), domain: &self.domain, not_send: PhantomData }
+        Guard { span: Span::new(&self.domain), domain: &self.domain, not_send: PhantomData }
     }
 
     /// One read, on any thread.
@@ -251,26 +255,36 @@ impl PersistentTerms {
         let hash = key.hash_key();
         // From here to the publication the thread is online, also for the literals that the value keeps (R4).
         let span = Span::new(domain);
-        if let Some(old) = domain.table.find(hash, key).and_then(table::Entry::value) {
+        let value = || domain.table.find(hash, key).and_then(table::Entry::value);
+        let known = |old: Word| {
             // SAFETY: both are alive: the caller's promise, and the span. Compared outside every lock.
-            if unsafe { crate::term::equal(old, w) } {
-                return Ok(Put::Unchanged);
-            }
-            if keep {
-                return Ok(Put::Replaced);
-            }
+            if unsafe { crate::term::equal(old, w) } { Some(Put::Unchanged) } else { keep.then_some(Put::Replaced) }
+        };
+        let mut compared = value();
+        if let Some(put) = compared.and_then(known) {
+            return Ok(put);
         }
         // SAFETY: the caller's promise.
         let frozen = unsafe { domain.freeze(w, literals) }?;
-        let lock = domain.table.lock(hash);
-        let old = match domain.table.find(hash, key) {
-            Some(entry) if keep && entry.value().is_some() => {
-                drop((lock, span));
+        let lock = loop {
+            let lock = domain.table.lock(hash);
+            // Another writer may have been first, maybe with the same value. What was compared before is not at the same
+            // address now unless it is the same: it is not freed during the span.
+            let now = value();
+            if now.is_none() || now == compared {
+                break lock;
+            }
+            drop(lock);
+            compared = now;
+            if let Some(put) = now.and_then(known) {
+                drop(span);
                 if domain.drop_value(frozen.word) {
                     domain.help();
                 }
-                return Ok(Put::Replaced);
+                return Ok(put);
             }
+        };
+        let old = match domain.table.find(hash, key) {
             Some(entry) => entry.replace(frozen.word),
             None => {
                 let entry = match Domain::new_entry(hash, key) {
@@ -364,8 +378,8 @@ impl PersistentTerms {
     }
 
     /// Waits until everything that was unpublished is freed, helping with it. `false`: the time was over first, because a
-    /// guard is held, a turn runs on, or a runtime is not being run; or this was called inside a turn, which would wait
-    /// for itself.
+    /// guard is held, a turn runs on, or a runtime is not being run; or this was called inside a turn, a destructor that
+    /// the collection runs, or a hook of it, which would wait for itself.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         if in_turn() {
@@ -373,9 +387,12 @@ impl PersistentTerms {
         }
         let start = Instant::now();
         let mut pause = Duration::from_micros(1);
+        let mut worked = 0_u32;
         loop {
             match self.domain.step() {
-                Step::Worked => {}
+                // A hook that unpublishes something each time makes work without end.
+                Step::Worked if worked >= PATIENCE && start.elapsed() >= timeout => return false,
+                Step::Worked => worked = worked.saturating_add(1),
                 Step::Idle if self.domain.collector.is_idle() => return true,
                 Step::Idle | Step::Waiting => {
                     if start.elapsed() >= timeout {
@@ -431,7 +448,7 @@ impl Drop for Subscription {
 /// Not `Send`, so that a future that is sent between threads cannot hold it over an `await`. A guard that is leaked
 /// (`mem::forget`) stops the freeing of memory for good; [`PersistentTerms::read`] cannot leak one.
 pub struct Guard<'s> {
-    span: Option<Span<'s>>,
+    span: Span<'s>,
     domain: &'s Domain,
     not_send: PhantomData<*mut ()>,
 }
@@ -454,25 +471,13 @@ impl Guard<'_> {
     /// println!("{value:?}"); // lent before: gone
     /// ```
     pub fn repin(&mut self) {
-        if let Some(span) = &mut self.span {
-            span.repin();
-        }
+        self.span.repin();
     }
 }
 
 impl fmt::Debug for Guard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Guard").finish_non_exhaustive()
-    }
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        self.span = None;
-        // Without a runtime nobody else may come by to free what waited for this guard.
-        if self.domain.collector.retained_bytes() > 0 {
-            self.domain.help();
-        }
     }
 }
 

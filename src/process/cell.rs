@@ -2,14 +2,13 @@
 
 use super::mailbox::{Mailbox, Queue};
 use super::node::Node;
-use super::{Exit, Process};
+use super::{Exit, Process, caught};
 use crate::Pid;
 use crate::heap::raw::RawHeap;
 use crate::persistent::{Card, Occupant};
 use crate::term::word::{self, Word};
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -219,11 +218,11 @@ impl Task {
     pub(crate) unsafe fn end_behaviour(&self, exit: &Exit) {
         // A panic in either is the behaviour's loss: the process has ended, and its reason is settled.
         // SAFETY: the caller's promise.
-        let _ = catch_unwind(AssertUnwindSafe(|| unsafe { self.behaviour() }.ended(exit)));
+        let _ = caught(|| unsafe { self.behaviour() }.ended(exit));
         // SAFETY: as above; dropped once: the cell keeps it in a `ManuallyDrop`.
-        let _ = catch_unwind(AssertUnwindSafe(|| unsafe {
+        let _ = caught(|| unsafe {
             std::ptr::drop_in_place((self.header().vtable.behaviour)(self.0));
-        }));
+        });
     }
 
     /// Lets the slot lead here.

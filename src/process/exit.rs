@@ -4,6 +4,7 @@ use crate::heap::{Heap, HeapError, Region};
 use crate::term::{Term, TermRef};
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Why a process ended. Like `anyhow::Error`, every error converts into it, so that `?` works in a turn; therefore it is
 /// no error itself.
@@ -102,7 +103,7 @@ impl Exit {
     }
 
     /// What a turn unwound with.
-    pub(crate) fn unwound(payload: Box<dyn Any + Send>) -> Self {
+    fn unwound(payload: Box<dyn Any + Send>) -> Self {
         match crate::heap::heap_error(payload) {
             Ok(error) => Self(Kind::Heap(error)),
             Err(payload) => {
@@ -115,6 +116,18 @@ impl Exit {
             }
         }
     }
+}
+
+/// Runs code of the user's that may unwind: a turn, or a destructor. What it unwinds with is why the process ends
+/// (invariant 9).
+pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> Result<R, Exit> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        // The payload is the user's too, and may unwind when it is dropped.
+        catch_unwind(AssertUnwindSafe(|| Exit::unwound(payload))).unwrap_or_else(|second| {
+            std::mem::forget(second);
+            Exit(Kind::Panic(String::from("a panic whose payload panics")))
+        })
+    })
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Exit {

@@ -25,6 +25,7 @@ pub use node::SpawnError;
 
 pub(crate) use cell::{Recipient, Settings, Task};
 pub(crate) use context::settings;
+pub(crate) use exit::caught;
 pub(crate) use mailbox::{Mailbox, Queue};
 pub(crate) use node::{Node, Ready, Remains};
 

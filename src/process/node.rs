@@ -11,7 +11,7 @@ use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::Word;
 use crate::{HeapError, Pid};
 use std::collections::HashMap;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, atomic as plain, mpsc};
 
 /// Where processes go that can run. The floor above implements it.
 pub(crate) trait Ready: Send + Sync {
@@ -29,8 +29,9 @@ pub(crate) struct Node {
     /// No process runs any more; who creates one ends it.
     closed: AtomicBool,
     /// Who waits for the end of which process. Looked at by the ends of processes only while somebody waits.
-    watchers: Mutex<HashMap<Pid, Vec<mpsc::Sender<Arc<Exit>>>>>,
+    watchers: Mutex<HashMap<Pid, Vec<(u64, mpsc::Sender<Arc<Exit>>)>>>,
     watched: AtomicUsize,
+    next_watcher: plain::AtomicU64,
 }
 
 impl std::fmt::Debug for Node {
@@ -50,6 +51,7 @@ impl Node {
             closed: AtomicBool::new(false),
             watchers: Mutex::new(HashMap::new()),
             watched: AtomicUsize::new(0),
+            next_watcher: plain::AtomicU64::new(0),
         }
     }
 
@@ -65,7 +67,7 @@ impl Node {
         self.ready.ready(task);
     }
 
-    /// Creates a process and puts it on a run queue.
+    /// Creates a process and puts it on a run queue. The caller must be online.
     pub(crate) fn spawn<P: Process>(self: &Arc<Self>, behaviour: P, settings: Settings) -> Result<Pid, SpawnError> {
         // Relaxed: a limit, kept to within the threads that spawn at once.
         if self.processes.load(Ordering::Relaxed) >= self.max_processes {
@@ -76,16 +78,16 @@ impl Node {
         let pid = Pid::new(slot, generation);
         let task = Task::create(self, pid, behaviour, settings);
         task.publish();
+        task.card().requeue();
         // Pairs with the fence in `close`: either this sees that the node is closed, or the closing thread finds the
-        // process in its slot.
+        // process in its slot, scheduled, and ends it.
         fence(Ordering::SeqCst);
-        if self.closed.load(Ordering::Relaxed) {
+        if !self.closed.load(Ordering::Relaxed) {
+            self.ready(task);
+        } else if task.card().seize() {
             super::run::end(task, Exit::SHUTDOWN);
             self.domain().limbo.put(&self.domain().quiescence, Box::new(Remains::new(vec![task])));
-            return Ok(pid);
         }
-        task.card().requeue();
-        self.ready(task);
         Ok(pid)
     }
 
@@ -150,16 +152,33 @@ impl Node {
     /// Will give the reason of the end of a process.
     pub(crate) fn watch(&self, pid: Pid) -> mpsc::Receiver<Arc<Exit>> {
         let (tx, rx) = mpsc::channel();
-        self.watchers.lock().entry(pid).or_default().push(tx);
-        self.watched.fetch_add(1, Ordering::Relaxed);
+        let _span = self.store.pin();
+        // SAFETY: found in this span.
+        let task = || self.domain().slots.find(pid).and_then(|occupant| unsafe { Task::of(occupant) });
+        let Some(process) = task() else { return rx };
+        // It may be of another runtime, which is then the one that hears of its end.
+        let node = &process.header().node;
+        let id = node.next_watcher.fetch_add(1, plain::Ordering::Relaxed);
+        node.watchers.lock().entry(pid).or_default().push((id, tx));
+        node.watched.fetch_add(1, Ordering::Relaxed);
         // Pairs with the fence in `ended`: either the end of the process sees that somebody watches, or this sees it gone.
         fence(Ordering::SeqCst);
-        let span = self.store.pin();
-        if self.domain().slots.find(pid).is_none() {
-            self.tell(pid, None);
+        if task().is_none() {
+            node.forget(pid, id);
         }
-        drop(span);
         rx
+    }
+
+    /// Takes back one registration: its process is gone, and has perhaps told. The others were in time.
+    fn forget(&self, pid: Pid, id: u64) {
+        let mut watchers = self.watchers.lock();
+        let Some(waiting) = watchers.get_mut(&pid) else { return };
+        let before = waiting.len();
+        waiting.retain(|(watcher, _)| *watcher != id);
+        self.watched.fetch_sub(before - waiting.len(), Ordering::Relaxed);
+        if waiting.is_empty() {
+            watchers.remove(&pid);
+        }
     }
 
     /// The process is out of its slot.
@@ -168,15 +187,10 @@ impl Node {
         // Pairs with the fence in `watch`.
         fence(Ordering::SeqCst);
         if self.watched.load(Ordering::Relaxed) > 0 {
-            self.tell(pid, Some(exit));
-        }
-    }
-
-    fn tell(&self, pid: Pid, exit: Option<Exit>) {
-        let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
-        self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);
-        if let Some(exit) = exit.map(Arc::new) {
-            for tx in waiting {
+            let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
+            self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);
+            let exit = Arc::new(exit);
+            for (_, tx) in waiting {
                 // The watcher may have given up.
                 let _ = tx.send(Arc::clone(&exit));
             }

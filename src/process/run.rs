@@ -4,7 +4,7 @@ use super::cell::{NextTurn, Owned, Task};
 use super::context::{Cx, TurnState};
 use super::mailbox::Queue;
 use super::node::rebuild;
-use super::{Exit, Flow, Unsent};
+use super::{Exit, Flow, Unsent, caught};
 use crate::heap::copy::Literals;
 use crate::heap::raw::Mark;
 use crate::heap::{HeapError, Region, collect, points_into};
@@ -12,7 +12,6 @@ use crate::persistent::{Between, Participant, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
 use crate::term::word::{self, Word};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A collection of more words than this goes on outside the grace periods: nobody waits for it.
 const LONG_COLLECTION: usize = 1 << 16;
@@ -36,6 +35,8 @@ enum After {
 
 /// Runs a scheduled process for at most `turns` turns. The caller is online as `participant`.
 pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran {
+    // For all of it, not for the turns alone: collecting a heap runs destructors, which must not wait for this thread.
+    let _mark = TurnMark::new();
     let header = task.header();
     let domain = header.node.domain();
     let card = task.card();
@@ -46,10 +47,7 @@ pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran 
     loop {
         if turns > 0 && has_turn(owned()) {
             turns -= 1;
-            let after = {
-                let _mark = TurnMark::new();
-                one_turn(task, participant)
-            };
+            let after = one_turn(task, participant);
             // What this turn has read is out of its hands.
             domain.quiescence.boundary(participant);
             if let After::End(exit) = after {
@@ -57,8 +55,8 @@ pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran 
                 return Ran::Ended;
             }
             if card.is_asked() {
-                if let Err(error) = evacuate(&task) {
-                    end(task, Exit::heap(error));
+                if let Err(exit) = evacuate(&task) {
+                    end(task, exit);
                     return Ran::Ended;
                 }
             }
@@ -72,8 +70,8 @@ pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran 
             Between::Idle => return Ran::Idle,
             Between::Noted => drain(&task),
             Between::Asked => {
-                if let Err(error) = evacuate(&task) {
-                    end(task, Exit::heap(error));
+                if let Err(exit) = evacuate(&task) {
+                    end(task, exit);
                     return Ran::Ended;
                 }
             }
@@ -111,45 +109,61 @@ fn drain(task: &Task) {
 /// Runs one turn, and puts heap and messages in order behind it.
 fn one_turn(task: Task, participant: &Participant) -> After {
     // SAFETY: the caller owns the process. The borrow ends before the behaviour runs.
-    let (kind, mark, state, message) = unsafe {
+    let (kind, mark, state, mut message) = unsafe {
         let owned = task.owned();
         let kind = owned.next;
         let message = if kind == NextTurn::Receive { owned.inbox.pop() } else { None };
         owned.next = NextTurn::Receive;
         (kind, owned.heap.mark(), owned.state, message)
     };
-    let flow = call(task, kind, state, message.as_ref());
+    let after = match call(task, kind, state, message.as_ref()) {
+        // Letting go of what the turn made and held runs destructors.
+        Ok(went) => caught(|| settle(task, participant, &mark, state, went, &mut message)).unwrap_or_else(After::End),
+        Err(exit) => After::End(exit),
+    };
+    // By itself: if it were dropped while another destructor unwinds, and unwound too, the program would abort.
+    match (caught(|| drop(message)), after) {
+        (Err(exit), After::Going) => After::End(exit),
+        (_, after) => after,
+    }
+}
+
+/// Puts heap and messages in order behind a turn. What it leaves of the message is not needed any more.
+fn settle(
+    task: Task,
+    participant: &Participant,
+    mark: &Mark,
+    state: Word,
+    went: Went,
+    message: &mut Option<Region>,
+) -> After {
     // SAFETY: the turn is over, and with it every term and borrow of it.
     let owned = unsafe { task.owned() };
-    match flow {
-        Ok(Went::Next(new)) => keep(owned, &task, participant, &mark, state, new, message),
-        Ok(Went::Reoffer(new)) => {
+    match went {
+        Went::Next(new) => keep(owned, &task, participant, mark, state, new, message),
+        Went::Reoffer(new) => {
             owned.inbox.prepend(&mut owned.deferred);
-            keep(owned, &task, participant, &mark, state, new, message)
+            keep(owned, &task, participant, mark, state, new, message)
         }
-        Ok(Went::Again(new)) => {
+        Went::Again(new) => {
             owned.next = NextTurn::Resume;
-            keep(owned, &task, participant, &mark, state, new, message)
+            keep(owned, &task, participant, mark, state, new, message)
         }
-        Ok(Went::Defer) => {
+        Went::Defer => {
             // SAFETY: nothing of the turn is kept (H24).
-            unsafe { owned.heap.roll_back(&mark) };
-            if let Some(message) = message {
+            unsafe { owned.heap.roll_back(mark) };
+            if let Some(message) = message.take() {
                 owned.deferred.push(message);
             }
             After::Going
         }
-        Ok(Went::Forward(to)) => {
+        Went::Forward(to) => {
             // SAFETY: as above: so nothing points into the message that goes.
-            unsafe { owned.heap.roll_back(&mark) };
-            match message.map(|message| task.header().node.send_region(to, message)) {
+            unsafe { owned.heap.roll_back(mark) };
+            match message.take().map(|message| task.header().node.send_region(to, message)) {
                 Some(Err(Unsent::Heap(error))) => After::End(Exit::heap(error)),
                 _ => After::Going,
             }
-        }
-        Err(exit) => {
-            drop(message);
-            After::End(exit)
         }
     }
 }
@@ -167,7 +181,7 @@ enum Went {
 fn call(task: Task, kind: NextTurn, state: Word, message: Option<&Region>) -> Result<Went, Exit> {
     let turn = TurnState::new(task);
     let turn = &turn;
-    let result = catch_unwind(AssertUnwindSafe(|| {
+    let result = caught(|| {
         // SAFETY: the caller owns the process and is online. The brand is the lifetime of `turn`, which lives for this
         // call alone; the behaviour's methods take any `'h`, so that they can tell it from no other (invariant 1).
         unsafe {
@@ -190,8 +204,8 @@ fn call(task: Task, kind: NextTurn, state: Word, message: Option<&Region>) -> Re
                 Flow::Stop(exit) => Err(exit),
             }
         }
-    }));
-    result.unwrap_or_else(|payload| Err(Exit::unwound(payload)))
+    });
+    result.unwrap_or_else(Err)
 }
 
 /// Makes `new` the state, and lets go of what it cannot reach as cheaply as that can be told.
@@ -202,7 +216,7 @@ fn keep(
     mark: &Mark,
     old: Word,
     new: Word,
-    message: Option<Region>,
+    message: &mut Option<Region>,
 ) -> After {
     if word::is_immediate(new) {
         // Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
@@ -220,12 +234,13 @@ fn keep(
         unsafe { owned.heap.roll_back(mark) };
         return After::Going;
     }
-    if let Some(message) = message {
+    if let Some(message) = message.take() {
         owned.heap.adopt(message);
     }
     owned.heap.note(new);
     owned.state = new;
-    if owned.heap.used() <= owned.threshold {
+    // Adopting asks for no room: what was sent must not carry a heap past its limit either.
+    if owned.heap.used() <= owned.threshold.min(owned.heap.limit) {
         return After::Going;
     }
     // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
@@ -254,7 +269,7 @@ fn keep(
 }
 
 /// The answer to a global collection (R6): afterwards nothing of this process points into a retired area.
-fn evacuate(task: &Task) -> Result<(), HeapError> {
+fn evacuate(task: &Task) -> Result<(), Exit> {
     let collector = &task.header().node.domain().collector;
     if !mutated(Mutation::EvacuateNoDrain) {
         drain(task);
@@ -265,7 +280,7 @@ fn evacuate(task: &Task) -> Result<(), HeapError> {
     let (mut holds, mut words) = (false, 0);
     if points_into(&owned.heap, owned.state, retired) {
         // SAFETY: between turns: the state is the only root. The areas live until this process has answered.
-        let stats = unsafe { collect(&mut owned.heap, &mut owned.state, retired) }?;
+        let stats = caught(|| unsafe { collect(&mut owned.heap, &mut owned.state, retired) })?.map_err(Exit::heap)?;
         holds = true;
         words = stats.evacuated_words;
         // The process did nothing wrong: what it was made to copy does not count against its limit until its next
@@ -281,11 +296,21 @@ fn evacuate(task: &Task) -> Result<(), HeapError> {
                 let message = if message.filter() & retired == 0 {
                     message
                 } else {
-                    let new = rebuild(&message, Literals::Keep { retired })?;
+                    let new = match rebuild(&message, Literals::Keep { retired }) {
+                        Ok(new) => new,
+                        Err(error) => {
+                            // The end of the process drops them one by one.
+                            old.push(message);
+                            queue.prepend(&mut old);
+                            return Err(Exit::heap(error));
+                        }
+                    };
                     if new.filter() != message.filter() {
                         holds = true;
                         words += new.words().saturating_sub(message.words());
                     }
+                    // What only its garbage held goes with it; the message itself has lost nothing.
+                    let _ = caught(|| drop(message));
                     new
                 };
                 filter |= message.filter();
@@ -304,6 +329,8 @@ fn evacuate(task: &Task) -> Result<(), HeapError> {
 /// Ends a process (R7): its behaviour, heap and messages go first, then its slot; the swap of the card answers a
 /// collection that asks. The caller owns it.
 pub(crate) fn end(task: Task, exit: Exit) {
+    // Its destructors must not wait for this thread.
+    let _mark = TurnMark::new();
     let node = std::sync::Arc::clone(&task.header().node);
     let domain = node.domain();
     // SAFETY: the caller owns the process, and it runs no more.
@@ -311,12 +338,13 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // SAFETY: as above.
     let owned = unsafe { task.owned() };
     // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-    let _ = catch_unwind(AssertUnwindSafe(|| task.header().recipient.mailbox.close(&mut owned.inbox)));
+    task.header().recipient.mailbox.close(&mut owned.inbox);
     for queue in [&mut owned.inbox, &mut owned.deferred] {
-        while catch_unwind(AssertUnwindSafe(|| queue.pop().is_some())).unwrap_or(true) {}
+        while caught(|| queue.pop().is_some()).unwrap_or(true) {}
     }
-    let _ = catch_unwind(AssertUnwindSafe(|| owned.heap.clear()));
+    let _ = caught(|| owned.heap.clear());
     domain.slots.vacate(task.pid());
     task.card().die(&domain.collector);
-    node.ended(task.pid(), exit);
+    // The reason may be an error of the user's.
+    let _ = caught(|| node.ended(task.pid(), exit));
 }

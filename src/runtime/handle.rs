@@ -21,6 +21,7 @@ impl Handle {
     ///
     /// When the runtime has as many processes as it may have.
     pub fn spawn(&self, process: impl Process) -> Result<Pid, SpawnError> {
+        let _guard = self.node.store().pin();
         self.node.spawn(process, self.node.defaults)
     }
 
@@ -132,6 +133,7 @@ impl Options<'_> {
     /// As [`Handle::spawn`].
     pub fn spawn(self, process: impl Process) -> Result<Pid, SpawnError> {
         let node = &self.handle.node;
+        let _guard = node.store().pin();
         node.spawn(process, settings(node.defaults, self.min_heap_words, self.limit))
     }
 

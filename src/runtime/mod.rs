@@ -51,7 +51,8 @@ use worker::Driver;
 /// Workers and their processes. Dereferences to a [`Handle`], which is how it is used.
 ///
 /// Dropping it ends every process (with [`Exit::SHUTDOWN`]), then joins the workers; a turn that is running is waited for.
-/// Dropped inside a turn, it only gives the order, and the rest happens on a thread of its own.
+/// Dropped inside a turn, or by a destructor or a hook that the collection calls, it only gives the order, and the rest
+/// happens on a thread of its own.
 pub struct Runtime {
     handle: Handle,
     threads: Option<Threads>,
@@ -123,7 +124,7 @@ impl Drop for Runtime {
         threads.node.close();
         threads.scheduler.stop();
         if crate::persistent::in_turn() {
-            // This turn's worker cannot wait for itself. If no thread can be had either, the workers end all the same,
+            // This thread may be one of those to wait for. If no thread can be had either, the workers end all the same,
             // and the processes stay until their domain goes.
             let _ = std::thread::Builder::new().spawn(move || threads.join());
         } else {
@@ -140,27 +141,34 @@ impl Threads {
         }
         end_all(&self.node);
         self.driver.stop(self.node.domain());
-        let _ = self.node.domain().step();
+        // The driver may have been woken and have stopped instead; another runtime's may drive what is left.
+        self.node.domain().help();
     }
 }
 
 /// Ends every process of a node that nobody runs any more.
 pub(crate) fn end_all(node: &Arc<Node>) {
+    let domain = node.domain();
     let span = node.store().pin();
     let mut ended = Vec::new();
-    for occupant in node.domain().slots.occupants() {
-        // SAFETY: found in this span.
-        let Some(task) = (unsafe { Task::of(occupant) }) else { continue };
-        if Arc::ptr_eq(&task.header().node, node) && task.card().seize() {
-            crate::process::run::end(task, Exit::SHUTDOWN);
-            ended.push(task);
+    // Seized between two scans, so that no collection still holds one that it has found idle.
+    domain.collector.between_scans(|| {
+        for occupant in domain.slots.occupants() {
+            // SAFETY: found in this span.
+            let Some(task) = (unsafe { Task::of(occupant) }) else { continue };
+            if Arc::ptr_eq(&task.header().node, node) && task.card().seize() {
+                ended.push(task);
+            }
         }
+    });
+    for &task in &ended {
+        crate::process::run::end(task, Exit::SHUTDOWN);
     }
     drop(span);
     if !ended.is_empty() {
-        node.domain().limbo.put(&node.domain().quiescence, Box::new(Remains::new(ended)));
+        domain.limbo.put(&domain.quiescence, Box::new(Remains::new(ended)));
     }
-    node.domain().help();
+    domain.help();
 }
 
 static_assertions::assert_impl_all!(Runtime: Send, Sync);

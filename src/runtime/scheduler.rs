@@ -52,11 +52,13 @@ impl Scheduler {
         }
         // SAFETY: `Worker::enter` sets the queue of this thread, and takes it back before it goes.
         let local = unsafe { &*local };
-        // The first in the queue is what this worker runs next, sooner than another would wake up.
+        // The first in the queue is what this worker runs next, sooner than another would wake up, if its turn is short.
         let others = !local.is_empty();
         local.push(task);
         if others {
             self.sleep.wake_one();
+        } else {
+            self.sleep.wake_watcher();
         }
     }
 
@@ -82,16 +84,27 @@ pub(super) struct Worker<'s> {
     ticks: u32,
     /// Where to begin stealing.
     turn: usize,
+    /// Did it watch when it slept last?
+    watched: bool,
 }
 
 impl<'s> Worker<'s> {
     pub(super) fn enter(scheduler: &'s Scheduler, local: &'s Local<Task>, index: usize) -> Self {
         CURRENT.set((scheduler, local));
-        Self { scheduler, local, index, ticks: 0, turn: index }
+        Self { scheduler, local, index, ticks: 0, turn: index, watched: false }
     }
 
     /// The next process to run.
     pub(super) fn next(&mut self) -> Option<Task> {
+        let next = self.look();
+        if std::mem::take(&mut self.watched) && next.is_some() {
+            // Another has to watch now.
+            self.scheduler.sleep.wake_watcher();
+        }
+        next
+    }
+
+    fn look(&mut self) -> Option<Task> {
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks % COMMON_FIRST == 0 {
             if let Some(task) = self.common() {
@@ -132,13 +145,15 @@ impl<'s> Worker<'s> {
         None
     }
 
-    /// Puts a process that has more to do behind the others.
+    /// Puts a process that has used up its turns behind all others: into the common queue, because what waits there would
+    /// wait for as long as the own queue is never empty, but for one look in [`COMMON_FIRST`].
     pub(super) fn again(&self, task: Task) {
-        self.scheduler.push(task);
+        self.scheduler.common.push(task);
+        self.scheduler.sleep.wake_one();
     }
 
-    pub(super) fn sleep(&self, parker: &Parker) {
-        self.scheduler.sleep.sleep(self.index, parker, || self.scheduler.has_work());
+    pub(super) fn sleep(&mut self, parker: &Parker) {
+        self.watched = self.scheduler.sleep.sleep(self.index, parker, || self.scheduler.has_work());
     }
 }
 

@@ -9,12 +9,14 @@ use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 use crossbeam_utils::sync::{Parker, Unparker};
 use std::time::Duration;
 
-/// While others run, one that sleeps looks again after this long: work that a long turn made for its own worker is not
-/// announced.
+/// While others run, one that sleeps *watches*: it looks again after this long. What a turn makes for its own worker is
+/// announced only when nobody watches, and a long turn would keep it.
 const GLANCE: Duration = Duration::from_millis(1);
 
 pub(super) struct Sleep {
     sleepers: AtomicUsize,
+    /// How many of them watch.
+    watchers: AtomicUsize,
     list: Mutex<Vec<usize>>,
     unparkers: Box<[Unparker]>,
 }
@@ -23,6 +25,7 @@ impl Sleep {
     pub(super) fn new(parkers: &[Parker]) -> Self {
         Self {
             sleepers: AtomicUsize::new(0),
+            watchers: AtomicUsize::new(0),
             list: Mutex::new(Vec::new()),
             unparkers: parkers.iter().map(|parker| parker.unparker().clone()).collect(),
         }
@@ -35,6 +38,15 @@ impl Sleep {
         fence(Ordering::SeqCst);
         // Relaxed: ordered by the fence.
         if self.sleepers.load(Ordering::Relaxed) > 0 {
+            self.wake_slowly();
+        }
+    }
+
+    /// A worker has pushed what it will take up itself after this turn: wakes a watcher, if there is none. Two loads.
+    #[inline]
+    pub(super) fn wake_watcher(&self) {
+        // Relaxed, and no fence: whoever goes to sleep now, while this worker runs, watches.
+        if self.sleepers.load(Ordering::Relaxed) > 0 && self.watchers.load(Ordering::Relaxed) == 0 {
             self.wake_slowly();
         }
     }
@@ -59,13 +71,15 @@ impl Sleep {
         }
     }
 
-    /// Parks `worker` until there may be work, unless `has_work` finds some.
-    pub(super) fn sleep(&self, worker: usize, parker: &Parker, has_work: impl Fn() -> bool) {
+    /// Parks `worker` until there may be work, unless `has_work` finds some. Says whether it watched.
+    pub(super) fn sleep(&self, worker: usize, parker: &Parker, has_work: impl Fn() -> bool) -> bool {
         let all_idle = {
             let mut list = self.list.lock();
             list.push(worker);
             self.sleepers.store(list.len(), Ordering::Relaxed);
-            list.len() == self.unparkers.len()
+            let all_idle = list.len() == self.unparkers.len();
+            self.watchers.fetch_add(usize::from(!all_idle), Ordering::Relaxed);
+            all_idle
         };
         // Pairs with the fence in `wake_one`.
         fence(Ordering::SeqCst);
@@ -77,10 +91,12 @@ impl Sleep {
             }
         }
         let mut list = self.list.lock();
+        self.watchers.fetch_sub(usize::from(!all_idle), Ordering::Relaxed);
         // Whoever woke this worker has taken it off the list; then nothing is left to do.
         if let Some(at) = list.iter().position(|&w| w == worker) {
             list.swap_remove(at);
             self.sleepers.store(list.len(), Ordering::Relaxed);
         }
+        !all_idle
     }
 }

@@ -1,0 +1,351 @@
+//! User code that runs where nobody sees it coming: destructors of resources and behaviours, hooks, `ended`. It panics,
+//! waits, ends runtimes and changes the store, and everyone else goes on.
+
+#![cfg(feature = "runtime")]
+
+mod support;
+
+use shared_term::heap::OwnedHeap;
+use shared_term::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+use support::{LONG, Ledger, OnDrop};
+
+const KEY: Atom = Atom::inline("key");
+const AGES: Duration = Duration::from_secs(3600);
+
+/// A port that a fresh process of the runtime answers: some worker still runs.
+fn assert_runs(rt: &Runtime) {
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    let echo = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, message| {
+            cx.send(me, message);
+            Ok(Next(state))
+        },
+    );
+    rt.send_new(echo.unwrap(), |h| h.int(7)).unwrap();
+    assert_eq!(port.recv_timeout(LONG).expect("a worker").root().as_int(), Some(7));
+}
+
+#[test]
+fn a_destructor_that_panics_during_a_collection_leaves_a_whole_heap() {
+    let mut heap = OwnedHeap::new(|h| h.nil());
+    heap.turn(|h, _| {
+        let keep = h.tuple(&[h.binary([1; 100]), h.binary([2; 200])]);
+        let _garbage = [h.resource(OnDrop::panics()), h.binary([3; 300])];
+        (h.tuple(&[keep, h.binary([4; 400])]), ())
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| heap.collect())).is_err());
+    heap.verify().unwrap();
+    let [keep, last] = heap.root().tuple_of().unwrap();
+    assert_eq!(keep.tuple_of::<2>().unwrap()[1].as_bytes(), Some(&[2; 200][..]));
+    assert_eq!(last.as_bytes(), Some(&[4; 400][..]));
+    assert_eq!(heap.collect().unwrap().live_words, heap.used_words());
+}
+
+#[test]
+fn a_destructor_that_panics_ends_its_process_and_not_its_worker() {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    type Receive = for<'h> fn(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h>;
+    let ways: [(&str, Receive); 6] = [
+        ("the message is dropped", |cx, _, _| Ok(Next(cx.nil()))),
+        ("the state is cleared", |cx, state, message| {
+            Ok(Next(if state.is_nil() { cx.cons(message, state) } else { cx.nil() }))
+        }),
+        ("the turn is rolled back", |cx, _, message| {
+            let _garbage = cx.resource(OnDrop::panics());
+            let _ = message;
+            Ok(Defer)
+        }),
+        ("the state stays", |cx, state, _| {
+            let _garbage = cx.resource(OnDrop::panics());
+            Ok(Next(if state.is_nil() { cx.tuple(&[state]) } else { state }))
+        }),
+        ("the heap is collected", |cx, state, _| {
+            let _garbage = cx.resource(OnDrop::panics());
+            Ok(Next(cx.list_with_tail(0..1000, state)))
+        }),
+        ("two of them", |cx, _, message| {
+            let _garbage = (message, cx.resource(OnDrop::panics()));
+            Ok(Next(cx.nil()))
+        }),
+    ];
+    for (what, receive) in ways {
+        let p = rt.spawn_fn(|cx| cx.nil(), receive).unwrap();
+        let exited = rt.exited(p);
+        for _ in 0..2 {
+            let _ = rt.send_new(p, |h| h.resource(OnDrop::panics()));
+        }
+        let why = exited.wait(LONG).unwrap_or_else(|| panic!("no end: {what}"));
+        assert!(why.as_panic().is_some(), "{what}: {why}");
+        assert_runs(&rt);
+    }
+}
+
+#[test]
+fn a_process_that_ends_drops_everything_it_has_whatever_panics() {
+    struct Unruly(Ledger, Option<Arc<OnDrop>>);
+    impl Process for Unruly {
+        fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+            match message.as_int() {
+                Some(0) => std::panic::panic_any(OnDrop::panics()),
+                Some(_) => Ok(Defer),
+                None => Ok(Next(cx.list_with_tail([self.0.resource(*cx), message], state))),
+            }
+        }
+
+        fn ended(&mut self, _: &Exit) {
+            drop(self.1.take());
+        }
+    }
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let ledger = Ledger::default();
+    let p = rt.spawn(Unruly(ledger.clone(), Some(OnDrop::panics()))).unwrap();
+    let exited = rt.exited(p);
+    for i in [5, 4, 3] {
+        rt.send_new(p, |h| h.int(i)).unwrap();
+        rt.send_new(p, |h| ledger.resource(h)).unwrap();
+    }
+    for _ in 0..3 {
+        rt.send_new(p, |h| h.int(0)).unwrap();
+    }
+    assert!(exited.wait(LONG).is_some());
+    assert_runs(&rt);
+    assert_eq!((ledger.made(), ledger.dropped()), (6, 6));
+}
+
+#[test]
+fn a_panic_in_a_destructor_of_a_term_stops_no_collection() {
+    let store = PersistentTerms::new();
+    let ledger = Ledger::default();
+    store
+        .put(KEY, Region::build(|h| h.list([ledger.resource(h), h.resource(OnDrop::panics()), ledger.resource(h)])))
+        .unwrap();
+    assert!(store.erase(KEY));
+    assert!(store.wait_idle(LONG));
+    assert_eq!((ledger.dropped(), store.info().retained_bytes), (2, 0));
+}
+
+#[test]
+fn waiting_where_it_would_be_for_oneself_says_so_at_once() {
+    let store = PersistentTerms::new();
+    let (tx, rx) = mpsc::channel();
+    let _subscription = store.on_collection({
+        let (store, tx) = (store.clone(), tx.clone());
+        move |_| tx.send(("hook", store.wait_idle(AGES))).unwrap()
+    });
+    let value = OnDrop::new({
+        let (store, tx) = (store.clone(), tx.clone());
+        move || tx.send(("destructor", store.wait_idle(AGES))).unwrap()
+    });
+    store.put(KEY, Region::build(|h| h.resource(value))).unwrap();
+    store.erase(KEY);
+    assert_eq!(rx.recv_timeout(LONG), Ok(("destructor", false)));
+    assert_eq!(rx.recv_timeout(LONG), Ok(("hook", false)));
+
+    // An area waits for this very turn, or for the answer of the process that is ending.
+    struct Waits(mpsc::Sender<(&'static str, bool)>, PersistentTerms);
+    impl Process for Waits {
+        fn receive<'h>(&mut self, cx: Cx<'h>, _: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            let state = cx.get(KEY).unwrap();
+            self.1.erase(KEY);
+            self.0.send(("turn", self.1.wait_idle(AGES))).unwrap();
+            let (tx, store) = (self.0.clone(), self.1.clone());
+            let _garbage = cx.resource(OnDrop::new(move || tx.send(("heap", store.wait_idle(AGES))).unwrap()));
+            Ok(Stop(Exit::msg(state)))
+        }
+
+        fn ended(&mut self, _: &Exit) {
+            self.0.send(("ended", self.1.wait_idle(AGES))).unwrap();
+        }
+    }
+    let rt = Runtime::builder().workers(1).persistent(store.clone()).build().unwrap();
+    store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+    let p = rt.spawn(Waits(tx, store.clone())).unwrap();
+    rt.send_new(p, |h| h.nil()).unwrap();
+    for expected in ["turn", "ended", "heap"] {
+        let told = std::iter::repeat_with(|| rx.recv_timeout(LONG)).find(|told| !matches!(told, Ok(("hook", _))));
+        assert_eq!(told, Some(Ok((expected, false))));
+    }
+    assert!(store.wait_idle(LONG));
+}
+
+#[test]
+fn a_runtime_can_be_dropped_by_what_it_runs() {
+    type Shelf = Arc<Mutex<Option<Runtime>>>;
+    let shelved = || -> Shelf { Arc::new(Mutex::new(Some(Runtime::builder().workers(2).build().unwrap()))) };
+    let take = |shelf: &Shelf, tx: &mpsc::Sender<()>| {
+        let (shelf, tx) = (shelf.clone(), tx.clone());
+        move || {
+            let runtime = shelf.lock().unwrap().take();
+            drop(runtime);
+            let _ = tx.send(());
+        }
+    };
+    let (tx, rx) = mpsc::channel();
+    let with = |shelf: &Shelf, f: &dyn Fn(&Runtime)| f(shelf.lock().unwrap().as_ref().unwrap());
+
+    // In a turn.
+    let shelf = shelved();
+    with(&shelf, &|rt| {
+        let end = take(&shelf, &tx);
+        let p = rt
+            .spawn_fn(
+                |cx| cx.nil(),
+                move |cx, _, _| {
+                    end();
+                    Ok(Next(cx.nil()))
+                },
+            )
+            .unwrap();
+        rt.send_new(p, |h| h.nil()).unwrap();
+    });
+    rx.recv_timeout(LONG).expect("in a turn");
+
+    // By `ended`, and by the behaviour itself.
+    struct Ends<F: FnMut() + Send + 'static>(F, bool);
+    impl<F: FnMut() + Send + 'static> Process for Ends<F> {
+        fn receive<'h>(&mut self, _: Cx<'h>, _: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            Ok(Stop(Exit::NORMAL))
+        }
+
+        fn ended(&mut self, _: &Exit) {
+            if self.1 {
+                (self.0)();
+            }
+        }
+    }
+    impl<F: FnMut() + Send + 'static> Drop for Ends<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    for in_ended in [true, false] {
+        let shelf = shelved();
+        with(&shelf, &|rt| {
+            let p = rt.spawn(Ends(take(&shelf, &tx), in_ended)).unwrap();
+            rt.send_new(p, |h| h.nil()).unwrap();
+        });
+        rx.recv_timeout(LONG).expect("at the end of a process");
+        if in_ended {
+            rx.recv_timeout(LONG).unwrap();
+        }
+    }
+
+    // By a resource that a holder's heap and the store let go of, on a worker and on the thread of the collector.
+    for hold in [true, false] {
+        let shelf = shelved();
+        let store = shelf.lock().unwrap().as_ref().unwrap().persistent().clone();
+        let guard = store.pin();
+        with(&shelf, &|rt| {
+            store.put(KEY, Region::build(|h| h.resource(OnDrop::new(take(&shelf, &tx))))).unwrap();
+            let p = rt.spawn_fn(
+                |cx| cx.nil(),
+                move |cx, _, message| Ok(Next(if hold && message.is_nil() { cx.get(KEY).unwrap() } else { cx.nil() })),
+            );
+            rt.send_new(p.unwrap(), |h| h.nil()).unwrap();
+            assert!(store.erase(KEY));
+            if hold {
+                assert!(!store.wait_idle(Duration::from_millis(20)), "the guard is in the way");
+                rt.send_new(p.unwrap(), |h| h.int(0)).unwrap();
+            }
+        });
+        drop(guard);
+        let _ = store.wait_idle(Duration::from_millis(1));
+        rx.recv_timeout(LONG).expect("by a destructor");
+    }
+
+    // By a hook.
+    let shelf = shelved();
+    let store = shelf.lock().unwrap().as_ref().unwrap().persistent().clone();
+    let end = take(&shelf, &tx);
+    let _subscription = store.on_collection(move |_| end());
+    store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+    store.erase(KEY);
+    rx.recv_timeout(LONG).expect("by a hook");
+}
+
+#[test]
+fn a_hook_that_replaces_a_term_each_time_neither_recurses_nor_keeps_anybody() {
+    const ROUNDS: u32 = 50_000;
+    let store = PersistentTerms::new();
+    let rounds = Arc::new(AtomicU32::new(0));
+    let subscription = store.on_collection({
+        let (store, rounds) = (store.clone(), rounds.clone());
+        move |_| {
+            let n = rounds.fetch_add(1, Ordering::Relaxed);
+            if n < ROUNDS {
+                store.put(KEY, Region::build(|h| h.tuple(&[h.int(n)]))).unwrap();
+            }
+        }
+    });
+    store.put(KEY, Region::build(|h| h.list(0..2))).unwrap();
+    store.put(KEY, Region::build(|h| h.list(0..3))).unwrap();
+    assert!(rounds.load(Ordering::Relaxed) < ROUNDS, "the put came back before the work was done");
+    assert!(store.wait_idle(LONG));
+    assert_eq!(rounds.load(Ordering::Relaxed), ROUNDS + 1);
+    drop(subscription);
+}
+
+#[test]
+fn a_destructor_may_use_the_store() {
+    let store = PersistentTerms::new();
+    let log = Arc::new(Mutex::new(Vec::new()));
+    // Each value, when it is freed, erases the next key and puts one of its own.
+    for i in 0..20 {
+        let value = OnDrop::new({
+            let (store, log) = (store.clone(), log.clone());
+            move || {
+                log.lock().unwrap().push(i);
+                store.erase(i + 1);
+                store.put(100 + i, Region::build(|h| h.list(0..i))).unwrap();
+                assert_eq!(store.read(100 + i, |v| v.map(|v| v.list().count())), Some(i as usize));
+            }
+        });
+        store.put(i, Region::build(|h| h.tuple(&[h.resource(value)]))).unwrap();
+    }
+    store.erase(0);
+    assert!(store.wait_idle(LONG));
+    assert_eq!(*log.lock().unwrap(), (0..20).collect::<Vec<_>>());
+    assert_eq!((store.info().count, store.info().retained_bytes), (20, 0));
+}
+
+#[test]
+fn a_key_with_a_destructor_is_freed_outside_every_lock() {
+    let store = PersistentTerms::new();
+    let (tx, rx) = mpsc::channel();
+    let key = Region::build(|h| {
+        let store = store.clone();
+        let value = OnDrop::new(move || {
+            store.put(2, Region::build(|h| h.list(0..3))).unwrap();
+            store.erase(2);
+            tx.send(()).unwrap();
+        });
+        h.tuple(&[h.resource(value)])
+    });
+    store.put(key.root(), Region::build(|h| h.list(0..4))).unwrap();
+    assert!(store.read(key.root(), |v| v.is_some()));
+    assert!(store.erase(key.root()));
+    drop(key);
+    assert!(store.wait_idle(LONG));
+    rx.recv_timeout(LONG).unwrap();
+    assert!(store.wait_idle(LONG));
+    assert_eq!((store.info().count, store.info().retained_bytes), (0, 0));
+}
+
+#[test]
+fn a_subscription_that_a_hook_has_captured_ends_with_it() {
+    let store = PersistentTerms::new();
+    let inner = store.on_collection(|_| ());
+    let outer = store.on_collection(move |_| {
+        let _ = &inner;
+    });
+    drop(outer);
+    store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+    store.erase(KEY);
+    assert!(store.wait_idle(LONG));
+}
