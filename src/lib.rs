@@ -7,7 +7,16 @@ compile_error!(
      crossbeam-epoch is invisible to loom and every model passes after one execution"
 );
 
+mod alloc;
+pub mod atomics;
+pub mod counters;
+pub mod published;
 pub mod sync;
+
+pub use alloc::AllocError;
+pub use atomics::Atomics;
+pub use counters::{Counter, Counters};
+pub use published::Published;
 
 /// Is this build of the crate on loom's primitives? See [`sync`].
 ///
@@ -54,6 +63,10 @@ pub mod prelude {
     pub use crate::{Atom, Cx, Exit, Flow, Heap, PersistentTerms, Pid, Process, Region, Runtime, Term, TermRef};
     pub use crate::{atom, term};
 }
+
+#[cfg(all(loom, feature = "loom", feature = "runtime"))]
+#[doc(hidden)]
+pub mod model;
 
 /// What the macros expand to.
 #[cfg(feature = "term")]

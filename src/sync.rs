@@ -132,6 +132,37 @@ mod imp {
 pub use imp::*;
 pub use std::sync::Arc;
 
+/// A thread-local. One whose type has no destructor stays readable until the very end of its thread; under loom every
+/// thread-local ends with the others.
+#[cfg(not(all(loom, feature = "loom")))]
+macro_rules! local {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        $crate::sync::thread_local! { $(#[$meta])* static $name: $type = const { $init }; }
+    };
+}
+/// A thread-local. loom's cannot be `const`.
+#[cfg(all(loom, feature = "loom"))]
+macro_rules! local {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        $crate::sync::thread_local! { $(#[$meta])* static $name: $type = $init; }
+    };
+}
+/// A global that is made at its first use; under loom, at its first use in each execution.
+#[cfg(not(all(loom, feature = "loom")))]
+macro_rules! global {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        $(#[$meta])* static $name: std::sync::LazyLock<$type> = std::sync::LazyLock::new(|| $init);
+    };
+}
+/// A global that is made at its first use in each execution.
+#[cfg(all(loom, feature = "loom"))]
+macro_rules! global {
+    ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
+        loom::lazy_static! { $(#[$meta])* static ref $name: $type = $init; }
+    };
+}
+pub(crate) use {global, local};
+
 /// A mutual exclusion lock without poisoning: a panic while it is held leaves it usable, and the code that holds one
 /// keeps what it guards consistent at every point where it can unwind.
 #[derive(Debug, Default)]
@@ -223,12 +254,14 @@ pub mod mutation {
         CopierIgnoresMark,
         /// Exit: leaves without acknowledging.
         ExitNoAck,
-        /// Exit: the slot is dead before the heap is gone.
-        DeadBeforeDrop,
+        /// Exit: acknowledges twice.
+        ExitDoubleAck,
         /// Mailbox: the push is relaxed.
         PushRelaxed,
         /// Mailbox: the drain is relaxed.
         DrainRelaxed,
+        /// Mailbox: the sender notes the card before it pushes.
+        NotifyBeforePush,
         /// Mailbox: closes without a sentinel, so that a late push is lost.
         CloseWithoutSentinel,
         /// Counters: a row is handed over without synchronisation.
@@ -239,6 +272,14 @@ pub mod mutation {
         TakeBySwap,
         /// Counters: a read does not check the version round the base.
         NoVersion,
+        /// Counters: a read loads the version relaxed.
+        VersionRelaxed,
+        /// Counters: a row is published relaxed.
+        RowRelaxed,
+        /// Counters: a writer does not keep its row when its thread gives it up.
+        WriterWithoutLease,
+        /// Counters: the overflow row is written like an owned one.
+        OverflowPlain,
         /// Counters: the reader's fence is missing.
         ReadFenceMissing,
         /// Counters: the writer's fence is missing.

@@ -3,15 +3,15 @@
 
 #![cfg(feature = "runtime")]
 
-mod common;
+mod support;
 
-use common::{LONG, Ledger, OnDrop};
 use shared_term::heap::OwnedHeap;
 use shared_term::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
+use support::{LONG, Ledger, OnDrop};
 
 const KEY: Atom = Atom::inline("key");
 const AGES: Duration = Duration::from_secs(3600);

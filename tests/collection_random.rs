@@ -4,13 +4,13 @@
 
 #![cfg(feature = "runtime")]
 
-mod common;
+mod support;
 
-use common::{LONG, Ledger, Noted};
 use shared_term::prelude::*;
 use shared_term::runtime::Deterministic;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use support::{LONG, Ledger, Noted};
 
 const SEEDS: u64 = 2_000;
 const ACTIONS: u32 = 90;

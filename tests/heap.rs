@@ -2,8 +2,11 @@
 
 #![cfg(feature = "term")]
 
-use shared_term::heap::OwnedHeap;
-use shared_term::{Region, term};
+mod common;
+
+use common::{Tracker, hash_of, panics};
+use shared_term::heap::{HeapError, OwnedHeap};
+use shared_term::{Region, Term, term};
 
 #[test]
 fn a_deep_list_is_handled_without_recursion() {
@@ -19,11 +22,7 @@ fn a_deep_list_is_handled_without_recursion() {
     };
     let (a, b) = (build(), build());
     assert!(a.root() == b.root());
-    let hash = |r: &Region| {
-        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-        BuildHasherDefault::<DefaultHasher>::default().hash_one(r.root())
-    };
-    assert_eq!(hash(&a), hash(&b));
+    assert_eq!(hash_of(a.root()), hash_of(b.root()));
     assert_eq!(a.root().to_string().len(), 2 * DEPTH + 2);
     let copy = Region::copy_of(a.root());
     assert!(copy.root() == a.root());
@@ -52,4 +51,89 @@ fn sharing_survives_a_copy_and_a_collection() {
     assert!(heap.root() == dag.root() && copy.root() == dag.root());
     assert_eq!(heap.root().cmp(&dag.root()), std::cmp::Ordering::Equal);
     heap.verify().unwrap();
+}
+
+#[test]
+fn a_destructor_that_panics_spoils_no_collection() {
+    let tracker = Tracker::default();
+    let mut heap = OwnedHeap::new(|h| {
+        h.resource(tracker.value());
+        let old = h.resource(tracker.value());
+        h.resource(tracker.panicking());
+        let new = h.bytes(tracker.bytes(100, 7));
+        h.resource(tracker.panicking());
+        h.tuple(&[old, new])
+    });
+    assert_eq!(panics(|| heap.collect()), Some("a destructor that panics"));
+    assert_eq!(tracker.dropped(), 3);
+    heap.verify().unwrap();
+    assert_eq!(heap.used_words(), heap.root().size_words(), "the collection took place");
+    let [old, new] = heap.root().tuple_of().unwrap();
+    assert!(old.resource::<common::Tracked>().is_some());
+    assert_eq!(new.as_bytes(), Some(&[7; 100][..]));
+    heap.collect().unwrap();
+    drop(heap);
+    assert_eq!((tracker.made(), tracker.dropped()), (5, 5));
+}
+
+/// Allocates until the heap refuses; gives the words that it had then.
+fn fill(heap: &mut OwnedHeap) -> usize {
+    let mut most = 0;
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        heap.turn(|h, t| -> (Term<'_>, ()) {
+            loop {
+                h.cons(t, t);
+                most = h.used_words();
+                assert!(most < 1 << 20, "no limit in sight");
+            }
+        });
+    }));
+    let Err(_): Result<(), _> = result else { panic!("a heap without limit") };
+    most
+}
+
+#[test]
+fn a_limit_holds_after_a_collection_and_an_adoption() {
+    for live in [0, 1, 50, 240, 460, 900] {
+        let mut heap = OwnedHeap::with_limit(1000, |h| h.list(0..live / 2));
+        for _ in 0..3 {
+            let most = fill(&mut heap);
+            assert!((999..=1000).contains(&most), "{most} words with {live} live");
+            heap.collect().unwrap();
+            heap.verify().unwrap();
+        }
+        assert_eq!(heap.used_words(), live as usize / 2 * 2);
+    }
+    let mut heap = OwnedHeap::with_limit(1000, |h| h.adopt(Region::build(|h| h.list(0..400))));
+    assert!((999..=1000).contains(&fill(&mut heap)));
+    heap.collect().unwrap();
+    let mut adopt = |n: i64| {
+        let region = Region::build(|h| h.list(0..n));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            heap.turn(|h, t| (h.tuple(&[t, h.adopt(region)]), ()));
+        }))
+    };
+    assert!(adopt(101).is_err(), "1002 words");
+    adopt(90).unwrap();
+    heap.verify().unwrap();
+    assert_eq!(heap.root().as_tuple().unwrap()[0].list().count(), 400);
+    assert!((999..=1000).contains(&fill(&mut heap)));
+}
+
+#[test]
+fn what_was_there_survives_a_limit() {
+    let tracker = Tracker::default();
+    let mut heap = OwnedHeap::with_limit(200, |h| h.tuple(&[h.resource(tracker.value()), h.list(0..10)]));
+    fill(&mut heap);
+    let big = Region::build(|h| h.list((0..1000).map(|_| h.resource(tracker.value()))));
+    heap.collect().unwrap();
+    let used = heap.used_words();
+    assert!(panics(|| heap.turn(|h, t| (h.tuple(&[t, h.copy(big.root())]), ()))).is_none());
+    assert_eq!(heap.used_words(), used, "a copy that does not fit is taken back");
+    assert!(panics(|| heap.turn(|h, t| (h.tuple(&[t, h.list(0..1000)]), ()))).is_none());
+    heap.verify().unwrap();
+    assert_eq!(heap.root().as_tuple().unwrap()[1].list().count(), 10);
+    let nested = Region::try_build::<HeapError>(|h| Ok(h.copy(big.root()))).unwrap();
+    drop((big, heap, nested));
+    assert_eq!((tracker.made(), tracker.dropped()), (1001, 1001));
 }

@@ -3,9 +3,8 @@
 
 #![cfg(feature = "runtime")]
 
-mod common;
+mod support;
 
-use common::{LONG, Ledger, OnDrop};
 use shared_term::persistent::{Put, PutNewError};
 use shared_term::prelude::*;
 use shared_term::runtime::{Deterministic, Handle};
@@ -13,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
+use support::{LONG, Ledger, OnDrop};
 
 const KEY: Atom = Atom::inline("key");
 const KEEP: Atom = Atom::inline("keep");
@@ -155,7 +155,7 @@ fn holders_keep_equal_private_copies_when_a_term_is_replaced_or_erased() {
             if i % 2 == 0 {
                 assert!(state == value(40).root());
             } else {
-                assert!(state.resource::<common::Noted>().is_some());
+                assert!(state.resource::<support::Noted>().is_some());
             }
         }
         drop(rt);
@@ -325,7 +325,7 @@ fn off_heap_values_survive_their_term() {
         let [slice, large, small, resource] = state.root().tuple_of().unwrap();
         assert_eq!((slice.as_bytes(), large.as_bytes()), (Some(&[7; 300][..]), Some(&[7; 1000][..])));
         assert_eq!(small.as_str(), Some("small"));
-        assert!(resource.resource::<common::Noted>().is_some());
+        assert!(resource.resource::<support::Noted>().is_some());
         assert_eq!(ledger.dropped(), 0);
     }
     rt.send_new(p, |h| h.nil()).unwrap();
@@ -497,7 +497,7 @@ fn writers_of_one_key_leave_one_whole_value() {
             while !stop.load(Ordering::Relaxed) {
                 store.read(KEY, |v| {
                     let v: Vec<_> = v.into_iter().flat_map(|v| v.list()).collect();
-                    assert!(v.is_empty() || v[0] == v[1] && v[2].resource::<common::Noted>().is_some());
+                    assert!(v.is_empty() || v[0] == v[1] && v[2].resource::<support::Noted>().is_some());
                 });
             }
         });
@@ -857,7 +857,7 @@ fn many_senders_of_literals_race_with_their_replacement() {
     let whole = |t: Term<'_>| {
         let [v, l, r] = t.tuple_of().unwrap();
         let v = v.as_int().unwrap();
-        r.resource::<common::Noted>().is_some() && l.list().map(|i| i.as_int().unwrap()).eq((0..30).map(|i| i + v))
+        r.resource::<support::Noted>().is_some() && l.list().map(|i| i.as_int().unwrap()).eq((0..30).map(|i| i + v))
     };
     store.put(KEY, version(0)).unwrap();
     let bad = Arc::new(AtomicUsize::new(0));

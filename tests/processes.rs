@@ -2,9 +2,8 @@
 
 #![cfg(feature = "runtime")]
 
-mod common;
+mod support;
 
-use common::{LONG, Ledger};
 use shared_term::heap::HeapError;
 use shared_term::prelude::*;
 use shared_term::process::{SpawnError, Unsent};
@@ -12,6 +11,7 @@ use shared_term::runtime::{Deterministic, Handle, Port};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
+use support::{LONG, Ledger};
 
 const GO: Atom = Atom::inline("go");
 

@@ -15,6 +15,8 @@ mod arc_tree;
 mod args;
 #[path = "../examples/tradeoffs/checksum.rs"]
 mod checksum;
+#[path = "../examples/tradeoffs/crew.rs"]
+mod crew;
 #[path = "../examples/tradeoffs/document.rs"]
 mod document;
 #[path = "../examples/tradeoffs/measure.rs"]
@@ -25,5 +27,7 @@ mod progress;
 mod rows;
 #[path = "../examples/tradeoffs/table.rs"]
 mod table;
+#[path = "../examples/tradeoffs/term_table.rs"]
+mod term_table;
 #[path = "../examples/tradeoffs/workload.rs"]
 mod workload;

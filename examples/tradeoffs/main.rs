@@ -8,11 +8,13 @@ mod arc_runtime;
 mod arc_tree;
 mod args;
 mod checksum;
+mod crew;
 mod document;
 mod measure;
 mod progress;
 mod rows;
 mod table;
+mod term_table;
 mod workload;
 
 use std::io::Write;

@@ -14,13 +14,29 @@ pub(crate) struct Plan {
     /// One round of a figure in nanoseconds.
     pub(crate) window: Duration,
     pub(crate) rounds: usize,
-    /// How many times a table is replaced for one figure.
+    /// How many times a table is replaced for one figure, at most.
     pub(crate) replacements: usize,
+    /// When this is over, a figure that takes long makes do with what it has.
+    pub(crate) enough: Duration,
+    /// But with no fewer measurements than these.
+    pub(crate) fewest: usize,
 }
 
 impl Plan {
-    pub(crate) const QUICK: Self = Self { window: Duration::from_millis(30), rounds: 7, replacements: 7 };
-    pub(crate) const FULL: Self = Self { window: Duration::from_millis(200), rounds: 9, replacements: 21 };
+    pub(crate) const QUICK: Self = Self {
+        window: Duration::from_millis(30),
+        rounds: 7,
+        replacements: 7,
+        enough: Duration::from_millis(300),
+        fewest: 2,
+    };
+    pub(crate) const FULL: Self = Self {
+        window: Duration::from_millis(200),
+        rounds: 9,
+        replacements: 21,
+        enough: Duration::from_secs(3),
+        fewest: 3,
+    };
 }
 
 /// How long a row waits for an answer before it gives up: far more than anything measured here takes.
@@ -70,11 +86,26 @@ pub(crate) fn replacing(
     first_version: u64,
     mut replace: impl FnMut(u64) -> Result<Duration, String>,
 ) -> Result<Option<f64>, String> {
-    let mut took = Vec::with_capacity(plan.replacements);
-    for version in (first_version..).take(plan.replacements) {
-        took.push(replace(version)?.as_secs_f64() * 1e6);
+    let mut next = first_version;
+    repeated(plan, plan.replacements, || {
+        let version = next;
+        next += 1;
+        Ok(replace(version)?.as_secs_f64() * 1e6)
+    })
+}
+
+/// The median of up to `most` figures.
+pub(crate) fn repeated(
+    plan: &Plan,
+    most: usize,
+    mut figure: impl FnMut() -> Result<f64, String>,
+) -> Result<Option<f64>, String> {
+    let began = Instant::now();
+    let mut figures = Vec::with_capacity(most);
+    while figures.len() < most && (figures.len() < plan.fewest || began.elapsed() < plan.enough) {
+        figures.push(figure()?);
     }
-    Ok(median(took))
+    Ok(median(figures))
 }
 
 /// Work for one reading process: the row carries it there and calls [`run`](Self::run) in a turn.
@@ -140,11 +171,13 @@ pub(crate) fn reading(
     Ok(median(figures))
 }
 
-/// Nanoseconds per `add` and thread with `threads` threads at once, and how many were made in all.
-pub(crate) fn adding(plan: &Plan, threads: usize, add: impl Fn() + Sync) -> (Option<f64>, u64) {
+/// Nanoseconds per add and thread with `threads` threads at once, and how many were made in all. `adder` is called once on
+/// each thread for what adds there.
+pub(crate) fn adding<A: Fn()>(plan: &Plan, threads: usize, adder: impl Fn() -> A + Sync) -> (Option<f64>, u64) {
     const BATCH: u64 = 4_096;
     let (mut figures, mut made) = (Vec::new(), 0);
     let count = |start: &Barrier| {
+        let add = adder();
         start.wait();
         let began = Instant::now();
         let mut adds = 0;
@@ -179,7 +212,13 @@ mod tests {
     use crate::checksum;
     use crate::document::{Doc, Document};
 
-    const SHORT: Plan = Plan { window: Duration::from_millis(2), rounds: 3, replacements: 4 };
+    const SHORT: Plan = Plan {
+        window: Duration::from_millis(2),
+        rounds: 3,
+        replacements: 4,
+        enough: Duration::from_secs(1),
+        fewest: 3,
+    };
 
     #[test]
     fn the_median_of_odd_even_and_none() {
@@ -226,10 +265,23 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_long_is_repeated_a_few_times() {
+        let (hasty, mut made) = (Plan { enough: Duration::ZERO, ..SHORT }, 0.0);
+        let figure = repeated(&hasty, 100, || {
+            made += 1.0;
+            Ok(made)
+        });
+        assert_eq!((figure, made), (Ok(Some(2.0)), 3.0));
+        assert_eq!(repeated(&hasty, 1, || Ok(5.0)), Ok(Some(5.0)));
+    }
+
+    #[test]
     fn adds_are_counted() {
         let cell = AtomicU64::new(0);
         let (ns, made) = adding(&SHORT, 2, || {
-            cell.fetch_add(1, Relaxed);
+            || {
+                cell.fetch_add(1, Relaxed);
+            }
         });
         assert!(ns > Some(0.0));
         assert_eq!(made, cell.into_inner());

@@ -28,7 +28,7 @@ impl Figure {
         Self::Is(count as f64)
     }
 
-    fn human(&self) -> String {
+    pub(crate) fn human(&self) -> String {
         match self {
             Self::None(_) => "-".into(),
             Self::Is(figure) if *figure >= 1_000.0 || figure.fract() == 0.0 => thousands(figure.round()),
@@ -97,17 +97,26 @@ pub(crate) struct CountRow {
 pub(crate) struct Column<'a> {
     key: &'static str,
     heading: [&'static str; 2],
+    /// The heading, in a sentence.
+    name: &'static str,
     figure: &'a Figure,
 }
 
-const fn column<'a>(key: &'static str, heading: [&'static str; 2], figure: &'a Figure) -> Column<'a> {
-    Column { key, heading, figure }
+const fn column<'a>(
+    key: &'static str,
+    heading: [&'static str; 2],
+    name: &'static str,
+    figure: &'a Figure,
+) -> Column<'a> {
+    Column { key, heading, name, figure }
 }
 
 /// What both kinds of row have: a name, columns, a note.
 pub(crate) trait Print {
     const SECTION: &'static str;
     const TITLE: &'static str;
+    /// What the columns are about.
+    const LEGEND: &'static str;
 
     fn name(&self) -> &'static str;
     fn note(&self) -> &str;
@@ -117,6 +126,11 @@ pub(crate) trait Print {
 impl Print for Row {
     const SECTION: &'static str = "table";
     const TITLE: &'static str = "one table for many processes";
+    const LEGEND: &'static str = "\
+        A read looks a key up and sees the kind and size of its value; a walk visits all of the value as well. A send is \
+        the sender's side of giving the table to a process that isn't running. A replacement lasts from the moment at \
+        which the new version is built until the memory of the old one is freed; idle processes wait, and may read the \
+        table when they run again; holders have it in their state. A dash has its reason below.";
 
     fn name(&self) -> &'static str {
         self.name
@@ -131,17 +145,17 @@ impl Print for Row {
         let [walk, walk_2] = &self.ns_walk;
         let [idle_0, idle_1k, idle_100k, holders] = &self.replace_us;
         vec![
-            column("words", ["", "words"], &self.words),
-            column("bytes_per_process", ["bytes per", "process"], &self.bytes_per_process),
-            column("ns_read", ["ns per", "read"], read),
-            column("ns_read_2_threads", ["two", "readers"], read_2),
-            column("ns_walk", ["ns per", "walk"], walk),
-            column("ns_walk_2_threads", ["two", "walkers"], walk_2),
-            column("ns_send", ["ns per", "send"], &self.ns_send),
-            column("replace_us_idle_0", ["us to replace,", "0 idle"], idle_0),
-            column("replace_us_idle_1000", ["", "1,000 idle"], idle_1k),
-            column("replace_us_idle_100000", ["", "100,000 idle"], idle_100k),
-            column("replace_us_holders_1000", ["1,000", "holders"], holders),
+            column("words", ["", "words"], "words", &self.words),
+            column("bytes_per_process", ["bytes per", "process"], "bytes per process", &self.bytes_per_process),
+            column("ns_read", ["ns per", "read"], "ns per read", read),
+            column("ns_read_2_threads", ["two", "readers"], "ns per read, two readers", read_2),
+            column("ns_walk", ["ns per", "walk"], "ns per walk", walk),
+            column("ns_walk_2_threads", ["two", "walkers"], "ns per walk, two walkers", walk_2),
+            column("ns_send", ["ns per", "send"], "ns per send", &self.ns_send),
+            column("replace_us_idle_0", ["us to replace,", "0 idle"], "replacing, 0 idle processes", idle_0),
+            column("replace_us_idle_1000", ["", "1,000 idle"], "replacing, 1,000 idle processes", idle_1k),
+            column("replace_us_idle_100000", ["", "100,000 idle"], "replacing, 100,000 idle processes", idle_100k),
+            column("replace_us_holders_1000", ["1,000", "holders"], "replacing, 1,000 holders", holders),
         ]
     }
 }
@@ -149,6 +163,8 @@ impl Print for Row {
 impl Print for CountRow {
     const SECTION: &'static str = "counting";
     const TITLE: &'static str = "counting requests";
+    const LEGEND: &'static str = "\
+        An add counts one request; two threads count into the same counter. A total reads what all of them counted.";
 
     fn name(&self) -> &'static str {
         self.name
@@ -161,10 +177,10 @@ impl Print for CountRow {
     fn columns(&self) -> Vec<Column<'_>> {
         let [add, add_2] = &self.ns_add;
         vec![
-            column("bytes", ["", "bytes"], &self.bytes),
-            column("ns_add", ["ns per", "add"], add),
-            column("ns_add_2_threads", ["two", "threads"], add_2),
-            column("ns_total", ["ns per", "total"], &self.ns_total),
+            column("bytes", ["", "bytes"], "bytes", &self.bytes),
+            column("ns_add", ["ns per", "add"], "ns per add", add),
+            column("ns_add_2_threads", ["two", "threads"], "ns per add, two threads", add_2),
+            column("ns_total", ["ns per", "total"], "ns per total", &self.ns_total),
         ]
     }
 }
@@ -185,6 +201,8 @@ pub(crate) fn human<R: Print>(rows: &[R]) -> String {
         })
         .collect();
     let mut out = format!("{}\n\n", R::TITLE);
+    wrap(&mut out, R::LEGEND, "");
+    out.push('\n');
     let mut line = |name: &str, cells: &mut dyn Iterator<Item = &str>| {
         let mut text = format!("{name:name_width$}");
         for (cell, width) in cells.zip(&widths) {
@@ -205,24 +223,28 @@ pub(crate) fn human<R: Print>(rows: &[R]) -> String {
             continue;
         }
         out.push('\n');
-        wrap(&mut out, &format!("{}: {}", row.name(), row.note()));
-        for (key, reason) in gaps {
-            wrap(&mut out, &format!("  {key}: {reason}"));
+        wrap(&mut out, &format!("{}: {}", row.name(), row.note()), INDENT);
+        for (column, reason) in gaps {
+            wrap(&mut out, &format!("    {}: {reason}", column.name), INDENT);
         }
     }
     out
 }
 
-/// Adds `text` in lines of bounded width, the second and later ones indented.
-fn wrap(out: &mut String, text: &str) {
+/// Of what is said about a row.
+const INDENT: &str = "    ";
+
+/// Adds `text` in lines of bounded width, with `indent` before the second and later ones.
+fn wrap(out: &mut String, text: &str, indent: &str) {
     const WIDTH: usize = 110;
     let mut column = 0;
     for word in text.split_inclusive(' ') {
         let length = word.chars().count();
         if column > 0 && column + length > WIDTH {
             out.truncate(out.trim_end().len());
-            out.push_str("\n    ");
-            column = 4;
+            out.push('\n');
+            out.push_str(indent);
+            column = indent.len();
         }
         out.push_str(word);
         column += length;
@@ -238,17 +260,17 @@ pub(crate) fn json<R: Print>(row: &R) -> String {
         let _ = write!(out, ",{}:{}", quoted(column.key), column.figure.json());
     }
     let reasons: Vec<_> =
-        gaps(row).into_iter().map(|(key, reason)| format!("{}:{}", quoted(key), quoted(reason))).collect();
+        gaps(row).iter().map(|(column, reason)| format!("{}:{}", quoted(column.key), quoted(reason))).collect();
     let _ = write!(out, ",\"reasons\":{{{}}},\"note\":{}}}", reasons.join(","), quoted(row.note()));
     out
 }
 
 /// The columns without a figure, each with its reason.
-fn gaps<R: Print>(row: &R) -> Vec<(&'static str, &str)> {
+fn gaps<R: Print>(row: &R) -> Vec<(Column<'_>, &str)> {
     let columns = row.columns().into_iter();
     columns
         .filter_map(|column| match column.figure {
-            Figure::None(reason) => Some((column.key, &**reason)),
+            Figure::None(reason) => Some((column, &**reason)),
             Figure::Is(_) => None,
         })
         .collect()
@@ -282,13 +304,15 @@ mod tests {
         let expected = "\
 counting requests
 
+An add counts one request; two threads count into the same counter. A total reads what all of them counted.
+
                  ns per      two  ns per
           bytes     add  threads   total
 a \"cell\"      8       2        -    0.51
 a \"cell\"      8   1,000     5.25    0.51
 
 a \"cell\": in one line
-  ns_add_2_threads: one core
+    ns per add, two threads: one core
 
 a \"cell\": in one line
 ";
@@ -299,7 +323,7 @@ a \"cell\": in one line
     #[test]
     fn long_notes_are_wrapped() {
         let mut out = String::new();
-        wrap(&mut out, &"word ".repeat(50));
+        wrap(&mut out, &"word ".repeat(50), INDENT);
         assert!(out.lines().all(|line| line.len() <= 110 && line == line.trim_end()));
         assert_eq!(out.lines().count(), 3);
         assert_eq!(out.split_whitespace().count(), 50);

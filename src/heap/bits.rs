@@ -8,6 +8,18 @@
 const PAGE_SHIFT: usize = 12;
 const LINE: usize = 8;
 
+/// Addresses of one group have their bits in one word.
+#[inline(always)]
+pub(crate) fn group(address: usize) -> usize {
+    address >> 9
+}
+
+/// The bit for `address` in the word of its group.
+#[inline(always)]
+pub(crate) fn bit(address: usize) -> u64 {
+    1 << (address >> 3 & 63)
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Bits {
     /// Open addressing: page number (never zero), and the index of its line.
@@ -23,24 +35,25 @@ impl Bits {
     /// Inserts the object at `address`; was it there?
     #[inline(always)]
     pub(crate) fn insert(&mut self, address: usize) -> bool {
-        let page = address >> PAGE_SHIFT;
-        if page != self.last_page {
-            self.turn_to(page);
-        }
-        let word = &mut self.lines[self.last_line as usize][address >> 9 & (LINE - 1)];
-        let bit = 1 << (address >> 3 & 63);
-        let before = *word & bit != 0;
-        *word |= bit;
+        let word = self.word(address);
+        let before = *word & bit(address) != 0;
+        *word |= bit(address);
         before
     }
 
     /// Is the object at `address` in the set?
     pub(crate) fn contains(&mut self, address: usize) -> bool {
+        *self.word(address) & bit(address) != 0
+    }
+
+    /// The word with the bit for `address`, and with those of all addresses of the same [`group`].
+    #[inline(always)]
+    pub(crate) fn word(&mut self, address: usize) -> &mut u64 {
         let page = address >> PAGE_SHIFT;
         if page != self.last_page {
             self.turn_to(page);
         }
-        self.lines[self.last_line as usize][address >> 9 & (LINE - 1)] & 1 << (address >> 3 & 63) != 0
+        &mut self.lines[self.last_line as usize][group(address) & (LINE - 1)]
     }
 
     /// Forgets everything. O(pages touched).

@@ -5,11 +5,12 @@
 //! evacuated from them is found again through a side table.
 
 use super::HeapError;
+use super::address::AddressMap;
+use super::copy::copy_words;
 use super::literal::{self, Area};
 use super::off_heap;
-use super::raw::RawHeap;
+use super::raw::{Cursor, RawHeap};
 use crate::term::word::{self, Word};
-use std::collections::HashMap;
 use std::ptr;
 
 /// What a collection did.
@@ -48,15 +49,16 @@ pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
     let mut cursor = heap.start();
     // SAFETY: the objects of a heap between turns are complete, and the areas they point into live (invariant 4).
     unsafe {
-        in_retired(root, retired) || std::iter::from_fn(|| heap.next_term(&mut cursor)).any(|p| in_retired(*p, retired))
+        in_retired(root, retired)
+            || std::iter::from_fn(|| heap.next_object(&mut cursor))
+                .any(|(p, n)| (0..n).any(|i| in_retired(*p.add(i), retired)))
     }
 }
 
 /// Moves what `root` reaches into new chunks and frees the old ones. `retired` has the bits of areas to evacuate: what is
 /// reached in a retired area among them is copied like data. The filter is exact afterwards.
 ///
-/// On an error the heap can be dropped and nothing else: part of it has been moved. When a destructor of what was not
-/// moved unwinds, the collection is complete.
+/// On an error the heap is empty, and the root nil: part of it had been moved.
 ///
 /// # Safety
 ///
@@ -64,19 +66,16 @@ pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
 pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) -> Result<CollectStats, HeapError> {
     let before_words = heap.used();
     let mut to = RawHeap::new(usize::MAX);
-    let mut collector = Collector { to: &mut to, retired, evacuated: HashMap::new(), evacuated_words: 0 };
+    let mut collector = Collector { to: &mut to, retired, evacuated: AddressMap::default(), evacuated_words: 0 };
     // SAFETY: the caller's promise. Off-heap payloads move bit for bit with their objects; until the sweep the list of
     // the from-space is the truth about who owns them (invariant 8), so an error drops each of them once.
     unsafe {
         let new_root = match collector.run(*root) {
-            Ok(new_root) => new_root,
+            Ok(w) => w,
             Err(error) => {
-                // Now, while the to-space is there: of what was moved, the header is found through the copy.
-                let unwound = off_heap::drop_all(&mut heap.off_heap);
-                drop(to);
-                if let Some(payload) = unwound {
-                    std::panic::resume_unwind(payload);
-                }
+                // While `to` lives: the headers of what was moved are there.
+                *root = word::NIL;
+                heap.clear();
                 return Err(error);
             }
         };
@@ -84,7 +83,9 @@ pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) 
             CollectStats { before_words, live_words: collector.to.used(), evacuated_words: collector.evacuated_words };
         off_heap::sweep(&mut heap.off_heap, &mut to.off_heap);
         to.limit = heap.limit;
+        to.set_end();
         *root = new_root;
+        // Last, because it runs destructors of users, and these may panic.
         drop(std::mem::replace(heap, to));
         Ok(stats)
     }
@@ -94,7 +95,7 @@ struct Collector<'a> {
     to: &'a mut RawHeap,
     retired: u64,
     /// Objects copied out of areas, by address.
-    evacuated: HashMap<usize, Word>,
+    evacuated: AddressMap,
     evacuated_words: usize,
 }
 
@@ -107,13 +108,56 @@ impl Collector<'_> {
         // SAFETY: objects of the to-space are complete when they are allocated; each of their words is relocated once.
         unsafe {
             let root = self.relocate(root)?;
-            while let Some(p) = self.to.next_term(&mut cursor) {
+            while let Some((p, n)) = self.to.next_object(&mut cursor) {
+                for i in 0..n - 1 {
+                    let w = *p.add(i);
+                    if word::is_pointer(w) {
+                        *p.add(i) = self.relocate(w)?;
+                    }
+                }
+                let p = p.add(n - 1);
                 let w = *p;
-                if word::is_pointer(w) {
+                if word::is_list(w) && !word::is_literal(w) && p.add(1) == self.to.top {
+                    cursor = self.spine(p, w)?;
+                } else if word::is_pointer(w) {
                     *p = self.relocate(w)?;
                 }
             }
             Ok(root)
+        }
+    }
+
+    /// Moves cells one behind the other for as long as nothing else is to be scanned between them, which for a list of
+    /// immediates is to its end: without going back to each for its tail. Returns where the scan goes on.
+    ///
+    /// # Safety
+    ///
+    /// `p` must be the last word of the to-space, all others being scanned, and `w`, its contents, a pointer to a cell of
+    /// the from-space, moved or not.
+    unsafe fn spine(&mut self, mut p: *mut Word, mut w: Word) -> Result<Cursor, HeapError> {
+        loop {
+            let from = word::address(w);
+            // SAFETY: a cell of the from-space by the caller's promise or the test below; two words of the to-space; and
+            // the word that is to lead there.
+            unsafe {
+                let (head, tail) = (*from, *from.add(1));
+                if head == 0 {
+                    p.write(tail);
+                    return Ok(self.to.cursor());
+                }
+                let to = self.to.alloc(2)?;
+                let copy = word::pointer(to, word::LIST);
+                *from = 0;
+                *from.add(1) = copy;
+                p.write(copy);
+                to.write(head);
+                p = to.add(1);
+                p.write(tail);
+                if word::is_pointer(head) || !word::is_list(tail) || word::is_literal(tail) {
+                    return Ok(self.to.cursor_at(to));
+                }
+                w = tail;
+            }
         }
     }
 
@@ -149,7 +193,7 @@ impl Collector<'_> {
             }
             let size = 1 + word::header_size(header);
             let to = self.to.alloc(size)?;
-            ptr::copy_nonoverlapping(from, to, size);
+            copy_words(from, to, size);
             let copy = word::pointer(to, word::BOXED);
             *from = copy;
             Ok(copy)
@@ -176,7 +220,7 @@ impl Collector<'_> {
             let (size, tag) =
                 if word::is_list(w) { (2, word::LIST) } else { (1 + word::header_size(*from), word::BOXED) };
             let to = self.to.alloc(size)?;
-            if tag == word::BOXED && word::header_kind(*from).is_off_heap() {
+            if tag == word::BOXED && word::header_is_off_heap(*from) {
                 off_heap::duplicate(from, to, &mut self.to.off_heap);
             } else {
                 ptr::copy_nonoverlapping(from, to, size);

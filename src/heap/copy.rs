@@ -6,14 +6,15 @@
 //! that finds the *shared* objects and a table for those alone. No more than three times the reachable words are visited.
 
 use super::HeapError;
-use super::bits::Bits;
+use super::address::AddressMap;
+use super::bits::{Bits, bit, group};
 use super::literal::{self, Area};
 use super::off_heap;
 use super::raw::{Cursor, RawHeap};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{self, Word};
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
 /// What becomes of the literals that a copied term points into.
@@ -46,11 +47,12 @@ thread_local! {
 }
 
 fn with_scratch<R>(f: impl FnOnce(&mut Bits, &mut Bits) -> R) -> R {
-    let mut scratch = SCRATCH.take().unwrap_or_default();
+    // A destructor of another thread local may copy when this one is gone already.
+    let mut scratch = SCRATCH.try_with(Cell::take).ok().flatten().unwrap_or_default();
     let result = f(&mut scratch.0, &mut scratch.1);
     scratch.0.clear();
     scratch.1.clear();
-    SCRATCH.set(Some(scratch));
+    let _ = SCRATCH.try_with(|kept| kept.set(Some(scratch)));
     result
 }
 
@@ -82,7 +84,7 @@ pub(crate) unsafe fn copy(
                 copier.dest.roll_back(&mark);
                 seen.clear();
                 find_shared(w, literals, seen, shared);
-                copier.run(w, &mut Graph { shared, table: HashMap::new() })
+                copier.run(w, &mut Graph { shared, table: AddressMap::default() })
             }
             result => result,
         });
@@ -114,6 +116,8 @@ trait Sharing {
     fn meet(&mut self, from: usize) -> Result<Option<Word>, Stop>;
     /// `to` is the copy of the object at `from`.
     fn copied(&mut self, from: usize, to: Word);
+    /// What was met, where that is all there is to know.
+    fn bets(&mut self) -> Option<&mut Bits>;
 }
 
 /// Bets that there are none.
@@ -129,12 +133,17 @@ impl Sharing for Trees<'_> {
 
     #[inline(always)]
     fn copied(&mut self, _: usize, _: Word) {}
+
+    #[inline(always)]
+    fn bets(&mut self) -> Option<&mut Bits> {
+        Some(self.seen)
+    }
 }
 
 /// Knows which they are.
 struct Graph<'a> {
     shared: &'a mut Bits,
-    table: HashMap<usize, Word>,
+    table: AddressMap,
 }
 
 impl Sharing for Graph<'_> {
@@ -146,6 +155,10 @@ impl Sharing for Graph<'_> {
         if self.shared.contains(from) {
             self.table.insert(from, to);
         }
+    }
+
+    fn bets(&mut self) -> Option<&mut Bits> {
+        None
     }
 }
 
@@ -166,9 +179,22 @@ impl Copier<'_> {
         // relocated one by one, each once.
         unsafe {
             let root = self.relocate(root, sharing)?;
-            while let Some(p) = self.dest.next_term(&mut cursor) {
+            while let Some((p, n)) = self.dest.next_object(&mut cursor) {
+                for i in 0..n - 1 {
+                    let w = *p.add(i);
+                    if word::is_pointer(w) {
+                        *p.add(i) = self.relocate(w, sharing)?;
+                    }
+                }
+                let p = p.add(n - 1);
                 let w = *p;
-                if word::is_pointer(w) {
+                if word::is_list(w)
+                    && !word::is_literal(w)
+                    && p.add(1) == self.dest.top
+                    && let Some(seen) = sharing.bets()
+                {
+                    cursor = self.spine(p, w, seen)?;
+                } else if word::is_pointer(w) {
                     *p = self.relocate(w, sharing)?;
                 }
             }
@@ -176,10 +202,55 @@ impl Copier<'_> {
         }
     }
 
+    /// Copies cells one behind the other for as long as nothing else is to be scanned between them, which for a list of
+    /// immediates is to its end: without going back to each copy for its tail. Returns where the scan goes on.
+    ///
+    /// # Safety
+    ///
+    /// `p` must be the last word of the destination, all others being scanned, and `w`, its contents, a pointer to a cell of the source that is no
+    /// literal.
+    unsafe fn spine(&mut self, mut p: *mut Word, mut w: Word, seen: &mut Bits) -> Result<Cursor, Stop> {
+        // The word of bits that the cells come from, in a register: consecutive cells would wait for each other's stores.
+        let mut from = word::address(w);
+        let mut bits = *seen.word(from.addr());
+        let result = loop {
+            if bits & bit(from.addr()) != 0 {
+                break Err(Stop::Shared);
+            }
+            bits |= bit(from.addr());
+            let to = match self.dest.alloc(2) {
+                Ok(to) => to,
+                Err(error) => break Err(error.into()),
+            };
+            // SAFETY: a cell of the source by the caller's promise or the test below; two words of the copy; and the word
+            // that is to lead there.
+            unsafe {
+                let (head, tail) = (*from, *from.add(1));
+                p.write(word::pointer(to, word::LIST | self.tag));
+                to.write(head);
+                p = to.add(1);
+                p.write(tail);
+                if word::is_pointer(head) || !word::is_list(tail) || word::is_literal(tail) {
+                    // An immediate was no more than passed by: the general scan starts at the head.
+                    break Ok(self.dest.cursor_at(to));
+                }
+                w = tail;
+            }
+            let next = word::address(w);
+            if group(next.addr()) != group(from.addr()) {
+                *seen.word(from.addr()) = bits;
+                bits = *seen.word(next.addr());
+            }
+            from = next;
+        };
+        *seen.word(from.addr()) = bits;
+        result
+    }
+
     /// # Safety
     ///
     /// `w` must be a pointer word of the source.
-    #[inline]
+    #[inline(always)]
     unsafe fn relocate(&mut self, w: Word, sharing: &mut impl Sharing) -> Result<Word, Stop> {
         if word::is_literal(w) {
             if self.literals.keeps(w) {
@@ -209,16 +280,37 @@ impl Copier<'_> {
                 let header = *from;
                 let size = 1 + word::header_size(header);
                 let to = self.dest.alloc(size)?;
-                if word::header_kind(header).is_off_heap() {
+                if word::header_is_off_heap(header) {
                     off_heap::duplicate(from, to, &mut self.dest.off_heap);
                 } else {
-                    ptr::copy_nonoverlapping(from, to, size);
+                    copy_words(from, to, size);
                 }
                 word::pointer(to, word::BOXED | self.tag)
             }
         };
         sharing.copied(from.addr(), copy);
         Ok(copy)
+    }
+}
+
+/// As `ptr::copy_nonoverlapping`, and untyped like it (a payload has pointers in it, not integers); most objects have
+/// fewer words than a call takes.
+///
+/// # Safety
+///
+/// As there, and `n > 0`.
+#[inline(always)]
+pub(crate) unsafe fn copy_words(from: *const Word, to: *mut Word, n: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        if n > 8 {
+            return ptr::copy_nonoverlapping(from, to, n);
+        }
+        let mut i = 0;
+        while i < n {
+            to.cast::<MaybeUninit<Word>>().add(i).write(from.cast::<MaybeUninit<Word>>().add(i).read());
+            i += 1;
+        }
     }
 }
 
@@ -234,7 +326,7 @@ unsafe fn children(w: Word) -> (*const Word, usize) {
     }
     // SAFETY: a boxed word points to a header.
     let header = unsafe { *p };
-    let n = if word::header_kind(header).is_opaque() { 0 } else { word::header_size(header) };
+    let n = if word::header_is_opaque(header) { 0 } else { word::header_size(header) };
     (p.wrapping_add(1), n)
 }
 
@@ -259,6 +351,37 @@ unsafe fn find_shared(root: Word, literals: Literals, seen: &mut Bits, shared: &
         // SAFETY: its words.
         work.extend((0..n).rev().map(|i| unsafe { *p.add(i) }));
     }
+}
+
+/// Does the term reach `n` distinct objects? O(n), and no more than O(words that it reaches).
+///
+/// # Safety
+///
+/// `root` must be the word of a term that is alive during the call.
+pub(crate) unsafe fn reaches(root: Word, n: usize) -> bool {
+    with_scratch(|seen, _| {
+        let (mut objects, mut work) = (0, vec![(&raw const root, 1)]);
+        while let Some((p, left)) = work.pop() {
+            if left > 1 {
+                work.push((p.wrapping_add(1), left - 1));
+            }
+            // SAFETY: the root, or a word of a living object.
+            let w = unsafe { *p };
+            if !word::is_pointer(w) || seen.insert(word::address(w).addr()) {
+                continue;
+            }
+            objects += 1;
+            if objects == n {
+                return true;
+            }
+            // SAFETY: a living object.
+            let (p, size) = unsafe { children(w) };
+            if size > 0 {
+                work.push((p, size));
+            }
+        }
+        false
+    })
 }
 
 /// The distinct words that a term reaches, those of literals included.

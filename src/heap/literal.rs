@@ -27,6 +27,9 @@ pub(crate) const FILTER_BITS: u64 = 56;
 /// Where the filter begins in a card; filters are kept shifted.
 pub(crate) const FILTER_SHIFT: u64 = 8;
 
+/// Bits for areas that replace nothing; those that do may have any bit.
+const STEADY_BITS: u64 = 42;
+
 const WHOLE_BLOCK_SHIFT: u64 = BLOCK_BYTES.trailing_zeros() as u64;
 /// Slots of 256 bytes to 8 KiB; what is larger gets blocks of its own.
 const SMALLEST_SHIFT: usize = 8;
@@ -164,9 +167,10 @@ pub(crate) struct Space {
 
 #[derive(Default)]
 struct Inner {
-    areas: u64,
+    bits: FilterBits,
     free: [Vec<Slot>; CLASSES],
-    /// Under loom: areas that were freed during this execution.
+    /// Under loom: areas that were freed during this execution. Boxed: literal words lead to their addresses.
+    #[allow(clippy::vec_box, reason = "entries hold the addresses of areas")]
     quarantine: Vec<Box<Area>>,
 }
 
@@ -202,10 +206,7 @@ impl Space {
     pub(crate) fn reserve(&self, words: usize) -> Option<(Box<Area>, *mut Chunk)> {
         let bytes = (CHUNK_WORDS.checked_add(words)?).checked_mul(size_of::<Word>())?;
         let mut inner = self.inner.lock();
-        inner.areas += 1;
-        // A hash of a number that is never reused: consecutive areas get distant bits, and no area inherits the bit of
-        // one that was freed at the same address.
-        let bit = inner.areas.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let bit = inner.bits.take();
         let mut area = Box::new(Area {
             refs: AtomicU64::new(0),
             retired: AtomicBool::new(false),
@@ -220,7 +221,7 @@ impl Space {
             slot: None,
             contents: Contents::default(),
         });
-        let entry = Entry((&raw mut *area).expose_provenance() as u64 | (bit & 0xffff_ffff) % FILTER_BITS);
+        let entry = Entry((&raw mut *area).expose_provenance() as u64 | bit);
         area.bit = entry.bit();
         let chunk = match class(bytes) {
             None => {
@@ -228,7 +229,10 @@ impl Space {
                 dedicated(entry, 0)
             }
             Some(shift) => {
-                let slot = inner.take_slot(shift)?;
+                let Some(slot) = inner.take_slot(shift) else {
+                    inner.bits.give(bit);
+                    return None;
+                };
                 area.slot = Some(slot);
                 // SAFETY: the slot is ours: its entry, and its bytes for a chunk.
                 unsafe {
@@ -239,10 +243,15 @@ impl Space {
                 }
             }
         };
-        if chunk.is_null() { None } else { Some((area, chunk)) }
+        if chunk.is_null() {
+            self.inner.lock().bits.give(bit);
+            return None;
+        }
+        Some((area, chunk))
     }
 
     /// Ends the building of an area: `chunks` and `off_heap` are its own from here on.
+    #[allow(clippy::unnecessary_box_returns, reason = "entries hold the addresses of areas")]
     pub(crate) fn commit(
         mut area: Box<Area>,
         chunks: *mut Chunk,
@@ -273,14 +282,19 @@ impl Space {
     /// have been dropped.
     pub(crate) unsafe fn free(&self, area: Box<Area>) {
         area.contents.note_end();
+        let bit = u64::from(area.bit.trailing_zeros()) - FILTER_SHIFT;
         if crate::IS_LOOM {
             // A model that reads what was freed must fail in its own words: the memory stays until the model ends.
-            self.inner.lock().quarantine.push(area);
+            let mut inner = self.inner.lock();
+            inner.bits.give(bit);
+            inner.quarantine.push(area);
         } else {
             // SAFETY: the caller's promise.
             let slot = unsafe { release(area) };
+            let mut inner = self.inner.lock();
+            inner.bits.give(bit);
             if let Some(slot) = slot {
-                self.inner.lock().give_slot(slot);
+                inner.give_slot(slot);
             }
         }
     }
@@ -291,10 +305,11 @@ impl Space {
 /// # Safety
 ///
 /// As for [`Space::free`].
+#[allow(clippy::boxed_local, reason = "entries hold the addresses of areas")]
 unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
-    // A destructor that unwinds must not stop the collection; nor must the drop of what it unwound with.
+    // The panic of a destructor ends here: it is nobody's who is running now.
     // SAFETY: nobody reads the area's objects any more.
-    std::mem::forget(unsafe { off_heap::drop_all(&mut area.off_heap) });
+    let _ = unsafe { off_heap::drop_until(&mut area.off_heap, ptr::null_mut()) };
     let mut chunk = area.chunks;
     while !chunk.is_null() {
         // SAFETY: the chunks of the area, each freed once.
@@ -331,6 +346,44 @@ pub(crate) fn dedicated(entry: Entry, words: usize) -> *mut Chunk {
 /// The entry of the area that is being built in the chunk of [`Space::reserve`].
 pub(crate) fn entry_of_chunk(chunk: *mut Chunk) -> Entry {
     entry(chunk.expose_provenance() as Word)
+}
+
+/// Which areas have which bits.
+///
+/// Processes that hold an area with the bit of a retired one are asked for nothing, so the bits are spread evenly. And
+/// what is replaced is what will be replaced again: an area that is made after another was freed most likely is the new
+/// value of a key that changes, and finds bits that those which only came have left alone.
+struct FilterBits {
+    /// Living areas of each bit.
+    live: [u32; FILTER_BITS as usize],
+    last: u64,
+    /// Areas that were freed and not made up for.
+    freed: u64,
+}
+
+impl Default for FilterBits {
+    fn default() -> Self {
+        Self { live: [0; FILTER_BITS as usize], last: 0, freed: 0 }
+    }
+}
+
+impl FilterBits {
+    /// The bit with the fewest areas. The search begins behind the last one, so that a bit rests before it is used
+    /// again: filters keep it until their heap is collected.
+    fn take(&mut self) -> u64 {
+        let bits = if self.freed > 0 { FILTER_BITS } else { STEADY_BITS };
+        self.freed = self.freed.saturating_sub(1);
+        let behind = (1..=bits).map(|i| (self.last + i) % bits);
+        let bit = behind.min_by_key(|&bit| self.live[bit as usize]).expect("there are bits");
+        self.live[bit as usize] += 1;
+        self.last = bit;
+        bit
+    }
+
+    fn give(&mut self, bit: u64) {
+        self.live[bit as usize] -= 1;
+        self.freed += 1;
+    }
 }
 
 impl Inner {
@@ -413,5 +466,25 @@ impl Contents {
         // SAFETY: loom reports an access that is not ordered before this write.
         let before = self.ended.with_mut(|ended| unsafe { std::mem::replace(&mut *ended, true) });
         assert!(!before, "an area was freed twice");
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_shared_evenly_and_what_changes_keeps_clear_of_what_stays() {
+        let mut bits = FilterBits::default();
+        let stay: Vec<_> = (0..4 * STEADY_BITS).map(|_| bits.take()).collect();
+        assert!((0..STEADY_BITS).all(|bit| stay.iter().filter(|&&b| b == bit).count() == 4));
+        let mut old = bits.take();
+        for round in 0..100 {
+            let new = bits.take();
+            bits.give(old);
+            assert_ne!(new, old, "a filter that still has the old bit says nothing of the new area");
+            assert!(round == 0 || new >= STEADY_BITS);
+            old = new;
+        }
     }
 }

@@ -14,6 +14,7 @@
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
 //! [`Region::try_build`] into an error value.
 
+mod address;
 mod bits;
 mod chunk;
 mod collect;
@@ -140,6 +141,7 @@ impl<'h> Heap<'h> {
     }
 
     #[inline(always)]
+    #[allow(clippy::unused_self, reason = "the term is of this heap: its brand comes from here")]
     fn term(self, w: Word) -> Term<'h> {
         // SAFETY: callers pass an immediate, or an object of this heap that is complete.
         unsafe { Term::from_word(w) }
@@ -302,7 +304,7 @@ impl<'h> Heap<'h> {
     /// ```
     pub fn map<K: ToTerm<'h>, V: ToTerm<'h>>(self, pairs: impl IntoIterator<Item = (K, V)>) -> Term<'h> {
         let mut pairs: Vec<_> = pairs.into_iter().map(|(k, v)| (k.to_term(self), v.to_term(self))).collect();
-        pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        pairs.sort_by_key(|(a, _)| *a);
         pairs.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;
             if same {
@@ -369,6 +371,7 @@ impl<'h> Heap<'h> {
     }
 
     /// The tuple of keys of a map that is not empty.
+    #[allow(clippy::unused_self, reason = "the keys are of this heap, as the map is")]
     fn keys_of(self, map: Term<'h>) -> Term<'h> {
         // SAFETY: the first word of a map, after its header, is a term of the same heap.
         unsafe { Term::from_word(*word::address(map.word()).add(1)) }
@@ -467,7 +470,7 @@ impl<'h> Heap<'h> {
         }
     }
 
-    /// The region's term, its memory now this heap's. O(1), whatever its size.
+    /// The region's term, its memory now this heap's. O(1), whatever its size. It counts towards the heap's limit.
     ///
     /// ```
     /// # use shared_term::{Region, heap::OwnedHeap};
@@ -476,7 +479,12 @@ impl<'h> Heap<'h> {
     /// assert_eq!(heap.root().list().count(), 1000);
     /// ```
     pub fn adopt(self, region: Region) -> Term<'h> {
-        let w = self.raw().adopt(region);
+        let raw = self.raw();
+        let words = raw.used().saturating_add(region.words());
+        if words > raw.limit {
+            unwind(HeapError::Limit { words, limit: raw.limit });
+        }
+        let w = raw.adopt(region);
         self.term(w)
     }
 

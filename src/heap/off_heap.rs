@@ -71,45 +71,44 @@ pub(crate) unsafe fn duplicate(from: *const Word, to: *mut Word, list: &mut *mut
     }
 }
 
-fn next(p: *mut Word) -> *mut Word {
+/// The object after `p`, which must be on a list.
+pub(crate) fn next(p: *mut Word) -> *mut Word {
     // SAFETY: `p` is an object on a list: its second word is the link, an address that was exposed when it was linked.
     ptr::with_exposed_provenance_mut(unsafe { *p.add(1) } as usize)
 }
 
+/// What a user's destructor panicked with, kept until the memory is in order again.
+#[must_use]
+pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
+
+impl Panicked {
+    /// Goes on with the panic, unless one is under way already.
+    pub(crate) fn pass_on(self) {
+        if let Some(payload) = self.0
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(payload);
+        }
+    }
+}
+
 /// Releases the payloads from `*list` up to, and without, `until`, and makes `until` the head.
+///
+/// That runs destructors of users. One that panics keeps none of the others from running.
 ///
 /// # Safety
 ///
 /// `until` must be null or on the list. The objects must not be read afterwards.
-pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) {
+pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) -> Panicked {
+    let mut panicked = None;
     while *list != until {
         let p = *list;
-        // The list forgets the object first: dropping a resource runs user code, which may unwind.
         *list = next(p);
         // SAFETY: the object owns its payload, and is off the list now.
-        unsafe { drop_payload(p) };
+        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_payload(p) }));
+        panicked = panicked.or(dropped.err());
     }
-}
-
-/// Releases the payloads of the whole list, also when some of them unwind. What the first unwound with, for the caller to
-/// go on with once everything is freed.
-///
-/// # Safety
-///
-/// The objects must not be read afterwards.
-pub(crate) unsafe fn drop_all(list: &mut *mut Word) -> Option<Box<dyn Any + Send>> {
-    let mut first = None;
-    while !list.is_null() {
-        // SAFETY: the caller's promise.
-        let all = AssertUnwindSafe(|| unsafe { drop_until(list, ptr::null_mut()) });
-        match catch_unwind(all) {
-            Ok(()) => {}
-            Err(payload) if first.is_none() => first = Some(payload),
-            // Its drop might unwind too.
-            Err(payload) => std::mem::forget(payload),
-        }
-    }
-    first
+    Panicked(panicked)
 }
 
 /// # Safety
@@ -128,27 +127,21 @@ unsafe fn drop_payload(p: *mut Word) {
     }
 }
 
-/// After a collection: links what was moved to the list of the new heap, and leaves what was not on the old one, whose
-/// drop releases it. Nothing is released here: that runs user code, which may unwind, and by then both lists must be
-/// right.
+/// After a collection: links what was moved to the list of the new heap, and leaves what was not on that of the old one.
 ///
 /// # Safety
 ///
 /// `from` must be the list of the old heap, whose moved objects have a forwarding pointer for a header.
 pub(crate) unsafe fn sweep(from: &mut *mut Word, to: &mut *mut Word) {
-    let mut dead = ptr::null_mut();
-    while !from.is_null() {
-        let p = *from;
-        *from = next(p);
-        // SAFETY: an object of the list, off it now.
+    let (mut p, mut dead) = (*from, ptr::null_mut());
+    while !p.is_null() {
+        let after = next(p);
+        // SAFETY: an object of the list, which is taken apart; each goes to one of the two.
         unsafe {
             let first = *p;
-            if word::is_header(first) {
-                link(p, &mut dead);
-            } else {
-                link(word::address(first), to);
-            }
+            if word::is_header(first) { link(p, &mut dead) } else { link(word::address(first), to) }
         }
+        p = after;
     }
     *from = dead;
 }
@@ -169,20 +162,4 @@ pub(crate) unsafe fn prepend(front: *mut Word, list: &mut *mut Word) {
     // SAFETY: the last object of a list: its link is its second word.
     unsafe { last.add(1).write((*list).expose_provenance() as Word) };
     *list = front;
-}
-
-/// Number of objects on a list, and the bytes that their binaries show.
-pub(crate) fn count(list: *mut Word) -> (usize, usize) {
-    let (mut objects, mut bytes, mut p) = (0, 0, list);
-    while !p.is_null() {
-        objects += 1;
-        // SAFETY: an object of a living heap.
-        unsafe {
-            if word::header_kind(*p) == Object::Bytes {
-                bytes += (*payload::<Bytes>(p)).len();
-            }
-        }
-        p = next(p);
-    }
-    (objects, bytes)
 }

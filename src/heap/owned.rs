@@ -60,12 +60,7 @@ impl OwnedHeap {
     /// When there is no memory to move to; the heap is then empty, and its root is nil.
     pub fn collect(&mut self) -> Result<CollectStats, HeapError> {
         // SAFETY: no turn is running, so the root is the only term.
-        let result = unsafe { collect(&mut self.raw, &mut self.root, 0) };
-        if result.is_err() {
-            self.raw.clear();
-            self.root = crate::term::word::NIL;
-        }
-        result
+        unsafe { collect(&mut self.raw, &mut self.root, 0) }
     }
 
     /// Words in use, garbage included.

@@ -28,7 +28,7 @@ pub(crate) enum Source {
 #[derive(Debug)]
 pub(crate) struct RawHeap {
     /// The next free word, and the end of the current chunk.
-    top: *mut Word,
+    pub(crate) top: *mut Word,
     end: *mut Word,
     /// Oldest chunk; the list goes on to `current`, and ends there.
     first: *mut Chunk,
@@ -99,6 +99,7 @@ impl RawHeap {
     /// # Safety
     ///
     /// The parts must be of one heap or region, and owned by nothing else.
+    #[allow(clippy::needless_pass_by_value, reason = "the memory changes its owner")]
     pub(crate) unsafe fn from_parts(parts: Parts) -> Self {
         let mut heap = Self::new(usize::MAX);
         (heap.first, heap.current) = (parts.first, parts.last);
@@ -111,6 +112,11 @@ impl RawHeap {
             }
         }
         heap
+    }
+
+    /// Has anything been allocated or adopted since the heap was new, or cleared?
+    pub(crate) fn has_memory(&self) -> bool {
+        !self.first.is_null()
     }
 
     /// Words in use.
@@ -190,8 +196,8 @@ impl RawHeap {
     pub(crate) unsafe fn roll_back(&mut self, mark: &Mark) {
         // SAFETY: objects younger than the mark are at the front of the list, and nobody reads them any more. Chunks
         // adopted since the mark stand before its first one, chunks grown since behind its current one.
-        unsafe {
-            off_heap::drop_until(&mut self.off_heap, mark.off_heap);
+        let panicked = unsafe {
+            let panicked = off_heap::drop_until(&mut self.off_heap, mark.off_heap);
             let mut chunk = self.first;
             while chunk != mark.first {
                 let next = (*chunk).next;
@@ -199,9 +205,7 @@ impl RawHeap {
                 Chunk::free(chunk);
                 chunk = next;
             }
-            if mark.current.is_null() {
-                (self.top, self.end) = (ptr::null_mut(), ptr::null_mut());
-            } else {
+            if !mark.current.is_null() {
                 chunk = (*mark.current).next;
                 (*mark.current).next = ptr::null_mut();
                 while !chunk.is_null() {
@@ -209,13 +213,39 @@ impl RawHeap {
                     Chunk::free(chunk);
                     chunk = next;
                 }
-                (self.top, self.end) = (mark.top, Chunk::end(mark.current));
             }
-        }
+            panicked
+        };
         (self.first, self.current, self.closed, self.filter) = (mark.first, mark.current, mark.closed, mark.filter);
+        self.top = mark.top;
+        self.set_end();
+        panicked.pass_on();
+    }
+
+    /// The heap may grow to so many words from now on.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process changes the limit of its heap"))]
+    pub(crate) fn set_limit(&mut self, words: usize) {
+        self.limit = words;
+        self.set_end();
+    }
+
+    /// Sets the end of allocation: that of the current chunk, or where the limit cuts it off. A chunk that was not grown
+    /// under the limit (it was adopted, or collected into) can have more room than that.
+    pub(crate) fn set_end(&mut self) {
+        self.end = if self.current.is_null() {
+            ptr::null_mut()
+        } else {
+            // SAFETY: `top` lies in the current chunk, and so does what lies before its end.
+            unsafe {
+                let room = Chunk::end(self.current).offset_from_unsigned(self.top);
+                self.top.add(room.min(self.limit.saturating_sub(self.used())))
+            }
+        };
     }
 
     /// Makes the region's memory this heap's, and returns its root. O(1), and O(off-heap objects of the region).
+    ///
+    /// The limit does not stop it, but it stops the next allocation.
     pub(crate) fn adopt(&mut self, region: Region) -> Word {
         let root = region.root_word();
         if word::is_immediate(root) {
@@ -228,7 +258,7 @@ impl RawHeap {
             if self.current.is_null() {
                 // The last chunk of the region becomes the one to allocate from; it has whatever room is left.
                 self.current = parts.last;
-                (self.top, self.end) = ((*parts.last).top, Chunk::end(parts.last));
+                self.top = (*parts.last).top;
                 self.closed = parts.words - Chunk::used(parts.last);
             } else {
                 (*parts.last).next = self.first;
@@ -236,6 +266,7 @@ impl RawHeap {
             }
             self.first = parts.first;
         }
+        self.set_end();
         self.filter |= parts.filter;
         root
     }
@@ -251,6 +282,11 @@ impl RawHeap {
         Cursor { chunk: self.current, next: self.top }
     }
 
+    /// A point in what was allocated last: in the newest chunk.
+    pub(crate) fn cursor_at(&self, p: *mut Word) -> Cursor {
+        Cursor { chunk: self.current, next: p }
+    }
+
     /// The first word of the heap.
     pub(crate) fn start(&self) -> Cursor {
         let next = if self.first.is_null() {
@@ -262,14 +298,15 @@ impl RawHeap {
         Cursor { chunk: self.first, next }
     }
 
-    /// The next word that holds a term, from the cursor on: headers and opaque contents are stepped over. The words may
-    /// be changed, and the heap may grow, between two calls.
+    /// The terms of the next object that has any, from the cursor on: the first of them, and how many. Opaque objects are
+    /// stepped over. The words may be changed, and the heap may grow, between two calls.
     ///
     /// # Safety
     ///
-    /// The cursor must be of this heap, not collected or rolled back since; every object from it on must be complete.
+    /// The cursor must be of this heap, not collected or rolled back since, at the start of an object or at the end of
+    /// all; every object from it on must be complete.
     #[inline(always)]
-    pub(crate) unsafe fn next_term(&self, cursor: &mut Cursor) -> Option<*mut Word> {
+    pub(crate) unsafe fn next_object(&self, cursor: &mut Cursor) -> Option<(*mut Word, usize)> {
         loop {
             if cursor.chunk.is_null() {
                 if self.first.is_null() {
@@ -277,7 +314,7 @@ impl RawHeap {
                 }
                 *cursor = self.start(); // taken when the heap was empty
             }
-            // SAFETY: the cursor stands in a chunk of this heap, at the start of an object or at a term.
+            // SAFETY: the cursor stands in a chunk of this heap, at the start of an object or at the chunk's end.
             unsafe {
                 let chunk = cursor.chunk;
                 let limit = if chunk == self.current { self.top } else { (*chunk).top };
@@ -285,11 +322,14 @@ impl RawHeap {
                     let p = cursor.next;
                     let w = *p;
                     if !word::is_header(w) {
-                        cursor.next = p.add(1);
-                        return Some(p);
+                        cursor.next = p.add(2);
+                        return Some((p, 2));
                     }
-                    let opaque = word::header_kind(w).is_opaque();
-                    cursor.next = p.add(1 + if opaque { word::header_size(w) } else { 0 });
+                    let n = word::header_size(w);
+                    cursor.next = p.add(1 + n);
+                    if !word::header_is_opaque(w) {
+                        return Some((p.add(1), n));
+                    }
                 }
                 if chunk == self.current {
                     return None;
@@ -341,17 +381,16 @@ pub(crate) struct Parts {
 impl Drop for RawHeap {
     fn drop(&mut self) {
         // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more.
-        unsafe {
-            let unwound = off_heap::drop_all(&mut self.off_heap);
+        let panicked = unsafe {
+            let panicked = off_heap::drop_until(&mut self.off_heap, ptr::null_mut());
             let mut chunk = self.first;
             while !chunk.is_null() {
                 let next = (*chunk).next;
                 Chunk::free(chunk);
                 chunk = next;
             }
-            if let Some(payload) = unwound {
-                std::panic::resume_unwind(payload);
-            }
-        }
+            panicked
+        };
+        panicked.pass_on();
     }
 }

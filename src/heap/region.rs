@@ -20,6 +20,9 @@ pub(crate) struct RegionHead {
     off_heap: *mut Word,
     words: usize,
     last: *mut Chunk,
+    /// Lets loom see reads of the contents against their writing and their end.
+    #[cfg(all(loom, feature = "loom"))]
+    contents: crate::sync::UnsafeCell<()>,
     inline: Chunk,
 }
 
@@ -137,9 +140,61 @@ impl Region {
     /// `w` must be the word of a term that is alive during the call.
     pub(crate) unsafe fn copy_word(w: Word, literals: Literals) -> Result<Self, HeapError> {
         if word::is_immediate(w) {
-            return Ok(Builder::new(0)?.seal(w));
+            return Self::of_immediate(w);
         }
-        let mut builder = Builder::new(GUESS)?;
+        // SAFETY: the caller's promise.
+        unsafe { Self::copy_sized(w, GUESS, literals) }
+    }
+
+    /// A region whose root is an immediate: nothing but a head. Most messages are.
+    #[inline]
+    fn of_immediate(w: Word) -> Result<Self, HeapError> {
+        let head = RegionHead::allocate(0);
+        if head.is_null() {
+            return Err(HeapError::OutOfMemory { words: 0 });
+        }
+        // SAFETY: the head is ours, and its inline chunk is empty.
+        unsafe {
+            let inline = &raw mut (*head).inline;
+            Ok(Self::fill(
+                head,
+                w,
+                &Parts { first: inline, last: inline, off_heap: ptr::null_mut(), filter: 0, words: 0 },
+            ))
+        }
+    }
+
+    /// The region of a head that has everything but what is written here.
+    ///
+    /// # Safety
+    ///
+    /// The head must be the caller's; `parts` must be what was built in its inline chunk and behind it.
+    #[inline(always)]
+    unsafe fn fill(head: *mut RegionHead, root: Word, parts: &Parts) -> Self {
+        // SAFETY: the caller's promise; every field is written before the region exists (invariant 8).
+        unsafe {
+            (&raw mut (*head).next).write(ptr::null_mut());
+            (&raw mut (*head).root).write(root);
+            (&raw mut (*head).filter).write(parts.filter);
+            (&raw mut (*head).off_heap).write(parts.off_heap);
+            (&raw mut (*head).words).write(parts.words);
+            (&raw mut (*head).last).write(parts.last);
+            #[cfg(all(loom, feature = "loom"))]
+            {
+                (&raw mut (*head).contents).write(crate::sync::UnsafeCell::new(()));
+                (*head).contents.with_mut(|_| ());
+            }
+            Self { head: NonNull::new_unchecked(head) }
+        }
+    }
+
+    /// As [`copy_word`](Self::copy_word), with room for `words` from the start.
+    ///
+    /// # Safety
+    ///
+    /// As for [`copy_word`](Self::copy_word).
+    pub(crate) unsafe fn copy_sized(w: Word, words: usize, literals: Literals) -> Result<Self, HeapError> {
+        let mut builder = Builder::new(words)?;
         // SAFETY: the caller's promise; the copy goes to a heap of its own.
         let root = unsafe { copy(&mut builder.heap, 0, w, literals, None) }?;
         Ok(builder.seal(root))
@@ -159,6 +214,9 @@ impl Region {
 
     pub(crate) fn root_word(&self) -> Word {
         // SAFETY: the region owns its head.
+        #[cfg(all(loom, feature = "loom"))]
+        unsafe { self.head.as_ref() }.contents.with(|_| ());
+        // SAFETY: as above.
         unsafe { self.head.as_ref().root }
     }
 
@@ -231,19 +289,23 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         // SAFETY: the region owns its memory, and nothing points into it any more.
-        unsafe {
+        let panicked = unsafe {
             let head = self.head.as_ptr();
-            let unwound = off_heap::drop_all(&mut (*head).off_heap);
+            #[cfg(all(loom, feature = "loom"))]
+            if !std::thread::panicking() {
+                (*head).contents.with_mut(|_| ());
+            }
+            let mut off_heap = (*head).off_heap;
+            let panicked = off_heap::drop_until(&mut off_heap, ptr::null_mut());
             let mut chunk = &raw mut (*head).inline;
             while !chunk.is_null() {
                 let next = (*chunk).next;
                 Chunk::free(chunk);
                 chunk = next;
             }
-            if let Some(payload) = unwound {
-                std::panic::resume_unwind(payload);
-            }
-        }
+            panicked
+        };
+        panicked.pass_on();
     }
 }
 
@@ -279,16 +341,21 @@ impl Builder {
     pub(crate) fn seal(mut self, root: Word) -> Region {
         self.heap.note(root);
         let head = self.head;
-        let parts = self.heap.into_parts();
-        // SAFETY: the head is ours; every field is written before the region exists (invariant 8).
+        let mut parts = self.heap.into_parts();
+        // SAFETY: the chunks and the head are ours.
         unsafe {
-            (&raw mut (*head).next).write(ptr::null_mut());
-            (&raw mut (*head).root).write(root);
-            (&raw mut (*head).filter).write(parts.filter);
-            (&raw mut (*head).off_heap).write(parts.off_heap);
-            (&raw mut (*head).words).write(parts.words);
-            (&raw mut (*head).last).write(parts.last);
-            Region { head: NonNull::new_unchecked(head) }
+            let inline = &raw mut (*head).inline;
+            if parts.first != inline {
+                // What was adopted stands before the inline chunk. A region begins with that one: the rest goes behind.
+                let mut adopted = parts.first;
+                while (*adopted).next != inline {
+                    adopted = (*adopted).next;
+                }
+                (*adopted).next = ptr::null_mut();
+                (*parts.last).next = parts.first;
+                parts.last = adopted;
+            }
+            Region::fill(head, root, &parts)
         }
     }
 }

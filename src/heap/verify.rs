@@ -18,12 +18,7 @@ pub(crate) fn verify(heap: &RawHeap, root: Word) -> Result<(), String> {
         check.words_of(range)?;
     }
     check.word(root).map_err(|what| format!("the root {root:#x}: {what}"))?;
-    let linked = super::off_heap::count(heap.off_heap).0;
-    if linked == check.off_heap {
-        Ok(())
-    } else {
-        Err(format!("{} off-heap objects, of which {linked} are linked", check.off_heap))
-    }
+    check.off_heap_list(heap.off_heap)
 }
 
 struct Check<'a> {
@@ -57,6 +52,25 @@ impl Check<'_> {
             p = p.wrapping_add(size);
         }
         if p == range.end { Ok(()) } else { Err(format!("the last object runs {p:p} past {:p}", range.end)) }
+    }
+
+    /// Is each off-heap object of the heap on its list, once, and nothing else?
+    fn off_heap_list(&self, list: *mut Word) -> Result<(), String> {
+        let (mut p, mut linked) = (list, 0);
+        while !p.is_null() {
+            linked += 1;
+            // SAFETY: an object of this heap has a header; the list is not followed out of it, nor round for ever.
+            let known = self.objects.binary_search(&p.addr()).is_ok() && word::header_is_off_heap(unsafe { *p });
+            if !known || linked > self.off_heap {
+                return Err(format!("the off-heap list has {p:p}, which is no object of it, or has it twice"));
+            }
+            p = super::off_heap::next(p);
+        }
+        if linked == self.off_heap {
+            Ok(())
+        } else {
+            Err(format!("{} off-heap objects, of which {linked} are linked", self.off_heap))
+        }
     }
 
     fn words_of(&self, range: &Range<*mut Word>) -> Result<(), String> {

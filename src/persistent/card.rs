@@ -91,6 +91,7 @@ impl Card {
                     self.0.fetch_or(filter, Ordering::AcqRel);
                     return Between::Idle;
                 }
+                card = self.load();
                 continue;
             }
             // AcqRel: the release hands the process to its next owner and the filter to the collector's scan.
@@ -136,6 +137,9 @@ impl Card {
         let before = self.0.swap(DEAD, Ordering::AcqRel);
         if before & ASKED != 0 && !mutated(Mutation::ExitNoAck) {
             collector.answered();
+            if mutated(Mutation::ExitDoubleAck) {
+                collector.answered();
+            }
         }
     }
 

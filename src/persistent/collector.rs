@@ -21,7 +21,7 @@ use super::report::Report;
 use crate::heap::literal::{Area, count};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::mutation::{Mutation, mutated};
+use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr::NonNull;
 use std::sync::atomic as plain;
 use std::time::Instant;
@@ -152,7 +152,7 @@ impl Collector {
     /// A process has answered, or is gone.
     pub(crate) fn answered(&self) {
         // AcqRel: the answers of all form one chain that ends at the free (L5).
-        self.remaining.fetch_sub(1, Ordering::AcqRel);
+        self.remaining.fetch_sub(1, ordering(Mutation::AckRelaxed, Ordering::AcqRel));
     }
 
     /// A holder has evacuated so many words.
@@ -164,6 +164,12 @@ impl Collector {
     /// Is nothing pending, and no collection running?
     pub(crate) fn is_idle(&self) -> bool {
         self.pending.lock().0.is_empty() && self.state.try_lock().is_some_and(|state| state.phase == Phase::Idle)
+    }
+
+    /// Does the collection wait for the answers of processes?
+    #[cfg(all(loom, feature = "loom"))]
+    pub(crate) fn is_asking(&self) -> bool {
+        self.state.try_lock().is_some_and(|state| state.phase == Phase::Asked)
     }
 
     /// Runs `f` while no scan of the cards is under way: whoever a scan has found idle is on its run queue.

@@ -16,7 +16,6 @@ use crate::sync::atomic::{Ordering, fence};
 use crate::term::word::{self, Word};
 use crate::term::{Key, TermRef};
 use std::cell::Cell;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic as plain;
 
@@ -252,29 +251,26 @@ impl Domain {
         unsafe { self.space.free(area) };
     }
 
-    /// Drops the reference of a value that was unpublished. Values that own no memory end nothing.
-    pub(crate) fn drop_value(&self, w: Word) {
-        if word::is_literal(w) {
-            // SAFETY: the table's reference, which is not used again.
-            if unsafe { self.collector.release(literal::entry(w).area()) } {
-                self.help();
-            }
-        }
+    /// Drops the reference of a value that was unpublished. Values that own no memory end nothing. `true`: the collection
+    /// has something to do.
+    pub(crate) fn drop_value(&self, w: Word) -> bool {
+        // SAFETY: the table's reference, which is not used again.
+        word::is_literal(w) && unsafe { self.collector.release(literal::entry(w).area()) }
     }
 
     /// An entry for a key that is not in the table yet.
-    pub(crate) fn new_entry(&self, hash: u64, key: impl Key) -> Result<Box<Entry>, HeapError> {
+    pub(crate) fn new_entry(hash: u64, key: impl Key) -> Result<Box<Entry>, HeapError> {
         if let Some(w) = key.immediate() {
-            return Ok(Entry::new(hash, w, None, Arc::clone(&self.space)));
+            return Ok(Entry::new(hash, w, None));
         }
-        let region = Region::try_build::<HeapError>(|h| Ok(key.build(h)))?;
-        // SAFETY: the region lives during the calls. A key is flattened (H11).
-        unsafe {
-            let words = size_words(region.root_word());
-            let (area, word) = self.freeze_area(region.root_word(), words, Literals::Flatten)?;
-            let area = area.map(|area| NonNull::from(Box::leak(area)));
-            Ok(Entry::new(hash, word, area, Arc::clone(&self.space)))
-        }
+        let built = Region::try_build::<HeapError>(|h| Ok(key.build(h)))?;
+        // A key is flattened (H11), and fits its memory: readers of many keys have more of them in their caches.
+        // SAFETY: the region lives during the calls.
+        let key = unsafe {
+            let words = size_words(built.root_word());
+            Region::copy_sized(built.root_word(), words, Literals::Flatten)?
+        };
+        Ok(Entry::new(hash, key.root_word(), Some(key)))
     }
 
     /// Gets the collection on: by oneself where that is cheap, else by waking its driver.

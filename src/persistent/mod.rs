@@ -278,18 +278,22 @@ impl PersistentTerms {
             compared = now;
             if let Some(put) = now.and_then(known) {
                 drop(span);
-                domain.drop_value(frozen.word);
+                if domain.drop_value(frozen.word) {
+                    domain.help();
+                }
                 return Ok(put);
             }
         };
         let old = match domain.table.find(hash, key) {
             Some(entry) => entry.replace(frozen.word),
             None => {
-                let entry = match domain.new_entry(hash, key) {
+                let entry = match Domain::new_entry(hash, key) {
                     Ok(entry) => entry,
                     Err(error) => {
                         drop((lock, span));
-                        domain.drop_value(frozen.word);
+                        if domain.drop_value(frozen.word) {
+                            domain.help();
+                        }
                         return Err(error);
                     }
                 };
@@ -302,7 +306,9 @@ impl PersistentTerms {
         drop(span);
         match old {
             Some(old) => {
-                domain.drop_value(old);
+                if domain.drop_value(old) {
+                    domain.help();
+                }
                 Ok(Put::Replaced)
             }
             None => Ok(Put::Inserted),
@@ -332,7 +338,7 @@ impl PersistentTerms {
         match old {
             Some(old) => {
                 domain.drop_value(old);
-                domain.help();
+                domain.help(); // for the entry too
                 true
             }
             None => false,

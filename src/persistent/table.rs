@@ -10,32 +10,32 @@
 
 use super::limbo::Limbo;
 use super::quiescence::Quiescence;
-use crate::heap::literal::{Area, Space};
+use crate::heap::Region;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::term::word::Word;
 use crate::term::{Key, TermRef};
-use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::ptr;
 
 /// Locks for writers.
 const STRIPES: usize = if crate::IS_LOOM { 1 } else { 64 };
 const FIRST_CAPACITY: usize = if crate::IS_LOOM { 4 } else { 64 };
 
-/// One key and its value.
+/// One key and its value, on a cache line of its own.
+#[repr(align(64))]
 pub(crate) struct Entry {
     hash: u64,
-    /// An immediate, or a pointer into `area`.
+    /// An immediate, or a pointer into `memory`.
     key: Word,
-    /// The key's own literals; never handed out, so it is freed with the entry.
-    area: Option<NonNull<Area>>,
     value: AtomicU64,
-    space: Arc<Space>,
+    /// What the key lies in. It is lent, never linked, so that it is freed with the entry.
+    _memory: Option<Region>,
 }
 
 impl Entry {
-    pub(crate) fn new(hash: u64, key: Word, area: Option<NonNull<Area>>, space: Arc<Space>) -> Box<Self> {
-        Box::new(Self { hash, key, area, value: AtomicU64::new(0), space })
+    /// The entry of a key without a value; the key lies in `memory`, or nowhere.
+    pub(crate) fn new(hash: u64, key: Word, memory: Option<Region>) -> Box<Self> {
+        Box::new(Self { hash, key, value: AtomicU64::new(0), _memory: memory })
     }
 
     /// The value's word, or `None` when it was erased.
@@ -58,17 +58,9 @@ impl Entry {
     }
 }
 
-impl Drop for Entry {
-    fn drop(&mut self) {
-        if let Some(area) = self.area {
-            // SAFETY: the key is nobody's but the entry's, and nobody reads the entry any more.
-            unsafe { self.space.free(Box::from_raw(area.as_ptr())) };
-        }
-    }
-}
-
 struct Array {
     mask: usize,
+    /// Low bits of the pointers are bits of the hash, so that a probe seldom looks at an entry of another key.
     slots: Box<[AtomicPtr<Entry>]>,
 }
 
@@ -77,6 +69,20 @@ impl Array {
         let slots = (0..capacity).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
         Box::into_raw(Box::new(Self { mask: capacity - 1, slots }))
     }
+}
+
+/// The bits of a pointer that its alignment leaves free.
+const TAG: usize = align_of::<Entry>() - 1;
+
+/// Bits of a hash that do not pick the slot.
+#[inline(always)]
+fn tag(hash: u64) -> usize {
+    (hash >> 32) as usize & TAG
+}
+
+#[inline(always)]
+fn untagged(p: *mut Entry) -> *mut Entry {
+    p.map_addr(|a| a & !TAG)
 }
 
 /// Where an entry was: probing goes on behind it.
@@ -125,7 +131,7 @@ impl Table {
         // Acquire: pairs with the release in `grow`.
         // SAFETY: an array is freed a grace period after it was replaced.
         let array = unsafe { &*self.array.load(Ordering::Acquire) };
-        let mut i = hash as usize & array.mask;
+        let (mut i, tag) = (hash as usize & array.mask, tag(hash));
         // One slot is always null, so this ends.
         loop {
             // Acquire: pairs with the release in `insert`.
@@ -133,12 +139,12 @@ impl Table {
             if p.is_null() {
                 return None;
             }
-            if p != tombstone() {
+            if p.addr() & TAG == tag && p != tombstone() {
                 // SAFETY: an entry is freed a grace period after it was unlinked.
-                let entry = unsafe { &*p };
+                let entry = unsafe { &*untagged(p) };
                 let found = match immediate {
                     Some(w) => entry.key == w,
-                    // SAFETY: the key's area lives as long as the entry.
+                    // SAFETY: the key's memory lives as long as the entry.
                     None => entry.hash == hash && key.matches(unsafe { TermRef::from_word(entry.key) }),
                 };
                 if found {
@@ -169,14 +175,15 @@ impl Table {
             }
             i = (i + 1) & array.mask;
         }
+        let tag = tag(entry.hash);
         // Release: pairs with the acquire in `find`.
-        array.slots[i].store(Box::into_raw(entry), Ordering::Release);
+        array.slots[i].store(Box::into_raw(entry).map_addr(|a| a | tag), Ordering::Release);
         self.live.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Replaces the array by one with room, without tombstones. Waits for nobody; O(keys).
     fn grow(&self, shape: &mut Shape, quiescence: &Quiescence, limbo: &Limbo) -> &Array {
-        let capacity = ((self.len() + 1) * 4).next_power_of_two().max(FIRST_CAPACITY);
+        let capacity = ((self.len() + 1) * 3).next_power_of_two().max(FIRST_CAPACITY);
         let old = self.array.load(Ordering::Relaxed);
         let new = Array::new(capacity);
         // SAFETY: the old array is current, the new one nobody has seen.
@@ -187,7 +194,7 @@ impl Table {
                 continue;
             }
             // SAFETY: a linked entry.
-            let mut i = unsafe { (*p).hash } as usize & to.mask;
+            let mut i = unsafe { (*untagged(p)).hash } as usize & to.mask;
             while !to.slots[i].load(Ordering::Relaxed).is_null() {
                 i = (i + 1) & to.mask;
             }
@@ -209,7 +216,7 @@ impl Table {
         let array = unsafe { &*self.array.load(Ordering::Relaxed) };
         let mut i = entry.hash as usize & array.mask;
         let target = ptr::from_ref(entry).cast_mut();
-        while array.slots[i].load(Ordering::Relaxed) != target {
+        while untagged(array.slots[i].load(Ordering::Relaxed)) != target {
             i = (i + 1) & array.mask;
         }
         // Relaxed: a reader that still finds the entry finds it without a value.
@@ -229,7 +236,7 @@ impl Table {
             // Acquire: pairs with the release in `insert`.
             let p = slot.load(Ordering::Acquire);
             // SAFETY: an entry is freed a grace period after it was unlinked.
-            if p.is_null() || p == tombstone() { None } else { Some(unsafe { &*p }) }
+            if p.is_null() || p == tombstone() { None } else { Some(unsafe { &*untagged(p) }) }
         })
     }
 }
@@ -237,7 +244,7 @@ impl Table {
 impl Entry {
     /// The key, lent for as long as the entry may be read.
     pub(crate) fn key(&self) -> TermRef<'_> {
-        // SAFETY: the key's area lives as long as the entry.
+        // SAFETY: the key's memory lives as long as the entry.
         unsafe { TermRef::from_word(self.key) }
     }
 }
@@ -250,7 +257,7 @@ impl Drop for Table {
             for slot in &(*array).slots {
                 let p = slot.load(Ordering::Relaxed);
                 if !p.is_null() && p != tombstone() {
-                    drop(Box::from_raw(p));
+                    drop(Box::from_raw(untagged(p)));
                 }
             }
             drop(Box::from_raw(array));

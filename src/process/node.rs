@@ -7,6 +7,7 @@ use crate::heap::copy::Literals;
 use crate::persistent::{Domain, PersistentTerms};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::Word;
 use crate::{HeapError, Pid};
 use std::collections::HashMap;
@@ -134,7 +135,12 @@ impl Node {
 
     /// Pushes, notes, and schedules whom it finds idle.
     #[inline]
-    fn deliver(recipient: &Recipient, message: Region) -> Result<(), Unsent> {
+    pub(crate) fn deliver(recipient: &Recipient, message: Region) -> Result<(), Unsent> {
+        if mutated(Mutation::NotifyBeforePush) && recipient.card().notify() {
+            // SAFETY: as below.
+            unsafe { (recipient.occupant.schedule)((&recipient.occupant).into()) };
+            return recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)));
+        }
         recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)))?;
         if recipient.card.is_none_or(|_| recipient.card().notify()) {
             // SAFETY: it was idle, and is scheduled now by us; a port is always told.

@@ -219,9 +219,12 @@ fn keep(
     message: &mut Option<Region>,
 ) -> After {
     if word::is_immediate(new) {
-        // Nothing is reachable: everything goes, untraced.
-        owned.heap.clear();
-        owned.heap.limit = owned.limit;
+        // Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
+        if owned.heap.has_memory() {
+            owned.heap.clear();
+        }
+        owned.heap.filter = 0;
+        owned.heap.set_limit(owned.limit);
         owned.state = new;
         return After::Going;
     }
@@ -255,7 +258,7 @@ fn keep(
     match result {
         Ok(stats) => {
             owned.threshold = (stats.live_words * 2).max(owned.min_heap_words as usize);
-            owned.heap.limit = owned.limit;
+            owned.heap.set_limit(owned.limit);
             if stats.live_words > owned.limit {
                 return After::End(Exit::heap(HeapError::Limit { words: stats.live_words, limit: owned.limit }));
             }
@@ -282,7 +285,7 @@ fn evacuate(task: &Task) -> Result<(), Exit> {
         words = stats.evacuated_words;
         // The process did nothing wrong: what it was made to copy does not count against its limit until its next
         // collection of its own (H20).
-        owned.heap.limit = owned.limit.saturating_add(words);
+        owned.heap.set_limit(owned.limit.saturating_add(words));
         owned.threshold = owned.threshold.max(stats.live_words * 2);
     }
     if owned.messages_filter & retired != 0 && !mutated(Mutation::EvacuateForgetsMessages) {
@@ -332,24 +335,16 @@ pub(crate) fn end(task: Task, exit: Exit) {
     let domain = node.domain();
     // SAFETY: the caller owns the process, and it runs no more.
     unsafe { task.end_behaviour(&exit) };
-    let drop_contents = || {
-        // SAFETY: as above.
-        let owned = unsafe { task.owned() };
-        // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-        task.header().recipient.mailbox.close(&mut owned.inbox);
-        for queue in [&mut owned.inbox, &mut owned.deferred] {
-            while caught(|| queue.pop().is_some()).unwrap_or(true) {}
-        }
-        let _ = caught(|| owned.heap.clear());
-    };
-    if !mutated(Mutation::DeadBeforeDrop) {
-        drop_contents();
+    // SAFETY: as above.
+    let owned = unsafe { task.owned() };
+    // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
+    task.header().recipient.mailbox.close(&mut owned.inbox);
+    for queue in [&mut owned.inbox, &mut owned.deferred] {
+        while caught(|| queue.pop().is_some()).unwrap_or(true) {}
     }
+    let _ = caught(|| owned.heap.clear());
     domain.slots.vacate(task.pid());
     task.card().die(&domain.collector);
-    if mutated(Mutation::DeadBeforeDrop) {
-        drop_contents();
-    }
     // The reason may be an error of the user's.
     let _ = caught(|| node.ended(task.pid(), exit));
 }

@@ -147,7 +147,7 @@ impl Threads {
 }
 
 /// Ends every process of a node that nobody runs any more.
-fn end_all(node: &Arc<Node>) {
+pub(crate) fn end_all(node: &Arc<Node>) {
     let domain = node.domain();
     let span = node.store().pin();
     let mut ended = Vec::new();

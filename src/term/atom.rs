@@ -162,6 +162,7 @@ impl Atom {
     /// assert_eq!(Atom::OK.name().as_ref(), "ok");
     /// ```
     #[must_use]
+    #[allow(clippy::missing_panics_doc, reason = "an index is handed out after its name")]
     pub fn name(self) -> AtomName {
         match word::atom_index(self.0) {
             None => AtomName(Name::Inline(self.0)),

@@ -1,19 +1,21 @@
 //! Equality and order, without recursion, bounded on terms with much sharing (invariants 5 and 11).
 //!
-//! A pair of objects is compared by a work list of word ranges. Past [`PATIENCE`] objects the pairs that were found
-//! equal are remembered in a union-find (Adams and Dybvig, 2008), so that comparing two graphs costs about as much as
-//! they have distinct objects, however many paths lead to them. A pair is remembered only once it has been compared
-//! *completely*: equality could assume it earlier, order could not.
+//! A pair of objects is compared by a work list of word ranges. Once more pairs than one of the terms has objects have
+//! been compared (which is tested each time their number has doubled), something is shared, and from then on the pairs
+//! that were found equal are remembered in a union-find (Adams and Dybvig, 2008). So comparing two graphs costs about as
+//! much as they have distinct objects, however many paths lead to them, and comparing two large trees remembers nothing.
+//! A pair is remembered only once it has been compared *completely*: equality could assume it earlier, order could not.
 
 use super::number::{Number, limbs};
 use super::view::{Kind, TermRef};
-use super::word::{self, Word};
+use super::word::{self, Object, Word};
 use super::{Atom, Pid};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 /// How numbers compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Numbers {
     /// `1` is not `1.0`; agrees with `Eq` and `Hash`.
     Exact,
@@ -21,13 +23,13 @@ pub(crate) enum Numbers {
     ByValue,
 }
 
-/// Objects compared before pairs are remembered.
+/// Pairs of objects compared before it is asked whether that is too many.
 const PATIENCE: usize = 4096;
 
 enum Work {
     /// Words to compare pairwise, first to last.
     Range { a: *const Word, b: *const Word, n: usize, numbers: Numbers },
-    /// Everything below these two objects was equal.
+    /// Everything below these two objects (as [`Classes::node`] names them) was equal.
     Equal { a: usize, b: usize },
 }
 
@@ -51,9 +53,44 @@ pub(super) fn rank(kind: Kind) -> u8 {
 /// # Safety
 ///
 /// Both must be words of terms that are alive during the call.
+#[inline]
 pub(crate) unsafe fn equal(a: Word, b: Word) -> bool {
+    if a == b {
+        return true;
+    }
+    // Every value that an immediate can have, it has: no object is equal to one.
+    if word::is_immediate(a) || word::is_immediate(b) {
+        return false;
+    }
     // SAFETY: the caller's promise.
-    unsafe { compare(a, b, Numbers::Exact) }.is_eq()
+    unsafe { equal_flat(a, b).unwrap_or_else(|| compare(a, b, Numbers::Exact).is_eq()) }
+}
+
+/// Are these the same tuple, as far as its own words tell? For the keys of tables, which mostly are tuples of immediates.
+///
+/// # Safety
+///
+/// As for [`equal`]; both must be pointers.
+#[inline]
+unsafe fn equal_flat(a: Word, b: Word) -> Option<bool> {
+    if word::is_list(a) || word::is_list(b) {
+        return None;
+    }
+    // SAFETY: a boxed word points to a header, and as many words behind it as that says.
+    unsafe {
+        let (p, q) = (word::address(a), word::address(b));
+        let header = *p;
+        if header != *q || word::header_kind(header) != Object::Tuple {
+            return None;
+        }
+        for i in 1..=word::header_size(header) {
+            let (x, y) = (*p.add(i), *q.add(i));
+            if x != y {
+                return if word::is_immediate(x) || word::is_immediate(y) { Some(false) } else { None };
+            }
+        }
+        Some(true)
+    }
 }
 
 /// The order of two terms.
@@ -65,8 +102,10 @@ pub(crate) unsafe fn compare(a: Word, b: Word, numbers: Numbers) -> Ordering {
     if a == b {
         return Ordering::Equal;
     }
+    let root = a;
     let mut work = Vec::new();
     let mut patience = PATIENCE;
+    let mut pairs = 0;
     let mut seen: Option<Classes> = None;
     // SAFETY: the caller's promise.
     let mut order = unsafe { compare_one(a, b, numbers, &mut work, &mut seen) };
@@ -89,9 +128,14 @@ pub(crate) unsafe fn compare(a: Word, b: Word, numbers: Numbers) -> Ordering {
                     (*a, *b, *n) = unsafe { (a.add(1), b.add(1), *n - 1) };
                 }
                 if x != y {
-                    patience = patience.saturating_sub(1);
-                    if patience == 0 && seen.is_none() {
-                        seen = Some(Classes::default());
+                    pairs += 1;
+                    if pairs == patience {
+                        // SAFETY: the caller's promise: the root is alive.
+                        if unsafe { crate::heap::copy::reaches(root, pairs) } {
+                            patience *= 2;
+                        } else {
+                            seen = Some(Classes::default());
+                        }
                     }
                     // SAFETY: words of living objects are words of living terms.
                     order = unsafe { compare_one(x, y, numbers, &mut work, &mut seen) };
@@ -132,7 +176,10 @@ unsafe fn compare_one(
         }
         Kind::Atom => Atom::from_word(a).cmp(&Atom::from_word(b)),
         Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
-        Kind::Resource => x.as_resource().map(|r| r.address()).cmp(&y.as_resource().map(|r| r.address())),
+        Kind::Resource => x
+            .as_resource()
+            .map(super::view::Resource::address)
+            .cmp(&y.as_resource().map(super::view::Resource::address)),
         Kind::Binary => x.as_bytes().cmp(&y.as_bytes()),
         Kind::Nil => Ordering::Equal,
         Kind::Tuple | Kind::Map | Kind::List => {
@@ -145,7 +192,7 @@ unsafe fn compare_one(
                 return Ordering::Equal;
             }
             if let Some(seen) = seen {
-                let (p, q) = (p.addr(), q.addr());
+                let (p, q) = (Classes::node(p, numbers), Classes::node(q, numbers));
                 if seen.same(p, q) {
                     return Ordering::Equal;
                 }
@@ -183,13 +230,18 @@ pub(super) fn compare_wide(i: i128, other: TermRef<'_>) -> Ordering {
     }
 }
 
-/// Classes of objects known to be equal, by address.
+/// Classes of objects known to be equal, by address and by how their numbers were compared.
 #[derive(Default)]
 struct Classes {
     parent: HashMap<usize, usize>,
 }
 
 impl Classes {
+    /// What is equal by value need not be so exactly, and keys of maps are compared exactly in either case.
+    fn node(object: *const Word, numbers: Numbers) -> usize {
+        object.addr() | numbers as usize
+    }
+
     fn root(&mut self, mut a: usize) -> usize {
         while let Some(&up) = self.parent.get(&a) {
             // Path halving keeps chains short.

@@ -9,6 +9,12 @@ use std::fmt::{self, Write};
 
 const DEFAULT_LIMIT: usize = 16 << 20;
 
+/// Erlang's reserved words: as atoms they are quoted.
+const RESERVED: [&str; 29] = [
+    "after", "and", "andalso", "band", "begin", "bnot", "bor", "bsl", "bsr", "bxor", "case", "catch", "cond", "div",
+    "else", "end", "fun", "if", "let", "maybe", "not", "of", "or", "orelse", "receive", "rem", "try", "when", "xor",
+];
+
 enum Item<'a> {
     Text(&'static str),
     Term(TermRef<'a>),
@@ -107,7 +113,7 @@ fn write_one<'a>(out: &mut Limited<'_, '_>, t: TermRef<'a>, work: &mut Vec<Item<
     match t.view() {
         View::Int(i) => write!(out, "{i}"),
         View::BigInt(b) => write_big(out, b),
-        View::Float(x) => write!(out, "{x:?}"),
+        View::Float(x) => write_float(out, x),
         View::Atom(a) => write_atom(out, a),
         View::Pid(p) => write!(out, "{p}"),
         View::Nil => out.write_str("[]"),
@@ -128,6 +134,15 @@ fn write_one<'a>(out: &mut Limited<'_, '_>, t: TermRef<'a>, work: &mut Vec<Item<
         }
         View::Binary(bytes) => write_binary(out, bytes),
         View::Resource(r) => write!(out, "#Resource<{:#x}>", r.address()),
+    }
+}
+
+/// The shortest digits that read back as the same float, with the point that Erlang wants before an exponent.
+fn write_float(out: &mut Limited<'_, '_>, x: f64) -> fmt::Result {
+    let text = format!("{x:?}");
+    match text.split_once('e') {
+        Some((digits, exponent)) if !digits.contains('.') => write!(out, "{digits}.0e{exponent}"),
+        _ => out.write_str(&text),
     }
 }
 
@@ -163,7 +178,8 @@ fn write_big(out: &mut Limited<'_, '_>, b: BigInt<'_>) -> fmt::Result {
 fn write_atom(out: &mut Limited<'_, '_>, a: Atom) -> fmt::Result {
     let name = a.name();
     let plain = name.starts_with(|c: char| c.is_lowercase())
-        && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '@');
+        && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '@')
+        && !RESERVED.contains(&&*name);
     if plain {
         return out.write_str(&name);
     }

@@ -1,14 +1,15 @@
 //! Structural hash: equal for equal terms, whatever heap, region or literal area they lie in.
 //!
 //! The hash of an object is a function of the hashes of its parts, so that on a term with much sharing the hash of a
-//! shared part can be remembered (invariant 11), and nothing recurses on depth (invariant 5).
+//! shared part can be remembered (invariant 11), and nothing recurses on depth (invariant 5). Remembering begins once
+//! more objects were visited than the term has; that is tested each time their number has doubled.
 
 use super::number::Number;
 use super::view::{Kind, TermRef};
-use super::word::{self, Word};
+use super::word::{self, Object, Word};
 use std::collections::HashMap;
 
-/// Objects hashed before hashes of parts are remembered.
+/// Objects visited before it is asked whether that is too many.
 const PATIENCE: usize = 4096;
 
 const LIST: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -68,23 +69,78 @@ struct Pending {
 /// # Safety
 ///
 /// `w` must be the word of a term that is alive during the call.
+#[inline]
 pub(crate) unsafe fn hash(w: Word) -> u64 {
+    if word::is_immediate(w) {
+        return hash_word(w);
+    }
+    // SAFETY: the caller's promise.
+    unsafe { flat(w).unwrap_or_else(|| deep(w)) }
+}
+
+/// Tuples longer than this are left to [`deep`].
+const FLAT: usize = 8;
+
+/// The hash of a short tuple of immediates, which is what most keys are: no list of what is still to come.
+///
+/// # Safety
+///
+/// As for [`hash`]; `w` must be a pointer.
+#[inline]
+unsafe fn flat(w: Word) -> Option<u64> {
+    if word::is_list(w) {
+        return None;
+    }
+    // SAFETY: a boxed word points to a header, and as many words behind it as that says.
+    unsafe {
+        let p = word::address(w);
+        let n = word::header_size(*p);
+        if word::header_kind(*p) != Object::Tuple || n > FLAT {
+            return None;
+        }
+        let mut hash = TUPLE ^ n as u64;
+        for i in 1..=n {
+            let element = *p.add(i);
+            if !word::is_immediate(element) {
+                return None;
+            }
+            hash = mix(hash, hash_word(element));
+        }
+        Some(hash)
+    }
+}
+
+/// The hash of any term.
+///
+/// # Safety
+///
+/// As for [`hash`].
+unsafe fn deep(w: Word) -> u64 {
     let mut stack: Vec<Pending> = Vec::new();
     let mut patience = PATIENCE;
-    let mut known: HashMap<usize, u64> = HashMap::new();
+    let mut visited = 0;
+    let mut known: Option<HashMap<usize, u64>> = None;
     let mut current = w;
     loop {
         // SAFETY: the root is alive by the caller's promise, and with it everything it reaches.
         let mut done = match unsafe { leaf(current) } {
             Ok(h) => h,
-            Err(object) => match known.get(&object.object) {
+            Err(object) => match known.as_ref().and_then(|known| known.get(&object.object)) {
                 Some(&h) => h,
                 None if object.left == 0 => object.hash,
                 None => {
                     // SAFETY: `left > 0` words of a living object.
                     current = unsafe { *object.next };
                     stack.push(object);
-                    patience = patience.saturating_sub(1);
+                    visited += 1;
+                    if visited == patience {
+                        // SAFETY: the caller's promise: the root is alive.
+                        if unsafe { crate::heap::copy::reaches(w, visited) } {
+                            patience *= 2;
+                        } else {
+                            known = Some(HashMap::new());
+                        }
+                    }
                     continue;
                 }
             },
@@ -103,7 +159,7 @@ pub(crate) unsafe fn hash(w: Word) -> u64 {
                 break;
             }
             done = top.hash;
-            if patience == 0 {
+            if let Some(known) = &mut known {
                 known.insert(top.object, done);
             }
             stack.pop();
@@ -134,7 +190,7 @@ unsafe fn leaf(w: Word) -> Result<u64, Pending> {
             Number::Small(i) => hash_word(i as u64),
         }),
         Kind::Binary => Ok(hash_bytes(term.as_bytes().unwrap_or_default())),
-        Kind::Resource => Ok(hash_word(term.as_resource().map_or(0, |r| r.address()) as u64)),
+        Kind::Resource => Ok(hash_word(term.as_resource().map_or(0, super::view::Resource::address) as u64)),
         Kind::Tuple => {
             let elements = term.as_tuple().unwrap_or_default();
             let seed = TUPLE ^ elements.len() as u64;

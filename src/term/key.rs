@@ -108,12 +108,11 @@ integers!(i32, i64, u32, u64);
 impl Key for i128 {
     #[inline]
     fn hash_key(self) -> u64 {
-        match self.immediate() {
-            Some(w) => hash_word(w),
-            None => {
-                let (limbs, n) = limbs(self);
-                hash_big(self.is_negative(), &limbs[..n])
-            }
+        if let Some(w) = self.immediate() {
+            hash_word(w)
+        } else {
+            let (limbs, n) = limbs(self);
+            hash_big(self.is_negative(), &limbs[..n])
         }
     }
 
@@ -140,6 +139,7 @@ impl Key for &[u8] {
         hash_bytes(self)
     }
 
+    #[inline]
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         match other.as_bytes() {
             Some(bytes) => self.cmp(bytes),
@@ -162,6 +162,7 @@ impl Key for &str {
         self.as_bytes().hash_key()
     }
 
+    #[inline]
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         self.as_bytes().cmp_term(other)
     }

@@ -27,6 +27,7 @@ impl<'h, P: Place> List<'h, P> {
     }
 }
 
+#[allow(clippy::copy_iterator, reason = "a word, as the term is; a copy of it is another walk")]
 impl<'h, P: Place> Iterator for List<'h, P> {
     type Item = Term<'h, P>;
 

@@ -49,6 +49,7 @@ impl Place for Outside {}
 #[repr(transparent)]
 pub struct Term<'h, P: Place = InHeap> {
     word: NonZeroU64,
+    #[allow(clippy::type_complexity, reason = "invariant in the brand, not `Send`, and of a place")]
     brand: PhantomData<(fn(&'h ()) -> &'h (), *mut (), P)>,
 }
 
@@ -246,6 +247,7 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// What this term is.
+    #[inline]
     pub fn kind(self) -> Kind {
         let w = self.word();
         if word::is_small(w) {
@@ -279,6 +281,8 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// What this term is, with its contents lent. O(1).
+    #[allow(clippy::missing_panics_doc, reason = "the kind says which of the readers has an answer")]
+    #[inline]
     pub fn view(self) -> View<'h, P> {
         match self.kind() {
             Kind::Int => match self.as_int() {
@@ -357,6 +361,7 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The bytes, if it is a binary. No copy.
+    #[inline]
     pub fn as_bytes(self) -> Option<&'h [u8]> {
         if self.word() == word::EMPTY_BINARY {
             return Some(&[]);

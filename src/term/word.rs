@@ -88,6 +88,8 @@ pub(crate) const fn header(kind: Object, aux: u8, size: usize) -> Word {
     (size as Word) << 10 | (aux as Word) << 6 | (kind as Word) << 2
 }
 
+const KIND_MASK: Word = 0b1111 << 2;
+
 /// The kind that a header names, or `None` for bits that no header has.
 #[inline(always)]
 pub(crate) const fn try_header_kind(w: Word) -> Option<Object> {
@@ -102,6 +104,18 @@ pub(crate) const fn header_kind(w: Word) -> Object {
         Some(kind) => kind,
         None => panic!("not a header"),
     }
+}
+
+/// Do raw contents follow this header? As [`Object::is_opaque`], without naming the kind: for walking and copying.
+#[inline(always)]
+pub(crate) const fn header_is_opaque(w: Word) -> bool {
+    w & KIND_MASK > (Object::Map as Word) << 2
+}
+
+/// Is the object of this header on its heap's off-heap list? As [`Object::is_off_heap`], without naming the kind.
+#[inline(always)]
+pub(crate) const fn header_is_off_heap(w: Word) -> bool {
+    w & KIND_MASK >= (Object::Bytes as Word) << 2
 }
 
 #[inline(always)]
@@ -138,7 +152,8 @@ pub(crate) const fn is_boxed(w: Word) -> bool {
 /// A pointer, frozen or not.
 #[inline(always)]
 pub(crate) const fn is_pointer(w: Word) -> bool {
-    matches!(w & TAG_MASK, LIST | BOXED)
+    // 01 and 10 become 10 and 11, 00 and 11 become 01 and 00.
+    w.wrapping_add(1) & 0b10 != 0
 }
 
 /// A pointer to a literal. One test: the low three bits are 101 or 110.
@@ -253,6 +268,25 @@ mod tests {
         for low in 0..8 {
             let expected = low == (FROZEN | LIST) || low == (FROZEN | BOXED);
             assert_eq!(is_literal(0x7fff_0000 | low), expected, "{low:03b}");
+        }
+    }
+
+    #[test]
+    fn a_pointer_is_told_by_one_test() {
+        for low in 0..8 {
+            assert_eq!(is_pointer(0x7fff_0000 | low), is_list(low) || is_boxed(low), "{low:03b}");
+        }
+    }
+
+    #[test]
+    fn the_quick_tests_of_headers_agree_with_the_kinds() {
+        for kind in KINDS {
+            let w = header(kind, 0b1111, 7);
+            assert_eq!(
+                (header_is_opaque(w), header_is_off_heap(w)),
+                (kind.is_opaque(), kind.is_off_heap()),
+                "{kind:?}"
+            );
         }
     }
 

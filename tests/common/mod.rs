@@ -1,60 +1,91 @@
-//! What several tests use.
+//! What the tests of terms and heaps share: values that count their destructors, and an allocator that makes the use of
+//! freed memory visible and can be told to run out.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
-use shared_term::{Heap, Term};
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use bytes::Bytes;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-/// How long to wait for what must come before the test has failed.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+/// Fills what is freed with ones. No word of ones is a header, a list cell or a pointer, so whoever still reads it, even
+/// for a walk, fails at once.
+pub(crate) struct Poisoning;
 
-/// A resource that says when it is dropped.
-pub(crate) struct OnDrop(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+/// Chunks of heaps are of this size or larger; the payload of a panic, for example, is not.
+const CHUNK_BYTES: usize = 256;
 
-impl UnwindSafe for OnDrop {}
-impl RefUnwindSafe for OnDrop {}
-
-impl OnDrop {
-    pub(crate) fn new(f: impl FnOnce() + Send + 'static) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Some(Box::new(f)))))
-    }
-
-    pub(crate) fn panics() -> Arc<Self> {
-        Self::new(|| std::panic::resume_unwind(Box::new("a destructor")))
-    }
+thread_local! {
+    /// How many more large allocations of this thread succeed.
+    static BUDGET: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        let f = self.0.get_mut().ok().and_then(Option::take);
-        if let Some(f) = f {
-            f();
+// SAFETY: all memory is that of `System`; a null result says that there is none.
+unsafe impl GlobalAlloc for Poisoning {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= CHUNK_BYTES {
+            let budget = BUDGET.get();
+            if budget == 0 {
+                return std::ptr::null_mut();
+            }
+            BUDGET.set(budget.saturating_sub(usize::from(budget != usize::MAX)));
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise: the memory is that long, and nobody's any more.
+        unsafe {
+            p.write_bytes(0xff, layout.size());
+            System.dealloc(p, layout);
         }
     }
 }
 
-/// Counts how many of its resources live, and notices one that is dropped twice.
+#[global_allocator]
+static ALLOCATOR: Poisoning = Poisoning;
+
+/// Runs `f` with so many large allocations, after which memory is out.
+pub(crate) fn with_large_allocations<R>(n: usize, f: impl FnOnce() -> R) -> R {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            BUDGET.set(usize::MAX);
+        }
+    }
+    let _restore = Restore;
+    BUDGET.set(n);
+    f()
+}
+
+/// Counts the values that it made, and those that were dropped.
 #[derive(Clone, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct Tracker {
     made: Arc<AtomicUsize>,
     dropped: Arc<AtomicUsize>,
 }
 
-pub(crate) struct Noted(Ledger);
-
-impl Drop for Noted {
-    fn drop(&mut self) {
-        self.0.dropped.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Ledger {
-    pub(crate) fn resource<'h>(&self, h: Heap<'h>) -> Term<'h> {
+impl Tracker {
+    fn make(&self, bytes: Vec<u8>, panics: bool) -> Tracked {
         self.made.fetch_add(1, Ordering::SeqCst);
-        h.resource(Arc::new(Noted(self.clone())))
+        Tracked { dropped: Arc::clone(&self.dropped), bytes, panics }
+    }
+
+    /// A value for a resource.
+    pub(crate) fn value(&self) -> Arc<Tracked> {
+        Arc::new(self.make(Vec::new(), false))
+    }
+
+    /// A value for a resource whose destructor panics.
+    pub(crate) fn panicking(&self) -> Arc<Tracked> {
+        Arc::new(self.make(Vec::new(), true))
+    }
+
+    /// A buffer of so many bytes, all of them `fill`.
+    pub(crate) fn bytes(&self, n: usize, fill: u8) -> Bytes {
+        Bytes::from_owner(self.make(vec![fill; n], false))
     }
 
     pub(crate) fn made(&self) -> usize {
@@ -64,4 +95,46 @@ impl Ledger {
     pub(crate) fn dropped(&self) -> usize {
         self.dropped.load(Ordering::SeqCst)
     }
+}
+
+/// See [`Tracker`].
+pub(crate) struct Tracked {
+    dropped: Arc<AtomicUsize>,
+    bytes: Vec<u8>,
+    panics: bool,
+}
+
+impl AsRef<[u8]> for Tracked {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.dropped.fetch_add(1, Ordering::SeqCst);
+        if self.panics {
+            // Without the hook: the message would only be noise in the output of the tests.
+            std::panic::resume_unwind(Box::new("a destructor that panics"));
+        }
+    }
+}
+
+/// The hash of a value, as a `HashMap` of std would ask for it.
+pub(crate) fn hash_of(value: impl std::hash::Hash) -> u64 {
+    use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+}
+
+/// Runs `f`, which panics; gives the payload's text if it has one.
+pub(crate) fn panics<R>(f: impl FnOnce() -> R) -> Option<&'static str> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(_) => panic!("it was to panic"),
+        Err(payload) => payload.downcast_ref().copied(),
+    }
+}
+
+/// A panic that no hook reports.
+pub(crate) fn quiet_panic() -> ! {
+    std::panic::resume_unwind(Box::new("quiet"))
 }

@@ -8,8 +8,11 @@ use crate::progress::Progress;
 use crate::table::{CountRow, Row};
 use crate::workload::Workload;
 
+mod copied;
 mod counting;
+mod persistent;
 mod refcount;
+mod terms;
 
 /// What every row is given.
 pub(crate) struct Bench {
@@ -28,9 +31,21 @@ pub(crate) struct Failed {
 
 type Measure<R> = fn(&Bench) -> Result<R, String>;
 
-const TABLES: &[(&str, Measure<Row>)] = &[(refcount::NAME, refcount::run)];
-const COUNTERS: &[(&str, Measure<CountRow>)] =
-    &[(counting::ATOMIC, counting::atomic), (counting::LOCKED, counting::locked)];
+const TABLES: &[(&str, Measure<Row>)] = &[
+    (copied::COPIED, copied::copied),
+    (copied::MOVED, copied::moved),
+    (persistent::GOT, persistent::got),
+    (persistent::KEPT, persistent::kept),
+    (refcount::NAME, refcount::run),
+];
+const COUNTERS: &[(&str, Measure<CountRow>)] = &[
+    (counting::ATOMICS, counting::atomics),
+    (counting::SHARED, counting::shared),
+    (counting::STRIPED, counting::striped),
+    (counting::WRITER, counting::writer),
+    (counting::ATOMIC, counting::atomic),
+    (counting::LOCKED, counting::locked),
+];
 
 /// How many rows there are.
 pub(crate) const COUNT: usize = TABLES.len() + COUNTERS.len();

@@ -65,7 +65,9 @@ fn note(bench: &Bench, size: Size, counts: f64, lent: Option<f64>) -> String {
         "{} cells for {} values; a runtime with one-word references and a single count would need {} words. A walk holds \
          {counts:.1} counted references one after the other; the same walk without counting takes {lent}. Two readers \
          count in the same cells.",
-        size.cells, bench.document.values, size.lean_words
+        Figure::count(size.cells).human(),
+        Figure::count(bench.document.values).human(),
+        Figure::count(size.lean_words).human()
     )
 }
 

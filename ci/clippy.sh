@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# No warning, of the compiler or of clippy: with everything on, with nothing on, and in the models.
+set -eu
+cd "$(dirname "$0")/.."
+cargo clippy --workspace --all-targets --all-features -- -D warnings
+cargo clippy --no-default-features --lib --test atomics --test counters -- -D warnings
+RUSTFLAGS="--cfg loom" cargo clippy -p loom-tests --all-targets --target-dir target/loom -- -D warnings

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# The tests of terms and heaps under AddressSanitizer and LeakSanitizer: no use of freed memory, nothing left behind.
+#
+# Needs the nightly toolchain; where there is none the check is skipped, and says so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+target=$(rustc -vV | sed -n 's/^host: //p')
+if ! cargo +nightly --version >/dev/null 2>&1; then
+    echo "sanitize: skipped, no nightly toolchain"
+    exit 0
+fi
+case $target in
+x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) ;;
+*)
+    echo "sanitize: skipped, no LeakSanitizer on $target"
+    exit 0
+    ;;
+esac
+
+# A target directory of its own: the flags would otherwise rebuild everything, twice.
+# With `--target`, build scripts and macros stay without the sanitizer.
+export RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sanitize"
+# `tests/oom.rs` has an allocator return null on purpose; that one sits before the sanitizer's.
+export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1"
+
+cargo +nightly test --quiet --target "$target" --no-default-features --features term \
+    --lib --test heap --test terms --test regions --test oom --test model

@@ -1,0 +1,359 @@
+//! The global collection on the production code, a model per lemma, each with the faults that it must find.
+//!
+//! The models are those of the proof: *glance* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
+//! *defer* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
+//! a retired value back), *exit* (a holder ends while it is asked).
+#![cfg(loom)]
+
+use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use loom::thread;
+use loom_tests::{Preemptions, caught, explore};
+use shared_term::model::{Worker, World, is_literal, touch};
+use shared_term::prelude::*;
+use shared_term::sync::mutation::Mutation::{
+    self, AckRelaxed, AskBeforeGrace, BoundaryRelaxed, CopierIgnoresMark, EnterNoFence, EpochRelaxed,
+    EvacuateForgetsMessages, EvacuateNoDrain, ExitDoubleAck, ExitNoAck, FilterAfterIdle, ForeignNotInGrace,
+    IdleRelaxed, LeaveRelaxed, NoGrace, QueueNotInFilter, RefsZeroOnly, ScanIgnoresRunning,
+};
+use std::sync::{Arc, Mutex};
+
+const _: () = assert!(shared_term::IS_LOOM);
+
+const X: Atom = Atom::inline("x");
+const Y: Atom = Atom::inline("y");
+const KEEP: Atom = Atom::inline("keep");
+const PASS: Atom = Atom::inline("pass");
+const LOOK: Atom = Atom::inline("look");
+
+/// A world with a value at `X`.
+fn world() -> World {
+    let world = World::new();
+    world.store().put(X, value()).unwrap();
+    world
+}
+
+fn value() -> Region {
+    Region::build(|h| term!(h, {1, 2}))
+}
+
+fn message(what: Atom) -> Region {
+    Region::build(|h| h.atom(what))
+}
+
+/// A process that keeps `X` when told, passes it on to `to`, and looks at what it has at each turn.
+fn process(world: &World, to: Option<Pid>) -> Pid {
+    world.spawn(move |cx, state, message| {
+        touch(state);
+        touch(message);
+        match message.as_atom() {
+            Some(KEEP) => Ok(Next(cx.get(X).unwrap_or(cx.nil()))),
+            Some(PASS) => {
+                if let Some(to) = to {
+                    cx.send(to, state);
+                }
+                Ok(Next(cx.nil()))
+            }
+            Some(_) => Ok(Next(state)),
+            // Whatever else comes is kept: the value that was passed on.
+            None => Ok(Next(message)),
+        }
+    })
+}
+
+/// A holder of `X`, which is erased already but not collected: its card has a message to act on.
+fn holder(world: &World, to: Option<Pid>, then: Atom) -> Pid {
+    let p = process(world, to);
+    world.send(p, message(KEEP));
+    assert!(world.worker().run(p, 8));
+    world.send(p, message(then));
+    p
+}
+
+/// Erases `X` and collects, as the thread of a writer and the driver together do.
+fn erase_and_collect(world: &World) {
+    world.store().erase(X);
+    world.collect();
+}
+
+/// Lets everything come to rest; whoever still has a value looks at it, and all that was retired is freed.
+fn settle(world: World, processes: &[Pid]) {
+    for _ in 0..2 {
+        for &p in processes {
+            world.send(p, message(LOOK));
+        }
+        world.settle();
+    }
+    assert_eq!(world.store().info().retained_bytes, 0, "a retired area is never freed");
+    world.end();
+}
+
+/// A guard looks twice, in two online spans, and keeps nothing.
+fn glance() {
+    let world = world();
+    let reader = world.clone();
+    let thread = thread::spawn(move || {
+        for _ in 0..2 {
+            let guard = reader.store().pin();
+            if let Some(value) = guard.get(X) {
+                touch(value);
+            }
+        }
+    });
+    erase_and_collect(&world);
+    thread.join().unwrap();
+    settle(world, &[]);
+}
+
+/// A turn takes the value and keeps it.
+fn get() {
+    let world = world();
+    let p = process(&world, None);
+    world.send(p, message(KEEP));
+    let worker = world.clone();
+    let thread = thread::spawn(move || {
+        worker.worker().run(p, 8);
+    });
+    erase_and_collect(&world);
+    thread.join().unwrap();
+    settle(world, &[p]);
+}
+
+/// One worker, two turns with a boundary between them; in the second a holder passes the value to an idle process.
+fn boundary() {
+    let world = world();
+    let q = process(&world, None);
+    let p = holder(&world, Some(q), PASS);
+    world.unpublish(X);
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let worker = world.worker();
+            worker.boundary();
+            worker.run(p, 8);
+        })
+    };
+    world.collect();
+    thread.join().unwrap();
+    settle(world, &[p, q]);
+}
+
+/// A holder passes the value to an idle process, which another worker runs.
+fn pass() {
+    let world = world();
+    let q = process(&world, None);
+    let p = holder(&world, Some(q), PASS);
+    world.unpublish(X);
+    let [sender, receiver] = [world.clone(), world.clone()];
+    let sender = thread::spawn(move || {
+        sender.worker().run(p, 8);
+    });
+    let receiver = thread::spawn(move || {
+        receiver.worker().run(q, 8);
+    });
+    world.collect();
+    sender.join().unwrap();
+    receiver.join().unwrap();
+    settle(world, &[p, q]);
+}
+
+/// A process that leaves in its mailbox whatever is not an atom, until it is told to look.
+fn deferrer(world: &World) -> Pid {
+    world.spawn(|_, state, message| {
+        touch(message);
+        match message.as_atom() {
+            Some(LOOK) => Ok(NextReoffer(state)),
+            Some(_) => Ok(Next(state)),
+            None => Ok(Defer),
+        }
+    })
+}
+
+/// The value lies in a deferred message of a process that is idle.
+fn defer() {
+    let world = world();
+    let q = deferrer(&world);
+    let p = holder(&world, Some(q), PASS);
+    world.unpublish(X);
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let worker = world.worker();
+            worker.run(p, 8);
+            worker.boundary();
+            worker.run(q, 8);
+        })
+    };
+    world.collect();
+    thread.join().unwrap();
+    settle(world, &[p, q]);
+}
+
+/// A worker is in a turn of the receiver, which began after the mark, when a worker in an older span sends the value. Both
+/// workers' steps are those of one thread, in this order, so that the collector's can fall between any two.
+fn busy() {
+    let world = world();
+    let older = Arc::new(Mutex::new(None));
+    let probe = Arc::new(AtomicBool::new(false));
+    let q = {
+        let (world, older, probe) = (world.clone(), Arc::clone(&older), Arc::clone(&probe));
+        world.clone().spawn(move |cx, state, message| {
+            touch(state);
+            touch(message);
+            if let Some((worker, letter)) = older.lock().unwrap().take() {
+                if let Some(letter) = letter {
+                    world.deliver(cx.me(), letter);
+                }
+                drop::<Worker>(worker);
+                // Makes loom try the collector's steps here, whose loads it forgets otherwise.
+                probe.load(Relaxed);
+            }
+            if message.as_atom().is_some() { Ok(Next(state)) } else { Ok(Next(message)) }
+        })
+    };
+    world.send(q, message(LOOK));
+    let collector = {
+        let (world, probe) = (world.clone(), Arc::clone(&probe));
+        thread::spawn(move || {
+            world.unpublish(X);
+            world.collect();
+            probe.store(true, Relaxed);
+        })
+    };
+    let worker = world.worker();
+    let letter = world.letter(X);
+    *older.lock().unwrap() = Some((worker, letter));
+    world.worker().run(q, 1);
+    collector.join().unwrap();
+    settle(world, &[q]);
+}
+
+/// A foreign thread copies the value under a guard and sends the copy.
+fn foreign() {
+    let world = world();
+    let q = process(&world, None);
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let guard = world.store().pin();
+            if let Some(value) = guard.get(X) {
+                let copy = Region::copy_of(value);
+                touch(value);
+                world.send(q, copy);
+            }
+        })
+    };
+    erase_and_collect(&world);
+    thread.join().unwrap();
+    settle(world, &[q]);
+}
+
+/// An old turn puts the value back under another key, a later reader takes it from there, and that key is erased again.
+fn republish() {
+    let world = world();
+    let p = world.spawn(|cx, state, message| match message.as_atom() {
+        Some(KEEP) => Ok(Next(cx.get(X).unwrap_or(cx.nil()))),
+        Some(PASS) => {
+            if is_literal(state) {
+                cx.put(Y, state)?;
+            }
+            Ok(Next(cx.nil()))
+        }
+        _ => Ok(Next(state)),
+    });
+    world.send(p, message(KEEP));
+    assert!(world.worker().run(p, 8));
+    world.send(p, message(PASS));
+    world.unpublish(X);
+    let collector = {
+        let world = world.clone();
+        thread::spawn(move || world.collect())
+    };
+    world.worker().run(p, 8);
+    let guard = world.store().pin();
+    let got = guard.get(Y);
+    world.store().erase(Y);
+    if let Some(value) = got {
+        touch(value);
+    }
+    drop(guard);
+    collector.join().unwrap();
+    settle(world, &[p]);
+}
+
+/// A holder ends while it is asked; its last look at the value is its reason.
+fn exit() {
+    let world = world();
+    let p = world.spawn(|cx, state, message| {
+        touch(state);
+        match message.as_atom() {
+            Some(KEEP) => Ok(Next(cx.get(X).unwrap_or(cx.nil()))),
+            _ => Ok(Stop(Exit::NORMAL)),
+        }
+    });
+    world.send(p, message(KEEP));
+    assert!(world.worker().run(p, 8));
+    world.send(p, message(LOOK));
+    world.unpublish(X);
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.worker().run(p, 8);
+        })
+    };
+    world.collect();
+    thread.join().unwrap();
+    settle(world, &[]);
+}
+
+fn model(name: &str, preemptions: Preemptions, faults: &[Mutation], model: fn()) {
+    explore(name, preemptions, model);
+    for &fault in faults {
+        caught(name, fault, preemptions, model);
+    }
+}
+
+#[test]
+fn glance_holds() {
+    model("glance", Some(3), &[NoGrace, EnterNoFence, LeaveRelaxed, ForeignNotInGrace], glance);
+}
+
+#[test]
+fn get_holds() {
+    model("get", Some(3), &[ScanIgnoresRunning, FilterAfterIdle], get);
+}
+
+#[test]
+fn boundary_holds() {
+    let faults = [BoundaryRelaxed, EpochRelaxed, CopierIgnoresMark, AskBeforeGrace, AckRelaxed];
+    model("boundary", None, &faults, boundary);
+}
+
+#[test]
+fn pass_holds() {
+    model("pass", Some(2), &[IdleRelaxed], pass);
+}
+
+#[test]
+fn defer_holds() {
+    model("defer", Some(4), &[QueueNotInFilter, EvacuateForgetsMessages], defer);
+}
+
+#[test]
+fn busy_holds() {
+    model("busy", Some(3), &[ScanIgnoresRunning, EvacuateNoDrain], busy);
+}
+
+#[test]
+fn foreign_holds() {
+    model("foreign", Some(3), &[ForeignNotInGrace], foreign);
+}
+
+#[test]
+fn republish_holds() {
+    model("republish", Some(3), &[RefsZeroOnly], republish);
+}
+
+#[test]
+fn exit_holds() {
+    model("exit", None, &[ExitNoAck, ExitDoubleAck], exit);
+}

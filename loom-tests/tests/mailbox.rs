@@ -1,0 +1,113 @@
+//! Mailboxes: pushes against the owner's drain, and against its end; no wake-up is lost.
+#![cfg(loom)]
+
+use loom::thread;
+use loom_tests::{caught, explore};
+use shared_term::model::{Mail, World};
+use shared_term::prelude::*;
+use shared_term::sync::mutation::Mutation::{CloseWithoutSentinel, DrainRelaxed, NotifyBeforePush, PushRelaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+const _: () = assert!(shared_term::IS_LOOM);
+
+/// Two senders push while the owner drains: what it takes is whole, once, and in each sender's order. The first thread
+/// is a sender: loom forgets another thread's load that the storing thread's own load and exchange follow.
+fn mailbox() {
+    let mail = Arc::new(Mail::new());
+    let push = |mail: &Mail, i: i64| mail.push(Region::build(|h| h.int(i))).unwrap();
+    // Read at once: joining threads orders everything.
+    let take = |mail: &Mail| mail.drain().iter().map(|m| m.root().as_int().unwrap()).collect::<Vec<_>>();
+    let owner = {
+        let mail = Arc::clone(&mail);
+        thread::spawn(move || take(&mail))
+    };
+    let sender = {
+        let mail = Arc::clone(&mail);
+        thread::spawn(move || push(&mail, 10))
+    };
+    push(&mail, 1);
+    push(&mail, 2);
+    let mut seen = owner.join().unwrap();
+    sender.join().unwrap();
+    seen.append(&mut take(&mail));
+    let from = |range: std::ops::Range<i64>| seen.iter().copied().filter(|i| range.contains(i)).collect::<Vec<_>>();
+    assert_eq!((from(0..9), from(10..20), seen.len()), (vec![1, 2], vec![10], 3));
+}
+
+/// A process is sent to from two threads, and run by one of them: it has every message once, and no
+/// wake-up is lost. The first thread only sends: loom forgets loads that the same thread's exchange follows.
+fn push_and_run() {
+    let world = World::new();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let p = {
+        let seen = Arc::clone(&seen);
+        world.spawn(move |_, state, message| {
+            seen.lock().unwrap().push(message.get::<i64>()?);
+            Ok(Next(state))
+        })
+    };
+    let worker = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.send(p, Region::build(|h| h.int(10)));
+            world.worker().run(p, 8);
+        })
+    };
+    world.send(p, Region::build(|h| h.int(1)));
+    worker.join().unwrap();
+    // What is left was announced: `settle` runs scheduled processes only.
+    world.settle();
+    let mut seen = std::mem::take(&mut *seen.lock().unwrap());
+    seen.sort_unstable();
+    assert_eq!(seen, [1, 10]);
+    world.end();
+}
+
+/// Counts how often it is dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// A message is pushed while the owner ends: it is received, dropped by the owner, or given back; dropped once anyway.
+fn push_and_end() {
+    let world = World::new();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let p = world.spawn(|_, _, _| Ok(Stop(Exit::NORMAL)));
+    world.send(p, Region::build(|h| h.nil()));
+    let sender = {
+        let (world, drops) = (world.clone(), Arc::clone(&drops));
+        thread::spawn(move || {
+            let message = Region::build(|h| h.resource(Arc::new(Counted(drops))));
+            world.send(p, message);
+        })
+    };
+    world.worker().run(p, 8);
+    sender.join().unwrap();
+    // While the world lives: a message in the mailbox of a process that is never run again is lost.
+    assert_eq!(drops.load(Relaxed), 1, "a message was lost, or dropped twice");
+    world.end();
+}
+
+#[test]
+fn push_against_drain() {
+    explore("mailbox", None, mailbox);
+    caught("mailbox", PushRelaxed, None, mailbox);
+    caught("mailbox", DrainRelaxed, None, mailbox);
+}
+
+#[test]
+fn push_against_run() {
+    explore("push_and_run", Some(3), push_and_run);
+    caught("push_and_run", NotifyBeforePush, Some(3), push_and_run);
+}
+
+#[test]
+fn push_against_the_end() {
+    explore("push_and_end", Some(3), push_and_end);
+    caught("push_and_end", CloseWithoutSentinel, Some(3), push_and_end);
+}

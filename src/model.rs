@@ -1,0 +1,286 @@
+//! The floors above the heap, laid open for models: the production code, driven step by step.
+//!
+//! Only in a loom build. A model's threads play workers, guards and the collector; what a thread of the runtime would do
+//! in a loop, they do once.
+
+use crate::heap::copy::Literals;
+use crate::heap::literal;
+use crate::persistent::{Domain, Participant, Role, Step};
+use crate::process::Turn;
+use crate::process::run::{Ran, run};
+use crate::process::{Mailbox, Node, Queue, Ready, Recipient, Remains, Settings, Task};
+use crate::term::{Place, word};
+use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
+use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A domain with processes, and nobody who runs them unless told to.
+#[derive(Debug, Clone)]
+pub struct World {
+    node: Arc<Node>,
+    ready: Arc<Runnable>,
+    failures: Arc<Mutex<Vec<String>>>,
+}
+
+/// Scheduled processes. (Plain `std`: run queues have models of their own.)
+#[derive(Debug, Default)]
+struct Runnable(Mutex<Vec<Task>>);
+
+struct Shared(Arc<Runnable>);
+
+impl Ready for Shared {
+    fn ready(&self, task: Task) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+    }
+}
+
+/// A behaviour whose panics a model hears of, though they are caught.
+struct Heard<F> {
+    receive: F,
+    failures: Arc<Mutex<Vec<String>>>,
+}
+
+impl<F> Process for Heard<F>
+where
+    F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+{
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        (self.receive)(cx, state, message)
+    }
+
+    fn ended(&mut self, why: &Exit) {
+        if let Some(message) = why.as_panic() {
+            self.failures.lock().unwrap_or_else(PoisonError::into_inner).push(message.to_owned());
+        }
+    }
+}
+
+/// A worker, online.
+#[derive(Debug)]
+pub struct Worker {
+    world: World,
+    participant: NonNull<Participant>,
+}
+
+// SAFETY: a participant is made of atomics and lives as long as its world.
+unsafe impl Send for Worker {}
+
+impl World {
+    /// An empty world.
+    #[must_use]
+    pub fn new() -> Self {
+        let ready = Arc::new(Runnable::default());
+        let settings = Settings { min_heap_words: 512, limit: usize::MAX };
+        let node = Node::new(PersistentTerms::new(), Box::new(Shared(Arc::clone(&ready))), settings, 8);
+        Self { node: Arc::new(node), ready, failures: Arc::default() }
+    }
+
+    fn domain(&self) -> &Domain {
+        self.node.domain()
+    }
+
+    /// The persistent terms.
+    #[must_use]
+    pub fn store(&self) -> &PersistentTerms {
+        self.node.store()
+    }
+
+    /// A process that is idle, with nil for a state.
+    pub fn spawn<F>(&self, receive: F) -> Pid
+    where
+        F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+    {
+        let heard = Heard { receive, failures: Arc::clone(&self.failures) };
+        let pid = self.node.spawn(heard, self.node.defaults).expect("a model has few processes");
+        assert!(self.worker().run(pid, 1));
+        pid
+    }
+
+    /// Sends a message from outside.
+    pub fn send(&self, to: Pid, message: Region) {
+        let _guard = self.store().pin();
+        // A process may have ended; then the message is dropped.
+        let _ = self.node.send_region(to, message);
+    }
+
+    /// Goes online as a worker.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        let participant = self.domain().quiescence.join(Role::Worker);
+        self.domain().quiescence.enter(participant);
+        Worker { world: self.clone(), participant: participant.into() }
+    }
+
+    /// The first half of a send, as a turn does it: the message, with the value at `key` in it by pointer unless that is
+    /// retired. The caller must be online.
+    #[must_use]
+    pub fn letter(&self, key: crate::Atom) -> Option<Region> {
+        let retired = self.domain().collector.retired();
+        let value = self.domain().lookup(key)?;
+        // SAFETY: the caller is online, so the value lives.
+        unsafe { Region::copy_word(value, Literals::Keep { retired }) }.ok()
+    }
+
+    /// The second half: the push and what follows it. The caller must be online since the first.
+    pub fn deliver(&self, to: Pid, letter: Region) {
+        let occupant = self.domain().slots.find(to).expect("the process lives");
+        // SAFETY: found in the caller's span.
+        Node::deliver(unsafe { Recipient::of(occupant) }, letter).expect("the process lives");
+    }
+
+    /// Erases a key, and leaves the collection of its value to [`collect`](Self::collect).
+    ///
+    /// # Panics
+    ///
+    /// When there is no such key.
+    pub fn unpublish(&self, key: crate::Atom) {
+        let (domain, _online) = (self.domain(), self.worker());
+        let entry = domain.table.find(crate::term::Key::hash_key(key), key).expect("the key is there");
+        let old = entry.replace(0).expect("it has a value");
+        domain.table.remove(entry, &domain.quiescence, &domain.limbo);
+        domain.drop_value(old);
+    }
+
+    /// Drives the global collection until it has asked whom it must, or is done. What is asked after that answers when it
+    /// is run.
+    pub fn collect(&self) {
+        loop {
+            match self.domain().collector.step(self.domain(), false) {
+                Step::Idle => return,
+                Step::Worked => {}
+                Step::Waiting if self.domain().collector.is_asking() => return,
+                Step::Waiting => crate::sync::thread::yield_now(),
+            }
+        }
+    }
+
+    /// Runs whatever can run, and collects whatever can be collected, on one thread.
+    ///
+    /// # Panics
+    ///
+    /// When something is never freed, or a turn has panicked.
+    pub fn settle(&self) {
+        for _ in 0..64 {
+            while let Some(task) = self.take(|_| true) {
+                self.worker().run_task(task, 8);
+            }
+            self.hear();
+            if self.domain().step() == Step::Idle {
+                return;
+            }
+        }
+        panic!("the collection does not end: {:?}", self.store().info());
+    }
+
+    /// Panics if a turn has.
+    fn hear(&self) {
+        let failures = std::mem::take(&mut *self.failures.lock().unwrap_or_else(PoisonError::into_inner));
+        assert!(failures.is_empty(), "in a turn: {failures:?}");
+    }
+
+    fn take(&self, which: impl Fn(&Task) -> bool) -> Option<Task> {
+        let mut ready = self.ready.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = ready.iter().position(which)?;
+        Some(ready.remove(at))
+    }
+
+    /// Ends every process, and frees everything.
+    pub fn end(self) {
+        self.settle();
+        crate::runtime::end_all(&self.node);
+        self.settle();
+    }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Worker {
+    fn participant(&self) -> &Participant {
+        // SAFETY: participants live as long as the world's domain.
+        unsafe { self.participant.as_ref() }
+    }
+
+    /// Runs a process for some turns, if it is scheduled.
+    pub fn run(&self, pid: Pid, turns: u32) -> bool {
+        let Some(task) = self.world.take(|task| task.pid() == pid) else { return false };
+        self.run_task(task, turns);
+        self.world.hear();
+        true
+    }
+
+    fn run_task(&self, task: Task, turns: u32) {
+        match run(task, self.participant(), turns) {
+            Ran::Idle => {}
+            Ran::Ready => self.world.node.ready(task),
+            Ran::Ended => {
+                let domain = self.world.domain();
+                domain.limbo.put(&domain.quiescence, Box::new(Remains::new(vec![task])));
+            }
+        }
+    }
+
+    /// Passes a boundary, as a worker does after each turn.
+    pub fn boundary(&self) {
+        self.world.domain().quiescence.boundary(self.participant());
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let quiescence = &self.world.domain().quiescence;
+        quiescence.leave(self.participant());
+        quiescence.retire(self.participant());
+    }
+}
+
+/// A mailbox by itself, without the card that orders most of what goes through it too.
+#[derive(Debug)]
+pub struct Mail(Mailbox);
+
+impl Mail {
+    /// An open mailbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Mailbox::new())
+    }
+
+    /// Pushes a message.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back when the mailbox is closed.
+    pub fn push(&self, message: Region) -> Result<(), Region> {
+        self.0.push(message)
+    }
+
+    /// Takes all messages; the owner's alone.
+    pub fn drain(&self) -> Vec<Region> {
+        let mut queue = Queue::new();
+        self.0.drain(&mut queue);
+        std::iter::from_fn(|| queue.pop()).collect()
+    }
+}
+
+impl Default for Mail {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Reads a term as far as the model is concerned: fails if it is a literal whose area was freed, or may be.
+pub fn touch<P: Place>(term: Term<'_, P>) {
+    if word::is_literal(term.word()) {
+        // SAFETY: under loom areas stay in memory until the model ends.
+        unsafe { literal::entry(term.word()).area().as_ref() }.note_read();
+    }
+}
+
+/// Is the term a literal?
+#[must_use]
+pub fn is_literal<P: Place>(term: Term<'_, P>) -> bool {
+    word::is_literal(term.word())
+}

@@ -1,0 +1,244 @@
+//! Regions: built in place, copied into, adopted, handed on.
+
+#![cfg(feature = "term")]
+
+mod common;
+
+use common::{Tracker, panics, quiet_panic};
+use shared_term::heap::{HeapError, OwnedHeap};
+use shared_term::{Atom, Region, Term, TermRef, term};
+use std::sync::Arc;
+
+#[test]
+fn a_region_is_self_contained_and_sendable() {
+    let r = Region::build(|h| term!(h, {:point, 1.5, "bytes", [1, 2, ..3], #{:k => {}}}));
+    r.verify().unwrap();
+    let r = std::thread::spawn(move || {
+        assert_eq!(r.root().to_string(), r#"{point,1.5,<<"bytes">>,[1,2|3],#{k => {}}}"#);
+        r
+    })
+    .join()
+    .unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| assert_eq!(r.root().as_tuple().map(<[_]>::len), Some(5)));
+        }
+    });
+}
+
+#[test]
+fn an_immediate_needs_no_words() {
+    for (region, text) in [
+        (Region::build(|h| h.list::<Term<'_>>([])), "[]"),
+        (Region::build(|h| h.tuple(&[])), "{}"),
+        (Region::build(|h| h.map::<Term<'_>, Term<'_>>([])), "#{}"),
+        (Region::build(|h| h.binary("")), "<<\"\">>"),
+        (Region::build(|h| h.atom(Atom::OK)), "ok"),
+    ] {
+        assert_eq!((region.words(), region.root().to_string().as_str()), (0, text));
+        let copy = Region::copy_of(region.root());
+        copy.verify().unwrap();
+        assert_eq!((copy.words(), copy.root()), (0, region.root()));
+        assert_eq!(OwnedHeap::new(|h| h.adopt(copy)).used_words(), 0);
+    }
+}
+
+#[test]
+fn a_region_that_adopts_others_owns_their_memory() {
+    let tracker = Tracker::default();
+    let part = |n: i64| {
+        Region::build(|h| h.tuple(&[h.list(0..n), h.resource(tracker.value()), h.bytes(tracker.bytes(80, 1))]))
+    };
+    let (a, b, c) = (part(3), part(300), part(30));
+    let words = a.words() + b.words() + c.words();
+    let whole = Region::build(|h| {
+        let first = h.adopt(a);
+        let second = h.list([first, h.adopt(b)]);
+        // After an adoption, building goes on in the region's own chunks.
+        let long = h.list(0..100);
+        term!(h, {h.adopt(c), second, long})
+    });
+    whole.verify().unwrap();
+    assert_eq!(whole.words(), words + 4 + 4 + 200);
+    assert_eq!(whole.root().size_words(), whole.words());
+    let copy = Region::copy_of(whole.root());
+
+    // Handed on once more, and collected: nothing of it is lost, nothing is released early.
+    let mut heap = OwnedHeap::new(|h| term!(h, {:before, h.list(0..50)}));
+    heap.turn(|h, before| (h.tuple(&[before, h.adopt(whole)]), ()));
+    heap.verify().unwrap();
+    assert_eq!(heap.collect().unwrap().live_words, 3 + 3 + 100 + copy.words());
+    heap.verify().unwrap();
+    assert_eq!(heap.root().as_tuple().unwrap()[1], copy.root());
+    drop(heap);
+    assert_eq!(tracker.dropped(), 0, "the copy holds them");
+    drop(copy);
+    assert_eq!((tracker.dropped(), tracker.made()), (6, 6));
+}
+
+#[test]
+fn what_a_heap_adopts_is_dropped_with_it() {
+    let tracker = Tracker::default();
+    let region = |n: i64| Region::build(|h| h.tuple(&[h.resource(tracker.value()), h.list(0..n)]));
+    // Into an empty heap (which goes on in the region's last chunk), then into one with chunks, in two orders.
+    for (first, second) in [(0, 500), (500, 0), (10, 10)] {
+        let mut heap = OwnedHeap::new(|h| h.adopt(region(first)));
+        heap.turn(|h, t| (h.tuple(&[t, h.adopt(region(second)), h.list(0..200)]), ()));
+        heap.turn(|h, t| (h.tuple(&[t, h.adopt(region(1))]), ()));
+        heap.verify().unwrap();
+        let before = heap.root().to_string();
+        heap.collect().unwrap();
+        heap.verify().unwrap();
+        assert_eq!(heap.root().to_string(), before.as_str());
+    }
+    assert_eq!((tracker.made(), tracker.dropped()), (9, 9));
+}
+
+#[test]
+fn the_garbage_of_an_adopted_immediate_is_released() {
+    let tracker = Tracker::default();
+    let region = Region::build(|h| {
+        h.resource(tracker.value());
+        h.nil()
+    });
+    let heap = OwnedHeap::new(|h| h.adopt(region));
+    assert_eq!((heap.used_words(), tracker.dropped()), (0, 1));
+}
+
+#[test]
+fn a_round_trip_through_a_heap_changes_nothing() {
+    let original = Region::build(|h| {
+        let shared = term!(h, {1, "x", 2.5});
+        h.list([shared, shared, h.int(-1_i128 << 90)])
+    });
+    let mut heap = OwnedHeap::new(|h| h.copy(original.root()));
+    let back = Region::copy_of(heap.root());
+    assert_eq!((back.root(), back.words()), (original.root(), original.words()));
+    heap.turn(|h, _| (h.adopt(back), ()));
+    assert_eq!(heap.root(), original.root());
+    // Inside a turn too: out of the heap and in again.
+    heap.turn(|h, t| (h.adopt(Region::copy_of(t)), ()));
+    assert_eq!(heap.collect().unwrap().live_words, original.words());
+    assert_eq!(heap.root(), original.root());
+}
+
+#[test]
+fn a_copy_may_come_from_the_heap_it_goes_to() {
+    let mut heap = OwnedHeap::new(|h| term!(h, {1, [2, 3], "four"}));
+    heap.turn(|h, t| (h.tuple(&[t, h.copy(t), t]), ()));
+    let Some([a, b, c]) = heap.root().tuple_of() else { panic!() };
+    assert!(a == b && a == c);
+    assert_eq!(heap.root().size_words(), 4 + 2 * (4 + 4 + 2));
+    heap.verify().unwrap();
+}
+
+#[test]
+fn the_error_of_a_builder_is_passed_on() {
+    let tracker = Tracker::default();
+    let failed: Result<Region, Box<dyn std::error::Error>> = Region::try_build(|h| {
+        h.resource(tracker.value());
+        h.bytes(tracker.bytes(1000, 0));
+        Ok(h.int("no number".parse::<i64>()?))
+    });
+    assert!(failed.unwrap_err().is::<std::num::ParseIntError>());
+    assert_eq!((tracker.made(), tracker.dropped()), (2, 2));
+    let built = Region::try_build::<HeapError>(|h| Ok(h.int(1))).unwrap();
+    assert_eq!(built.root().as_int(), Some(1));
+}
+
+#[test]
+fn a_panic_in_a_builder_releases_what_was_built() {
+    let tracker = Tracker::default();
+    let inner = Region::build(|h| h.resource(tracker.value()));
+    let payload = panics(|| {
+        Region::build(|h| {
+            h.list((0..100).map(|i| {
+                if i == 99 {
+                    quiet_panic();
+                }
+                h.tuple(&[h.resource(tracker.value()), h.bytes(tracker.bytes(65, 0)), h.copy(inner.root())])
+            }))
+        })
+    });
+    assert_eq!(payload, Some("quiet"), "not taken for a limit");
+    assert_eq!((tracker.made(), tracker.dropped()), (1 + 2 * 99, 2 * 99));
+    assert_eq!(panics(|| Region::try_build::<HeapError>(|_| quiet_panic())), Some("quiet"));
+}
+
+#[test]
+fn a_destructor_that_panics_keeps_nothing_else_from_being_released() {
+    let tracker = Tracker::default();
+    let region = Region::build(|h| {
+        h.list([tracker.value(), tracker.panicking(), tracker.value(), tracker.panicking()].map(|v| h.resource(v)))
+    });
+    assert_eq!(panics(|| drop(region)), Some("a destructor that panics"));
+    assert_eq!(tracker.dropped(), 4);
+
+    let heap = OwnedHeap::new(|h| h.list([tracker.panicking(), tracker.value()].map(|v| h.resource(v))));
+    assert_eq!(panics(|| drop(heap)), Some("a destructor that panics"));
+    assert_eq!(tracker.dropped(), 6);
+
+    // While a panic is under way, a second one must not end the program.
+    let payload = panics(|| {
+        Region::build(|h| {
+            h.resource(tracker.panicking());
+            h.resource(tracker.value());
+            quiet_panic()
+        })
+    });
+    assert_eq!((payload, tracker.dropped()), (Some("quiet"), 8));
+}
+
+#[test]
+fn a_term_ref_is_read_and_copied_but_borrows_its_region() {
+    fn sum(t: TermRef<'_>) -> i64 {
+        t.list().filter_map(Term::as_int).sum()
+    }
+    let region = Arc::new(Region::build(|h| h.list(0..10)));
+    let sums: Vec<i64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(|| sum(region.root()))).collect();
+        threads.into_iter().map(|t| t.join().unwrap()).collect()
+    });
+    assert_eq!(sums, [45; 3]);
+    let wrapped = Region::build(|h| term!(h, {:copy, region.root()}));
+    assert_eq!(wrapped.root().as_tuple().unwrap()[1], region.root());
+}
+
+#[test]
+fn a_copy_works_while_its_thread_ends() {
+    struct Late(Option<Region>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let region = self.0.take().unwrap();
+            assert_eq!(Region::copy_of(region.root()).root(), region.root());
+        }
+    }
+    thread_local! {
+        static LATE: std::cell::RefCell<Late> = const { std::cell::RefCell::new(Late(None)) };
+    }
+    std::thread::spawn(|| {
+        // Registered first, and so dropped last: the copier's own memory is gone by then.
+        LATE.with_borrow_mut(|late| late.0 = Some(Region::build(|h| h.list(0..100))));
+        LATE.with_borrow(|late| drop(Region::copy_of(late.0.as_ref().unwrap().root())));
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn lists_that_share_cells_still_do_in_the_copy() {
+    let shared = Region::build(|h| {
+        let end = term!(h, [5]);
+        // The walk along the cells comes to one that was copied as a head before.
+        let a = term!(h, [end, 1, 2, 3, ..end]);
+        let long = h.list(0..100);
+        let b = term!(h, {long, [1, 2, ..long], [{1}, ..long]});
+        h.tuple(&[a, a, b])
+    });
+    assert_eq!(shared.words(), 2 + 8 + 200 + 4 + 4 + (2 + 2) + 4);
+    let copy = Region::copy_of(shared.root());
+    copy.verify().unwrap();
+    assert_eq!((copy.words(), copy.root()), (shared.words(), shared.root()));
+    let alone = Region::copy_of(shared.root().as_tuple().unwrap()[0]);
+    assert_eq!(alone.words(), 2 + 8);
+}
