@@ -92,7 +92,7 @@ fn filter(owned: &Owned) -> u64 {
 /// Takes the messages out of the mailbox.
 fn drain(task: &Task) {
     let mut new = Queue::new();
-    task.header().recipient.mailbox.drain(&mut new);
+    let filter = task.header().recipient.mailbox.drain(&mut new);
     if new.is_empty() {
         return;
     }
@@ -101,7 +101,7 @@ fn drain(task: &Task) {
     if owned.inbox.is_empty() && owned.deferred.is_empty() {
         owned.messages_filter = 0;
     }
-    owned.messages_filter |= new.filter();
+    owned.messages_filter |= filter;
     std::mem::swap(&mut owned.inbox, &mut new);
     owned.inbox.prepend(&mut new);
 }
