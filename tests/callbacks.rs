@@ -243,11 +243,17 @@ fn a_runtime_can_be_dropped_by_what_it_runs() {
         let guard = store.pin();
         with(&shelf, &|rt| {
             store.put(KEY, Region::build(|h| h.resource(OnDrop::new(take(&shelf, &tx))))).unwrap();
+            let (kept_tx, kept) = mpsc::channel();
             let p = rt.spawn_fn(
                 |cx| cx.nil(),
-                move |cx, _, message| Ok(Next(if hold && message.is_nil() { cx.get(KEY).unwrap() } else { cx.nil() })),
+                move |cx, _, message| {
+                    let state = if hold && message.is_nil() { cx.get(KEY).unwrap() } else { cx.nil() };
+                    let _ = kept_tx.send(());
+                    Ok(Next(state))
+                },
             );
             rt.send_new(p.unwrap(), |h| h.nil()).unwrap();
+            kept.recv_timeout(LONG).unwrap();
             assert!(store.erase(KEY));
             if hold {
                 assert!(!store.wait_idle(Duration::from_millis(20)), "the guard is in the way");
