@@ -285,23 +285,22 @@ impl PersistentTerms {
                 return Ok(put);
             }
         };
-        let old = match domain.table.find(hash, key) {
-            Some(entry) => entry.replace(frozen.word),
-            None => {
-                let entry = match Domain::new_entry(hash, key) {
-                    Ok(entry) => entry,
-                    Err(error) => {
-                        drop((lock, span));
-                        if domain.drop_value(frozen.word) {
-                            domain.help();
-                        }
-                        return Err(error);
+        let old = if let Some(entry) = domain.table.find(hash, key) {
+            entry.replace(frozen.word)
+        } else {
+            let entry = match Domain::new_entry(hash, key) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    drop((lock, span));
+                    if domain.drop_value(frozen.word) {
+                        domain.help();
                     }
-                };
-                entry.replace(frozen.word);
-                domain.table.insert(entry, &domain.quiescence, &domain.limbo);
-                None
-            }
+                    return Err(error);
+                }
+            };
+            entry.replace(frozen.word);
+            domain.table.insert(entry, &domain.quiescence, &domain.limbo);
+            None
         };
         drop(lock);
         drop(span);

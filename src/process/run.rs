@@ -169,6 +169,7 @@ fn settle(
 }
 
 /// A [`Flow`] without its brand.
+#[derive(Clone, Copy)]
 enum Went {
     Next(Word),
     Reoffer(Word),
