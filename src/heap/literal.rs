@@ -309,7 +309,7 @@ impl Space {
 unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
     // The panic of a destructor ends here: it is nobody's who is running now.
     // SAFETY: nobody reads the area's objects any more.
-    let _ = unsafe { off_heap::drop_until(&mut area.off_heap, ptr::null_mut()) };
+    unsafe { off_heap::drop_until(&mut area.off_heap, ptr::null_mut()) }.end();
     let mut chunk = area.chunks;
     while !chunk.is_null() {
         // SAFETY: the chunks of the area, each freed once.

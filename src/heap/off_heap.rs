@@ -90,6 +90,12 @@ impl Panicked {
             std::panic::resume_unwind(payload);
         }
     }
+
+    /// Ends the panic here. What it was thrown with is the user's too, and is leaked rather than dropped: its destructor
+    /// may panic.
+    pub(crate) fn end(self) {
+        std::mem::forget(self.0);
+    }
 }
 
 /// Releases the payloads from `*list` up to, and without, `until`, and makes `until` the head.
@@ -106,7 +112,9 @@ pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) -> Panic
         *list = next(p);
         // SAFETY: the object owns its payload, and is off the list now.
         let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_payload(p) }));
-        panicked = panicked.or(dropped.err());
+        if let Err(payload) = dropped {
+            Panicked(panicked.replace(payload)).end();
+        }
     }
     Panicked(panicked)
 }
