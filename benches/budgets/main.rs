@@ -6,6 +6,7 @@
 mod args;
 mod machine;
 mod otp;
+#[expect(clippy::unnecessary_wraps, reason = "every row has the type `Prepare`, every turn that of a turn")]
 mod ours;
 mod report;
 mod resident;

@@ -428,13 +428,11 @@ pub(crate) fn send_atom(plan: Plan) -> Result<Sampler, String> {
 
 /// Sends each ping back to where it came from.
 fn pong<'h>(cx: Cx<'h>, peer: Term<'h>, message: Term<'h>) -> Turn<'h> {
-    match message.as_pid() {
-        Some(peer) => Ok(Next(cx.pid(peer))),
-        None => {
-            cx.send(peer.get()?, message);
-            Ok(Next(peer))
-        }
+    if let Some(peer) = message.as_pid() {
+        return Ok(Next(cx.pid(peer)));
     }
+    cx.send(peer.get()?, message);
+    Ok(Next(peer))
 }
 
 /// Plays so many rounds with its peer, and tells what they took.
@@ -536,7 +534,7 @@ fn live_heap() -> OwnedHeap {
 }
 
 fn collection(heap: &mut OwnedHeap) -> Result<f64, String> {
-    let mut stats = Ok(Default::default());
+    let mut stats = Ok(shared_term::heap::CollectStats::default());
     let took = timed(|| stats = heap.collect());
     Ok(per(took, stats.map_err(text)?.live_words as u64))
 }

@@ -27,6 +27,11 @@ pub(crate) struct RegionHead {
 }
 
 impl RegionHead {
+    /// A bit for each area that the region points into.
+    pub(crate) fn filter(&self) -> u64 {
+        self.filter
+    }
+
     /// The head whose inline chunk this is.
     pub(crate) fn of_inline(chunk: *mut Chunk) -> *mut Self {
         chunk.wrapping_byte_sub(std::mem::offset_of!(Self, inline)).cast()

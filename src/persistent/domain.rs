@@ -349,7 +349,7 @@ impl Domain {
     /// # Safety
     ///
     /// The caller must be online for `'a`.
-    pub(crate) unsafe fn lend<'a>(&self, w: Word) -> TermRef<'a> {
+    pub(crate) unsafe fn lend<'a>(w: Word) -> TermRef<'a> {
         // SAFETY: the caller's promise: a published value is freed a grace period after it was unpublished.
         unsafe { TermRef::from_word(w) }
     }

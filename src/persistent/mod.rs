@@ -54,7 +54,7 @@ pub use report::{Info, Report};
 pub(crate) use card::{Between, Card};
 pub(crate) use collector::Step;
 pub(crate) use domain::{Domain, TurnMark, in_turn};
-pub(crate) use quiescence::{Participant, Role};
+pub(crate) use quiescence::{Participant, Quiescence, Role};
 pub(crate) use slots::Occupant;
 
 use crate::heap::copy::Literals;
@@ -211,6 +211,7 @@ impl PersistentTerms {
     /// assert_eq!(store.put("k", Region::build(|h| h.int(2)))?, Put::Replaced);
     /// # Ok::<(), shared_term::heap::HeapError>(())
     /// ```
+    #[allow(clippy::needless_pass_by_value, reason = "a later version may keep the region's memory")]
     pub fn put(&self, key: impl Key, value: Region) -> Result<Put, HeapError> {
         // SAFETY: the region lives during the call.
         unsafe { self.put_word(key, value.root_word(), Literals::Flatten, false) }
@@ -284,23 +285,22 @@ impl PersistentTerms {
                 return Ok(put);
             }
         };
-        let old = match domain.table.find(hash, key) {
-            Some(entry) => entry.replace(frozen.word),
-            None => {
-                let entry = match Domain::new_entry(hash, key) {
-                    Ok(entry) => entry,
-                    Err(error) => {
-                        drop((lock, span));
-                        if domain.drop_value(frozen.word) {
-                            domain.help();
-                        }
-                        return Err(error);
+        let old = if let Some(entry) = domain.table.find(hash, key) {
+            entry.replace(frozen.word)
+        } else {
+            let entry = match Domain::new_entry(hash, key) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    drop((lock, span));
+                    if domain.drop_value(frozen.word) {
+                        domain.help();
                     }
-                };
-                entry.replace(frozen.word);
-                domain.table.insert(entry, &domain.quiescence, &domain.limbo);
-                None
-            }
+                    return Err(error);
+                }
+            };
+            entry.replace(frozen.word);
+            domain.table.insert(entry, &domain.quiescence, &domain.limbo);
+            None
         };
         drop(lock);
         drop(span);
@@ -362,7 +362,7 @@ impl PersistentTerms {
         for entry in self.domain.table.entries() {
             if let Some(w) = entry.value() {
                 // SAFETY: the span is online for as long as `f` runs.
-                f(entry.key(), unsafe { self.domain.lend(w) });
+                f(entry.key(), unsafe { Domain::lend(w) });
             }
         }
     }
@@ -457,7 +457,7 @@ impl Guard<'_> {
     /// The value at `key`. Wait-free.
     pub fn get(&self, key: impl Key) -> Option<TermRef<'_>> {
         // SAFETY: the guard is online for as long as it is borrowed.
-        self.domain.lookup(key).map(|w| unsafe { self.domain.lend(w) })
+        self.domain.lookup(key).map(|w| unsafe { Domain::lend(w) })
     }
 
     /// Lets go of what was lent, as dropping the guard and pinning again would, for the price of a load.

@@ -78,11 +78,11 @@ impl Quiescence {
                     return p;
                 }
             }
-            segment = self.next_or_new(segment);
+            segment = Self::next_or_new(segment);
         }
     }
 
-    fn next_or_new<'a>(&'a self, segment: &'a Segment) -> &'a Segment {
+    fn next_or_new(segment: &Segment) -> &Segment {
         // Acquire: pairs with the release below; the segment is initialised.
         let mut next = segment.next.load(Ordering::Acquire);
         if next.is_null() {
@@ -100,6 +100,7 @@ impl Quiescence {
         unsafe { &*next }
     }
 
+    #[allow(clippy::unused_self, reason = "the participant is one of this quiescence")]
     /// Gives a participant back. It must be offline.
     pub(crate) fn retire(&self, p: &Participant) {
         debug_assert_eq!(p.seen.load(Ordering::Relaxed), OFFLINE);
@@ -131,6 +132,7 @@ impl Quiescence {
         }
     }
 
+    #[allow(clippy::unused_self, reason = "the participant is one of this quiescence")]
     /// Goes offline.
     pub(crate) fn leave(&self, p: &Participant) {
         // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.

@@ -34,6 +34,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// The entry of a key without a value; the key lies in `memory`, or nowhere.
+    #[allow(clippy::unnecessary_box_returns, reason = "an entry is linked by its address")]
     pub(crate) fn new(hash: u64, key: Word, memory: Option<Region>) -> Box<Self> {
         Box::new(Self { hash, key, value: AtomicU64::new(0), _memory: memory })
     }

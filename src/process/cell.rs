@@ -173,7 +173,7 @@ impl Task {
         unsafe { self.0.as_ref() }
     }
 
-    pub(crate) fn pid(&self) -> Pid {
+    pub(crate) fn pid(self) -> Pid {
         self.header().recipient.occupant.pid
     }
 
@@ -226,7 +226,7 @@ impl Task {
     }
 
     /// Lets the slot lead here.
-    pub(crate) fn publish(&self) {
+    pub(crate) fn publish(self) {
         let slots = &self.header().node.domain().slots;
         slots.occupy(NonNull::from(&self.header().recipient.occupant), self.pid());
     }

@@ -96,7 +96,7 @@ impl<'h> letter::Sealed<'h> for Term<'h> {
     }
 }
 
-impl<'h> Letter<'h> for Region {}
+impl Letter<'_> for Region {}
 impl<'h> letter::Sealed<'h> for Region {
     fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent> {
         cx.node().send_region(to, self)

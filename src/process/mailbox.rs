@@ -46,16 +46,17 @@ impl Mailbox {
         }
     }
 
-    /// Appends all messages to `queue`, in the order in which each sender pushed them. The owner's alone.
-    pub(crate) fn drain(&self, queue: &mut Queue) {
+    /// Appends all messages to `queue`, in the order in which each sender pushed them, and returns their filters. The
+    /// owner's alone.
+    pub(crate) fn drain(&self, queue: &mut Queue) -> u64 {
         // Relaxed: an empty mailbox is left alone; who pushes later notes the card.
         if self.head.load(Ordering::Relaxed).is_null() {
-            return;
+            return 0;
         }
         // Acquire: pairs with the release in `push`.
         let head = self.head.swap(ptr::null_mut(), ordering(Mutation::DrainRelaxed, Ordering::Acquire));
         // SAFETY: the whole stack is ours.
-        unsafe { queue.append_reversed(head) };
+        unsafe { queue.append_reversed(head) }
     }
 
     /// Closes the mailbox and appends what is in it. The owner's last call.
@@ -95,21 +96,25 @@ impl Queue {
         self.first.is_null()
     }
 
+    /// The filters of all that is appended: each message comes from another core's cache, and is fetched for this once.
+    ///
     /// # Safety
     ///
     /// `stack` must be null or a stack of regions, newest first, that nobody else reaches.
-    unsafe fn append_reversed(&mut self, mut stack: *mut RegionHead) {
-        let (last, mut first) = (stack, ptr::null_mut());
+    unsafe fn append_reversed(&mut self, mut stack: *mut RegionHead) -> u64 {
+        let (last, mut first, mut filter) = (stack, ptr::null_mut(), 0);
         // SAFETY: the caller's promise; each node is linked anew once.
         unsafe {
             while !stack.is_null() {
                 let next = (*stack).next;
+                filter |= (*stack).filter();
                 (*stack).next = first;
                 first = stack;
                 stack = next;
             }
             self.append_list(first, last);
         }
+        filter
     }
 
     /// # Safety
@@ -156,19 +161,6 @@ impl Queue {
         (front.first, front.last) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: both queues are ours.
         unsafe { self.append_list(rest, end) };
-    }
-
-    /// The filters of all messages.
-    pub(crate) fn filter(&self) -> u64 {
-        let (mut filter, mut p) = (0, self.first);
-        while let Some(node) = NonNull::new(p) {
-            // SAFETY: the node is ours, and stays linked.
-            unsafe {
-                filter |= std::mem::ManuallyDrop::new(Region::from_raw(node)).filter();
-                p = (*p).next;
-            }
-        }
-        filter
     }
 }
 

@@ -19,6 +19,9 @@ pub(crate) trait Ready: Send + Sync {
     fn ready(&self, task: Task);
 }
 
+/// Who waits for the end of a process, and a number to take it back by.
+type Watcher = (u64, mpsc::Sender<Arc<Exit>>);
+
 /// What the processes of one runtime share.
 pub(crate) struct Node {
     store: PersistentTerms,
@@ -29,7 +32,7 @@ pub(crate) struct Node {
     /// No process runs any more; who creates one ends it.
     closed: AtomicBool,
     /// Who waits for the end of which process. Looked at by the ends of processes only while somebody waits.
-    watchers: Mutex<HashMap<Pid, Vec<(u64, mpsc::Sender<Arc<Exit>>)>>>,
+    watchers: Mutex<HashMap<Pid, Vec<Watcher>>>,
     watched: AtomicUsize,
     next_watcher: plain::AtomicU64,
 }

@@ -8,7 +8,7 @@ use super::{Exit, Flow, Unsent, caught};
 use crate::heap::copy::Literals;
 use crate::heap::raw::Mark;
 use crate::heap::{HeapError, Region, collect, points_into};
-use crate::persistent::{Between, Participant, TurnMark};
+use crate::persistent::{Between, Participant, Quiescence, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
 use crate::term::word::{self, Word};
@@ -43,7 +43,7 @@ pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran 
     card.claim();
     // SAFETY: claimed: the process is ours until it goes idle, is requeued or ends; no borrow outlives a statement.
     let owned = || unsafe { task.owned() };
-    drain(&task);
+    drain(task);
     loop {
         if turns > 0 && has_turn(owned()) {
             turns -= 1;
@@ -54,11 +54,11 @@ pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran 
                 end(task, exit);
                 return Ran::Ended;
             }
-            if card.is_asked() {
-                if let Err(exit) = evacuate(&task) {
-                    end(task, exit);
-                    return Ran::Ended;
-                }
+            if card.is_asked()
+                && let Err(exit) = evacuate(task)
+            {
+                end(task, exit);
+                return Ran::Ended;
             }
             continue;
         }
@@ -68,9 +68,9 @@ pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran 
         }
         match card.between(filter(owned())) {
             Between::Idle => return Ran::Idle,
-            Between::Noted => drain(&task),
+            Between::Noted => drain(task),
             Between::Asked => {
-                if let Err(exit) = evacuate(&task) {
+                if let Err(exit) = evacuate(task) {
                     end(task, exit);
                     return Ran::Ended;
                 }
@@ -90,9 +90,9 @@ fn filter(owned: &Owned) -> u64 {
 }
 
 /// Takes the messages out of the mailbox.
-fn drain(task: &Task) {
+fn drain(task: Task) {
     let mut new = Queue::new();
-    task.header().recipient.mailbox.drain(&mut new);
+    let filter = task.header().recipient.mailbox.drain(&mut new);
     if new.is_empty() {
         return;
     }
@@ -101,7 +101,7 @@ fn drain(task: &Task) {
     if owned.inbox.is_empty() && owned.deferred.is_empty() {
         owned.messages_filter = 0;
     }
-    owned.messages_filter |= new.filter();
+    owned.messages_filter |= filter;
     std::mem::swap(&mut owned.inbox, &mut new);
     owned.inbox.prepend(&mut new);
 }
@@ -140,14 +140,14 @@ fn settle(
     // SAFETY: the turn is over, and with it every term and borrow of it.
     let owned = unsafe { task.owned() };
     match went {
-        Went::Next(new) => keep(owned, &task, participant, mark, state, new, message),
+        Went::Next(new) => keep(owned, task, participant, mark, state, new, message),
         Went::Reoffer(new) => {
             owned.inbox.prepend(&mut owned.deferred);
-            keep(owned, &task, participant, mark, state, new, message)
+            keep(owned, task, participant, mark, state, new, message)
         }
         Went::Again(new) => {
             owned.next = NextTurn::Resume;
-            keep(owned, &task, participant, mark, state, new, message)
+            keep(owned, task, participant, mark, state, new, message)
         }
         Went::Defer => {
             // SAFETY: nothing of the turn is kept (H24).
@@ -169,6 +169,7 @@ fn settle(
 }
 
 /// A [`Flow`] without its brand.
+#[derive(Clone, Copy)]
 enum Went {
     Next(Word),
     Reoffer(Word),
@@ -211,7 +212,7 @@ fn call(task: Task, kind: NextTurn, state: Word, message: Option<&Region>) -> Re
 /// Makes `new` the state, and lets go of what it cannot reach as cheaply as that can be told.
 fn keep(
     owned: &mut Owned,
-    task: &Task,
+    task: Task,
     participant: &Participant,
     mark: &Mark,
     old: Word,
@@ -235,6 +236,9 @@ fn keep(
         return After::Going;
     }
     if let Some(message) = message.take() {
+        // What was moved in is not copied for having come: it counts as if it had lived through a collection. Twice as
+        // much does not, so that of many messages those are collected that the state has let go of.
+        owned.threshold = owned.threshold.max(message.words() * 2);
         owned.heap.adopt(message);
     }
     owned.heap.note(new);
@@ -243,18 +247,14 @@ fn keep(
     if owned.heap.used() <= owned.threshold.min(owned.heap.limit) {
         return After::Going;
     }
-    // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
-    // card's filter says, and what its heap points into stays until it has answered.
-    let quiescence = &task.header().node.domain().quiescence;
-    let long = owned.heap.used() > LONG_COLLECTION;
-    if long {
-        quiescence.leave(participant);
-    }
-    // SAFETY: between turns: the state is the only root.
-    let result = unsafe { collect(&mut owned.heap, &mut owned.state, 0) };
-    if long {
-        quiescence.enter(participant);
-    }
+    let result = {
+        // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
+        // card's filter says, and what its heap points into stays until it has answered.
+        let long = owned.heap.used() > LONG_COLLECTION;
+        let _offline = long.then(|| Offline::new(&task.header().node.domain().quiescence, participant));
+        // SAFETY: between turns: the state is the only root.
+        unsafe { collect(&mut owned.heap, &mut owned.state, 0) }
+    };
     match result {
         Ok(stats) => {
             owned.threshold = (stats.live_words * 2).max(owned.min_heap_words as usize);
@@ -268,8 +268,28 @@ fn keep(
     }
 }
 
+/// A worker that looks at nothing but the heap it works on; online again when this is dropped, also by a destructor of
+/// the user's that unwinds.
+struct Offline<'q> {
+    quiescence: &'q Quiescence,
+    participant: &'q Participant,
+}
+
+impl<'q> Offline<'q> {
+    fn new(quiescence: &'q Quiescence, participant: &'q Participant) -> Self {
+        quiescence.leave(participant);
+        Self { quiescence, participant }
+    }
+}
+
+impl Drop for Offline<'_> {
+    fn drop(&mut self) {
+        self.quiescence.enter(self.participant);
+    }
+}
+
 /// The answer to a global collection (R6): afterwards nothing of this process points into a retired area.
-fn evacuate(task: &Task) -> Result<(), Exit> {
+fn evacuate(task: Task) -> Result<(), Exit> {
     let collector = &task.header().node.domain().collector;
     if !mutated(Mutation::EvacuateNoDrain) {
         drain(task);

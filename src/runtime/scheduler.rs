@@ -106,10 +106,10 @@ impl<'s> Worker<'s> {
 
     fn look(&mut self) -> Option<Task> {
         self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks % COMMON_FIRST == 0 {
-            if let Some(task) = self.common() {
-                return Some(task);
-            }
+        if self.ticks.is_multiple_of(COMMON_FIRST)
+            && let Some(task) = self.common()
+        {
+            return Some(task);
         }
         self.local.pop().or_else(|| self.common()).or_else(|| self.steal())
     }
@@ -132,9 +132,8 @@ impl<'s> Worker<'s> {
     fn steal(&mut self) -> Option<Task> {
         let n = self.scheduler.stealers.len();
         self.turn = (self.turn + 1) % n;
-        for i in 0..n {
-            let victim = (self.turn + i) % n;
-            while victim != self.index {
+        for victim in (0..n).map(|i| (self.turn + i) % n).filter(|&victim| victim != self.index) {
+            loop {
                 match self.scheduler.stealers[victim].steal_batch_and_pop(self.local) {
                     Steal::Success(task) => return Some(task),
                     Steal::Empty => break,
