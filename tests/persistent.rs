@@ -501,7 +501,9 @@ fn writers_of_one_key_leave_one_whole_value() {
                 });
             }
         });
-        writers.into_iter().for_each(|w| w.join().unwrap());
+        for w in writers {
+            w.join().unwrap();
+        }
         stop.store(true, Ordering::Relaxed);
     });
     store.erase(KEY);
@@ -633,7 +635,9 @@ fn what_leaves_for_a_port_or_as_a_reason_has_no_part_in_the_store() {
     drop((rt, store));
     let got: Vec<_> = std::iter::from_fn(|| port.try_recv()).collect();
     assert_eq!(got.len(), 3);
-    got.iter().for_each(|m| m.verify().unwrap());
+    for message in &got {
+        message.verify().unwrap();
+    }
     assert!(got[0].root() == list(30).root() && got[2].root() == list(30).root());
     assert!(got[1].root().tuple_of::<1>().unwrap()[0] == list(30).root());
     assert!(exited.try_wait().unwrap().as_term().unwrap() == list(30).root());
@@ -797,7 +801,7 @@ fn a_long_chain_of_versions_keeps_bounded_memory() {
         most = most.max(ledger.made() - ledger.dropped());
     }
     assert!(most < 8 * KEYS as usize, "{most} resources lived at once");
-    assert_eq!(store.read(KEY, |v| v.unwrap().lookup(9_999 % KEYS).unwrap().to_string().contains("9999")), true);
+    assert!(store.read(KEY, |v| v.unwrap().lookup(9_999 % KEYS).unwrap().to_string().contains("9999")));
     store.erase(KEY);
     assert!(store.wait_idle(LONG));
     drop((rt, store));
