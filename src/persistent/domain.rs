@@ -251,11 +251,13 @@ impl Domain {
         unsafe { self.space.free(area) };
     }
 
-    /// Drops the reference of a value that was unpublished. Values that own no memory end nothing. `true`: the collection
-    /// has something to do.
-    pub(crate) fn drop_value(&self, w: Word) -> bool {
-        // SAFETY: the table's reference, which is not used again.
-        word::is_literal(w) && unsafe { self.collector.release(literal::entry(w).area()) }
+    /// Drops the reference of a value that was unpublished. Values that own no memory end nothing. The end of the caller's
+    /// span gets the collection on.
+    pub(crate) fn drop_value(&self, w: Word) {
+        if word::is_literal(w) {
+            // SAFETY: the table's reference, which is not used again.
+            unsafe { self.collector.release(literal::entry(w).area()) };
+        }
     }
 
     /// An entry for a key that is not in the table yet.

@@ -254,8 +254,9 @@ impl PersistentTerms {
     ) -> Result<Put, HeapError> {
         let domain = &*self.domain;
         let hash = key.hash_key();
-        // From here to the publication the thread is online, also for the literals that the value keeps (R4).
-        let span = Span::new(domain);
+        // From here to the publication the thread is online, also for the literals that the value keeps (R4). Its end gets
+        // the collection of what is let go of below on.
+        let _span = Span::new(domain);
         let value = || domain.table.find(hash, key).and_then(table::Entry::value);
         let known = |old: Word| {
             // SAFETY: both are alive: the caller's promise, and the span. Compared outside every lock.
@@ -278,10 +279,7 @@ impl PersistentTerms {
             drop(lock);
             compared = now;
             if let Some(put) = now.and_then(known) {
-                drop(span);
-                if domain.drop_value(frozen.word) {
-                    domain.help();
-                }
+                domain.drop_value(frozen.word);
                 return Ok(put);
             }
         };
@@ -291,10 +289,8 @@ impl PersistentTerms {
             let entry = match Domain::new_entry(hash, key) {
                 Ok(entry) => entry,
                 Err(error) => {
-                    drop((lock, span));
-                    if domain.drop_value(frozen.word) {
-                        domain.help();
-                    }
+                    drop(lock);
+                    domain.drop_value(frozen.word);
                     return Err(error);
                 }
             };
@@ -303,12 +299,9 @@ impl PersistentTerms {
             None
         };
         drop(lock);
-        drop(span);
         match old {
             Some(old) => {
-                if domain.drop_value(old) {
-                    domain.help();
-                }
+                domain.drop_value(old);
                 Ok(Put::Replaced)
             }
             None => Ok(Put::Inserted),
@@ -328,17 +321,15 @@ impl PersistentTerms {
     pub fn erase(&self, key: impl Key) -> bool {
         let domain = &*self.domain;
         let hash = key.hash_key();
-        let span = Span::new(domain);
+        let _span = Span::new(domain);
         let lock = domain.table.lock(hash);
         let Some(entry) = domain.table.find(hash, key) else { return false };
         let old = entry.replace(0);
         domain.table.remove(entry, &domain.quiescence, &domain.limbo);
         drop(lock);
-        drop(span);
         match old {
             Some(old) => {
                 domain.drop_value(old);
-                domain.help(); // for the entry too
                 true
             }
             None => false,
