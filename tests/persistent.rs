@@ -501,7 +501,9 @@ fn writers_of_one_key_leave_one_whole_value() {
                 });
             }
         });
-        writers.into_iter().for_each(|w| w.join().unwrap());
+        for writer in writers {
+            writer.join().unwrap();
+        }
         stop.store(true, Ordering::Relaxed);
     });
     store.erase(KEY);
@@ -735,7 +737,7 @@ fn a_long_chain_of_versions_keeps_bounded_memory() {
         most = most.max(ledger.made() - ledger.dropped());
     }
     assert!(most < 8 * KEYS as usize, "{most} resources lived at once");
-    assert_eq!(store.read(KEY, |v| v.unwrap().lookup(9_999 % KEYS).unwrap().to_string().contains("9999")), true);
+    assert!(store.read(KEY, |v| v.unwrap().lookup(9_999 % KEYS).unwrap().to_string().contains("9999")));
     store.erase(KEY);
     assert!(store.wait_idle(LONG));
     drop((rt, store));
