@@ -580,6 +580,68 @@ fn messages_that_are_or_hold_literals_survive_their_erasure_before_they_are_rece
 }
 
 #[test]
+fn a_message_that_is_forwarded_by_a_process_that_is_asked_is_whole_where_it_arrives() {
+    for seed in 0..200 {
+        let mut rt = Runtime::deterministic(seed);
+        let store = rt.persistent().clone();
+        store.put(KEY, list(30)).unwrap();
+        let last = rt.spawn_fn(|cx| cx.nil(), receive).unwrap();
+        let forwards = rt.spawn_fn(|cx| cx.nil(), move |_, _, _| Ok(Forward(last))).unwrap();
+        let sender = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, _| {
+                cx.send(forwards, term!(cx, {KEEP, "no key", cx.get(KEY).unwrap()}));
+                Ok(Next(state))
+            },
+        );
+        let sender = sender.unwrap();
+        rt.run_until_idle();
+        rt.send_new(sender, |h| h.nil()).unwrap();
+        // The sender's turn; the message waits. From here on, the seed decides which steps of the collection come
+        // before the turn that forwards it.
+        assert!(rt.step());
+        store.erase(KEY);
+        rt.run_until_idle();
+        assert_eq!(store.info().retained_bytes, 0);
+        let state = told(&mut rt, last);
+        assert!(state.root().tuple_of::<3>().unwrap()[2] == list(30).root());
+    }
+}
+
+#[test]
+fn what_leaves_for_a_port_or_as_a_reason_has_no_part_in_the_store() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(KEY, list(30)).unwrap();
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    let forwards = rt.spawn_fn(|cx| cx.nil(), move |_, _, _| Ok(Forward(me))).unwrap();
+    let p = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, _, _| {
+            let value = cx.get(KEY).unwrap();
+            cx.send(me, value);
+            cx.send(me, term!(cx, { value }));
+            cx.send(forwards, value);
+            Ok(Stop(Exit::term(cx.region(value))))
+        },
+    );
+    let exited = rt.exited(p.unwrap());
+    rt.send_new(p.unwrap(), |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    store.erase(KEY);
+    rt.run_until_idle();
+    assert_eq!(store.info().retained_bytes, 0, "nobody is asked for what waits in a port");
+    drop((rt, store));
+    let got: Vec<_> = std::iter::from_fn(|| port.try_recv()).collect();
+    assert_eq!(got.len(), 3);
+    got.iter().for_each(|m| m.verify().unwrap());
+    assert!(got[0].root() == list(30).root() && got[2].root() == list(30).root());
+    assert!(got[1].root().tuple_of::<1>().unwrap()[0] == list(30).root());
+    assert!(exited.try_wait().unwrap().as_term().unwrap() == list(30).root());
+}
+
+#[test]
 fn a_holder_that_ends_while_it_is_asked_answers() {
     type End = for<'h> fn(Cx<'h>) -> Turn<'h>;
     let ends: [End; 4] = [

@@ -315,6 +315,10 @@ unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
         // SAFETY: the chunks of the area, each freed once.
         unsafe {
             let next = (*chunk).next;
+            if cfg!(debug_assertions) {
+                // Who still reads it shall notice: no term is zero.
+                ptr::write_bytes(Chunk::start(chunk), 0, Chunk::used(chunk));
+            }
             Chunk::free(chunk);
             chunk = next;
         }
