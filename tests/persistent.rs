@@ -635,7 +635,9 @@ fn what_leaves_for_a_port_or_as_a_reason_has_no_part_in_the_store() {
     drop((rt, store));
     let got: Vec<_> = std::iter::from_fn(|| port.try_recv()).collect();
     assert_eq!(got.len(), 3);
-    got.iter().for_each(|m| m.verify().unwrap());
+    for message in &got {
+        message.verify().unwrap();
+    }
     assert!(got[0].root() == list(30).root() && got[2].root() == list(30).root());
     assert!(got[1].root().tuple_of::<1>().unwrap()[0] == list(30).root());
     assert!(exited.try_wait().unwrap().as_term().unwrap() == list(30).root());
