@@ -501,8 +501,8 @@ fn writers_of_one_key_leave_one_whole_value() {
                 });
             }
         });
-        for w in writers {
-            w.join().unwrap();
+        for writer in writers {
+            writer.join().unwrap();
         }
         stop.store(true, Ordering::Relaxed);
     });

@@ -91,10 +91,19 @@ impl Panicked {
         }
     }
 
-    /// Ends the panic here. What it was thrown with is the user's too, and is leaked rather than dropped: its destructor
-    /// may panic.
+    /// Ends the panic here.
     pub(crate) fn end(self) {
-        std::mem::forget(self.0);
+        if let Some(payload) = self.0 {
+            drop_quietly(payload);
+        }
+    }
+}
+
+/// Drops what a panic was thrown with. It is the user's too, and may panic when it is dropped; what *that* is thrown with
+/// is leaked, because it could go on so for ever.
+pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
     }
 }
 

@@ -341,7 +341,7 @@ impl Domain {
             let _mark = CallBack::new();
             // A hook that panics must not stop the collection. Nor must the drop of what it panicked with.
             if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(report))) {
-                std::mem::forget(payload);
+                crate::heap::off_heap::drop_quietly(payload);
             }
         }
     }

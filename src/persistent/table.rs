@@ -17,7 +17,7 @@ use crate::term::word::Word;
 use crate::term::{Key, TermRef};
 use std::ptr;
 
-/// Locks for writers.
+/// Locks for writers; a power of two.
 const STRIPES: usize = if crate::IS_LOOM { 1 } else { 64 };
 const FIRST_CAPACITY: usize = if crate::IS_LOOM { 4 } else { 64 };
 
@@ -121,7 +121,7 @@ impl Table {
 
     /// Excludes the other writers of the keys with this hash.
     pub(crate) fn lock(&self, hash: u64) -> MutexGuard<'_, ()> {
-        self.stripes[hash as usize % STRIPES].lock()
+        self.stripes[hash as usize & (STRIPES - 1)].lock()
     }
 
     /// The entry of a key. Wait-free: at most one look at each slot. The caller must be online; the entry is valid until
