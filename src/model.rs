@@ -135,7 +135,7 @@ impl World {
     /// When there is no such key.
     pub fn unpublish(&self, key: crate::Atom) {
         let (domain, _online) = (self.domain(), self.worker());
-        let entry = domain.table.find(crate::term::Key::hash_key(key), key).expect("the key is there");
+        let entry = domain.table.find(hash_of(key), key).expect("the key is there");
         let old = entry.replace(0).expect("it has a value");
         domain.table.remove(entry, &domain.quiescence, &domain.limbo);
         domain.drop_value(old);
@@ -283,4 +283,8 @@ pub fn touch<P: Place>(term: Term<'_, P>) {
 #[must_use]
 pub fn is_literal<P: Place>(term: Term<'_, P>) -> bool {
     word::is_literal(term.word())
+}
+
+fn hash_of(key: impl crate::term::Key) -> u64 {
+    key.hash_key()
 }

@@ -243,7 +243,7 @@ fn act(world: &World, rt: &mut Deterministic, random: &mut Random, depth: u32) {
     };
     let (p, q, key, other) = (pick(random), pick(random), random.key(), random.key());
     let flag = random.below(2);
-    let to = |rt: &Deterministic, f: &dyn for<'r> Fn(Heap<'r>) -> Term<'r>| drop(rt.send_new(p, |h| f(h)));
+    let to = |rt: &Deterministic, f: &dyn for<'r> Fn(Heap<'r>) -> Term<'r>| drop(rt.send_new(p, f));
     match random.below(48) {
         0..6 => {
             let mut id = 0;
