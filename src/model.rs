@@ -8,7 +8,7 @@ use crate::heap::literal;
 use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
-use crate::process::{Mailbox, Node, Queue, Ready, Recipient, Remains, Settings, Task};
+use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task};
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
 use std::ptr::NonNull;
@@ -125,7 +125,7 @@ impl World {
     pub fn deliver(&self, to: Pid, letter: Region) {
         let occupant = self.domain().slots.find(to).expect("the process lives");
         // SAFETY: found in the caller's span.
-        Node::deliver(unsafe { Recipient::of(occupant) }, letter).expect("the process lives");
+        unsafe { Node::deliver(occupant, letter) }.expect("the process lives");
     }
 
     /// Erases a key, and leaves the collection of its value to [`collect`](Self::collect).
