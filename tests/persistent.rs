@@ -965,3 +965,20 @@ fn a_value_is_freed_by_whoever_lets_go_of_it_last_and_the_rest_of_its_batch_with
     drop((rt, store));
     assert_eq!(order.lock().unwrap().len(), 100);
 }
+
+#[test]
+fn a_guard_that_is_repinned_goes_on_with_what_waited_for_it() {
+    let store = PersistentTerms::new();
+    let mut guard = store.pin();
+    for round in 0..3 {
+        store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+        assert_eq!(guard.get(KEY).unwrap().list().count(), 10);
+        store.erase(KEY);
+        let info = store.info();
+        assert!(info.retained_bytes > 0 && info.guards_behind == 1, "{info:?}");
+        // Nobody else is there to free it: no runtime, and whoever erased it has gone.
+        guard.repin();
+        let info = store.info();
+        assert_eq!((info.retained_bytes, info.guards_behind, info.collections), (0, 0, round + 1));
+    }
+}
