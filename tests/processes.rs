@@ -7,7 +7,7 @@ mod support;
 use shared_term::heap::HeapError;
 use shared_term::prelude::*;
 use shared_term::process::{SpawnError, Unsent};
-use shared_term::runtime::{Deterministic, Handle, Port};
+use shared_term::runtime::{BuildError, Builder, Deterministic, Handle, Port};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
@@ -771,4 +771,14 @@ fn of_a_term_that_comes_too_late_nothing_comes_back() {
     let Err(Unsent::NoProcess(Some(region))) = back else { panic!("{back:?}") };
     assert_eq!(region.root().list().count(), 10);
     go.send(()).unwrap();
+}
+
+#[test]
+fn a_runtime_that_cannot_be_is_an_error() {
+    for n in [Builder::MAX_WORKERS + 1, usize::MAX] {
+        let error = Runtime::builder().workers(n).build().unwrap_err();
+        assert!(matches!(error, BuildError::TooManyWorkers(asked) if asked == n), "{error}");
+    }
+    let error = Runtime::builder().thread_name("a\0b").build().unwrap_err();
+    assert!(matches!(error, BuildError::Thread(_)), "{error}");
 }
