@@ -8,7 +8,7 @@ use crate::heap::literal;
 use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
-use crate::process::{Mailbox, Node, Queue, Ready, Recipient, Remains, Settings, Task};
+use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task};
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
 use std::ptr::NonNull;
@@ -125,7 +125,7 @@ impl World {
     pub fn deliver(&self, to: Pid, letter: Region) {
         let occupant = self.domain().slots.find(to).expect("the process lives");
         // SAFETY: found in the caller's span.
-        Node::deliver(unsafe { Recipient::of(occupant) }, letter).expect("the process lives");
+        unsafe { Node::deliver(occupant, letter) }.expect("the process lives");
     }
 
     /// Erases a key, and leaves the collection of its value to [`collect`](Self::collect).
@@ -135,7 +135,7 @@ impl World {
     /// When there is no such key.
     pub fn unpublish(&self, key: crate::Atom) {
         let (domain, _online) = (self.domain(), self.worker());
-        let entry = domain.table.find(crate::term::Key::hash_key(key), key).expect("the key is there");
+        let entry = domain.table.find(hash_of(key), key).expect("the key is there");
         let old = entry.replace(0).expect("it has a value");
         domain.table.remove(entry, &domain.quiescence, &domain.limbo);
         domain.drop_value(old);
@@ -283,4 +283,8 @@ pub fn touch<P: Place>(term: Term<'_, P>) {
 #[must_use]
 pub fn is_literal<P: Place>(term: Term<'_, P>) -> bool {
     word::is_literal(term.word())
+}
+
+fn hash_of(key: impl crate::term::Key) -> u64 {
+    key.hash_key()
 }

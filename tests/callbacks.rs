@@ -135,6 +135,53 @@ fn a_panic_in_a_destructor_of_a_term_stops_no_collection() {
 }
 
 #[test]
+fn a_panic_in_a_destructor_of_a_key_is_met_by_nobody() {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let store = rt.persistent();
+    for guarded in [true, false] {
+        let guard = guarded.then(|| store.pin());
+        let worse = OnDrop::new(|| std::panic::resume_unwind(Box::new(OnDrop::panics())));
+        let key = Region::build(|h| h.tuple(&[h.resource(OnDrop::panics()), h.resource(worse)]));
+        store.put(key.root(), Region::build(|h| h.int(1))).unwrap();
+        let other = store.pin();
+        assert!(store.erase(key.root()));
+        drop((key, other)); // the entry of the key has the resources for itself now
+        drop(guard);
+        assert!(store.wait_idle(LONG));
+    }
+    // Whoever drives the collections still does.
+    store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+    store.erase(KEY);
+    assert!(store.wait_idle(LONG));
+    assert_runs(&rt);
+}
+
+#[test]
+fn messages_behind_one_whose_destructor_panics_are_dropped_with_their_port() {
+    let rt = Runtime::deterministic(1);
+    let (ledger, port) = (Ledger::default(), rt.port().unwrap());
+    for _ in 0..3 {
+        rt.send_new(port.pid(), |h| h.resource(OnDrop::panics())).unwrap();
+        rt.send_new(port.pid(), |h| ledger.resource(h)).unwrap();
+    }
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(port))).is_err());
+    assert_eq!((ledger.made(), ledger.dropped()), (3, 3));
+}
+
+#[test]
+fn what_a_destructor_panics_with_during_another_panic_aborts_nothing() {
+    let region = Region::build(|h| {
+        let worse = OnDrop::new(|| std::panic::resume_unwind(Box::new(OnDrop::panics())));
+        h.resource(worse)
+    });
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let _region = region;
+        std::panic::resume_unwind(Box::new("the first"));
+    }));
+    assert_eq!(result.unwrap_err().downcast_ref(), Some(&"the first"));
+}
+
+#[test]
 fn waiting_where_it_would_be_for_oneself_says_so_at_once() {
     let store = PersistentTerms::new();
     let (tx, rx) = mpsc::channel();

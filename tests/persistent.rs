@@ -9,6 +9,7 @@ use shared_term::persistent::{Put, PutNewError};
 use shared_term::prelude::*;
 use shared_term::runtime::{Deterministic, Handle};
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::time::Duration;
@@ -413,15 +414,34 @@ fn a_key_may_be_made_of_literals_and_outlives_them() {
 fn keys_that_collide_are_told_apart_and_deleted_in_any_order() {
     // Resources hash by their address, so terms of equal shape whose places differ by what the hash does not see cannot
     // be had; but the table has few places at first: keys whose hashes agree in the low bits share a run of it.
-    use shared_term::term::Key;
-    let mut runs: HashMap<u64, Vec<i64>> = HashMap::new();
-    for i in 0..2_000_000 {
-        let run = runs.entry(i.hash_key() & 0xfff).or_default();
-        run.push(i);
-        if run.len() == 300 {
-            break;
+    /// The hash that the table goes by is the one word that a term gives a hasher.
+    #[derive(Default)]
+    struct Word(u64);
+    impl Hasher for Word {
+        fn write(&mut self, _: &[u8]) {
+            unreachable!("a term gives a word")
+        }
+
+        fn write_u64(&mut self, word: u64) {
+            self.0 = word;
+        }
+
+        fn finish(&self) -> u64 {
+            self.0
         }
     }
+    let mut runs: HashMap<u64, Vec<i64>> = HashMap::new();
+    let _ = Region::build(|h| {
+        for i in 0..2_000_000 {
+            let hash = BuildHasherDefault::<Word>::default().hash_one(h.int(i));
+            let run = runs.entry(hash & 0xfff).or_default();
+            run.push(i);
+            if run.len() == 300 {
+                break;
+            }
+        }
+        h.nil()
+    });
     let keys = runs.into_values().find(|run| run.len() == 300).expect("a run");
     let store = PersistentTerms::new();
     let mut random = 1_u64;
@@ -1008,4 +1028,21 @@ fn a_value_is_freed_by_whoever_lets_go_of_it_last_and_the_rest_of_its_batch_with
     }
     drop((rt, store));
     assert_eq!(order.lock().unwrap().len(), 100);
+}
+
+#[test]
+fn a_guard_that_is_repinned_goes_on_with_what_waited_for_it() {
+    let store = PersistentTerms::new();
+    let mut guard = store.pin();
+    for round in 0..3 {
+        store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+        assert_eq!(guard.get(KEY).unwrap().list().count(), 10);
+        store.erase(KEY);
+        let info = store.info();
+        assert!(info.retained_bytes > 0 && info.guards_behind == 1, "{info:?}");
+        // Nobody else is there to free it: no runtime, and whoever erased it has gone.
+        guard.repin();
+        let info = store.info();
+        assert_eq!((info.retained_bytes, info.guards_behind, info.collections), (0, 0, round + 1));
+    }
 }

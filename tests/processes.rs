@@ -7,11 +7,11 @@ mod support;
 use shared_term::heap::HeapError;
 use shared_term::prelude::*;
 use shared_term::process::{SpawnError, Unsent};
-use shared_term::runtime::{Deterministic, Handle, Port};
+use shared_term::runtime::{BuildError, Builder, Deterministic, Handle, Port};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
-use support::{LONG, Ledger};
+use support::{LONG, Ledger, OnDrop};
 
 const GO: Atom = Atom::inline("go");
 
@@ -730,4 +730,55 @@ fn runtimes_that_end_while_their_processes_are_asked_hold_nothing_up() {
     assert!(store.wait_idle(LONG));
     assert_eq!((ledger.made(), ledger.dropped()), (60, 60));
     assert_eq!(store.info().retained_bytes, 0);
+}
+
+#[test]
+fn of_a_term_that_comes_too_late_nothing_comes_back() {
+    // The receiver is ending: its mailbox is closed, and it is in its slot still, because a destructor takes its time. The
+    // copy that was made for it has a pointer to a persistent term, which no region in the hands of a user may have.
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    rt.persistent().put(GO, Region::build(|h| h.list(0..10))).unwrap();
+    let ((closing, closed), (go, goes)) = (mpsc::channel(), mpsc::channel::<()>());
+    let mut slow = Some(OnDrop::new(move || {
+        closing.send(()).unwrap();
+        let _ = goes.recv_timeout(LONG);
+    }));
+    let ends = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, _, _| {
+            let _held = slow.take().map(|slow| cx.resource(slow));
+            Ok(Stop(Exit::NORMAL))
+        },
+    );
+    let ends = ends.unwrap();
+    rt.send_new(ends, |h| h.nil()).unwrap();
+    closed.recv_timeout(LONG).unwrap();
+    let (tx, rx) = mpsc::channel();
+    rt.spawn_fn(
+        move |cx| {
+            let literal = cx.get(GO).unwrap();
+            tx.send(cx.try_send(ends, cx.tuple(&[literal]))).unwrap();
+            // A region of the sender's own comes back as it went.
+            tx.send(cx.try_send(ends, cx.region(literal))).unwrap();
+            cx.nil()
+        },
+        |_, state, _| Ok(Next(state)),
+    )
+    .unwrap();
+    let back = rx.recv_timeout(LONG).unwrap();
+    assert!(matches!(back, Err(Unsent::NoProcess(None))), "{back:?}");
+    let back = rx.recv_timeout(LONG).unwrap();
+    let Err(Unsent::NoProcess(Some(region))) = back else { panic!("{back:?}") };
+    assert_eq!(region.root().list().count(), 10);
+    go.send(()).unwrap();
+}
+
+#[test]
+fn a_runtime_that_cannot_be_is_an_error() {
+    for n in [Builder::MAX_WORKERS + 1, usize::MAX] {
+        let error = Runtime::builder().workers(n).build().unwrap_err();
+        assert!(matches!(error, BuildError::TooManyWorkers(asked) if asked == n), "{error}");
+    }
+    let error = Runtime::builder().thread_name("a\0b").build().unwrap_err();
+    assert!(matches!(error, BuildError::Thread(_)), "{error}");
 }

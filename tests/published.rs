@@ -218,3 +218,26 @@ fn leaked_values_are_counted() {
     cell.update(|n| n + 1);
     assert_eq!((cell.retained(), format!("{cell:?}")), (2, "Published(2)".to_owned()));
 }
+
+#[cfg(feature = "epoch")]
+#[test]
+fn a_destructor_that_panics_keeps_no_other_value_and_meets_no_reader() {
+    use shared_term::published::Epoch;
+
+    struct Unruly(Arc<AtomicUsize>);
+    impl Drop for Unruly {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Relaxed);
+            std::panic::resume_unwind(Box::new("a destructor"));
+        }
+    }
+    let dropped: Arc<AtomicUsize> = Arc::default();
+    let cell = Published::<_, Epoch>::new(Unruly(Arc::clone(&dropped)));
+    let reader = cell.read();
+    for _ in 0..100 {
+        cell.replace(Unruly(Arc::clone(&dropped)));
+    }
+    drop(reader);
+    assert_eq!((cell.retained(), dropped.load(Relaxed)), (0, 100));
+    std::mem::forget(cell); // its last value is dropped by whoever drops the cell
+}

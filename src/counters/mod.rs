@@ -48,7 +48,7 @@
 //! |---|---|---|
 //! | [`add`](Counters::add) | load and store in an own line: wait-free, but for a thread's first one to an array, which allocates its row | one locked instruction on a shared line: wait-free |
 //! | [`writer().add`](Writer::add) | the same without looking for the row | the same |
-//! | [`get`](Counters::get) | one load per row; lock-free, and after 16 attempts disturbed by `put` or `take` of the same counter it waits for them | one load |
+//! | [`get`](Counters::get) | one load per row; waits for nobody, but after 16 attempts disturbed by `put` or `take` of the same counter for those | one load |
 //! | [`put`](Counters::put), [`take`](Counters::take) | one load per row under a lock that adds never see | one instruction |
 //! | memory | 128 bytes per 16 counters *for each thread number that ever wrote*, and as much again for the overflow row, 16 bytes per counter, and some 300 bytes | 128 bytes per 16 counters, and some 130 bytes |
 //!

@@ -82,11 +82,12 @@ pub(crate) fn next(p: *mut Word) -> *mut Word {
 pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
 
 impl Panicked {
-    /// Goes on with the panic, unless one is under way already.
+    /// Goes on with the panic, unless one is under way already: then it [ends](Self::end) here.
     pub(crate) fn pass_on(self) {
-        if let Some(payload) = self.0
-            && !std::thread::panicking()
-        {
+        if std::thread::panicking() {
+            return self.end();
+        }
+        if let Some(payload) = self.0 {
             std::panic::resume_unwind(payload);
         }
     }

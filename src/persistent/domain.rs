@@ -16,6 +16,7 @@ use crate::sync::atomic::{Ordering, fence};
 use crate::term::word::{self, Word};
 use crate::term::{Key, TermRef};
 use std::cell::Cell;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic as plain;
 
@@ -116,7 +117,19 @@ impl<'d> Span<'d> {
     }
 
     pub(crate) fn repin(&mut self) {
-        self.domain.quiescence.boundary(self.participant);
+        if self.domain.quiescence.boundary(self.participant) {
+            self.help_those_who_left();
+        }
+    }
+
+    /// Somebody may have waited for this span alone, and have gone: what was unlinked meanwhile is then ours.
+    fn help_those_who_left(&self) {
+        // Pairs with the fence in `advance`: either whoever unlinked it finds this participant past the span, or this sees
+        // the figures.
+        fence(Ordering::SeqCst);
+        if self.domain.collector.retained_bytes() > 0 || !self.domain.limbo.is_empty() {
+            self.domain.help();
+        }
     }
 }
 
@@ -124,12 +137,7 @@ impl Drop for Span<'_> {
     fn drop(&mut self) {
         self.domain.quiescence.leave(self.participant);
         self.domain.quiescence.retire(self.participant);
-        // Somebody may have waited for this span alone, and have gone: what was unlinked meanwhile is then ours. Pairs
-        // with the fence in `advance`: either whoever unlinked it finds this participant offline, or this sees the figures.
-        fence(Ordering::SeqCst);
-        if self.domain.collector.retained_bytes() > 0 || !self.domain.limbo.is_empty() {
-            self.domain.help();
-        }
+        self.help_those_who_left();
     }
 }
 
@@ -200,7 +208,8 @@ impl Domain {
             return unsafe { self.freeze(w, Literals::Flatten) };
         }
         area.retain();
-        Box::leak(area);
+        // Entries lead to this address. It is exposed again, because the box has moved and was written since it was noted.
+        NonNull::from(Box::leak(area)).as_ptr().expose_provenance();
         Ok(Frozen { word: root })
     }
 

@@ -5,6 +5,7 @@ use super::quiescence::Quiescence;
 use crate::sync::Mutex;
 use std::any::Any;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic as plain;
 
 /// What is dropped once nobody can be looking at it any more.
@@ -45,7 +46,11 @@ impl Limbo {
                 }
             };
             let _mark = CallBack::new();
-            drop(thing);
+            // An entry's key may hold a resource. The panic of its destructor is nobody's who is running now: a writer, a
+            // guard that is dropped, a worker, the driver of collections. What it was thrown with may panic too.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(thing))) {
+                std::mem::forget(payload);
+            }
         }
     }
 

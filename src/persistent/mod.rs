@@ -172,8 +172,10 @@ impl PersistentTerms {
         self.pin().get(key).map(|t| cx.copy(t))
     }
 
-    /// Pins the store for reading on any thread: two stores and a fence, and the same to drop it. Nothing that is
-    /// unpublished while it lives is freed before it is dropped; nothing else waits for it.
+    /// Pins the store for reading on any thread: a place among those that are pinned now, which is an exchange, then a
+    /// store and a fence; two stores and a fence to drop it. Nothing that is unpublished while it lives is freed before it
+    /// is dropped; nothing else waits for it. Where no runtime drives the collections, who drops a guard that held one up
+    /// goes on with it.
     #[must_use]
     pub fn pin(&self) -> Guard<'_> {
         Guard { span: Span::new(&self.domain), domain: &self.domain, not_send: PhantomData }
@@ -451,7 +453,8 @@ impl Guard<'_> {
         self.domain.lookup(key).map(|w| unsafe { Domain::lend(w) })
     }
 
-    /// Lets go of what was lent, as dropping the guard and pinning again would, for the price of a load.
+    /// Lets go of what was lent, as dropping the guard and pinning again would, for the price of a load while nothing was
+    /// unpublished.
     ///
     /// ```compile_fail
     /// # use shared_term::PersistentTerms;

@@ -120,16 +120,19 @@ impl Quiescence {
         }
     }
 
-    /// Passes a boundary: what was looked at before is not looked at any more. One load when nothing happened.
+    /// Passes a boundary: what was looked at before is not looked at any more. One load when nothing happened; `true`: the
+    /// epoch has changed, and somebody may be waiting for this.
     #[inline]
-    pub(crate) fn boundary(&self, p: &Participant) {
+    pub(crate) fn boundary(&self, p: &Participant) -> bool {
         // Acquire: pairs with the release in `advance`: what the collector did before is seen by the next span.
         let epoch = self.epoch.load(ordering(Mutation::BoundaryRelaxed, Ordering::Acquire));
         // Relaxed: the own announcement.
-        if p.seen.load(Ordering::Relaxed) != epoch {
+        let changed = p.seen.load(Ordering::Relaxed) != epoch;
+        if changed {
             // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
             p.seen.store(epoch, Ordering::Release);
         }
+        changed
     }
 
     #[allow(clippy::unused_self, reason = "the participant is one of this quiescence")]

@@ -228,7 +228,8 @@ impl Task {
     /// Lets the slot lead here.
     pub(crate) fn publish(self) {
         let slots = &self.header().node.domain().slots;
-        slots.occupy(NonNull::from(&self.header().recipient.occupant), self.pid());
+        // The occupant is the first field of all; its pointer is the task's, good for the whole process.
+        slots.occupy(self.0.cast(), self.pid());
     }
 
     /// Frees the memory.

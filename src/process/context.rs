@@ -142,7 +142,7 @@ impl<'h> Cx<'h> {
     ///
     /// # Errors
     ///
-    /// When the process is dead (a region comes back), or there is no memory.
+    /// When the process is dead (a region comes back; of a term there is nothing to give back), or there is no memory.
     pub fn try_send(self, to: Pid, message: impl Letter<'h>) -> Result<(), Unsent> {
         message.post(self, to)
     }

@@ -192,7 +192,8 @@ where
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Unsent {
-    /// No process has that pid, or it ended first. A region comes back.
+    /// No process has that pid, or it ended first. A region that was to be moved comes back; a term is still the
+    /// sender's.
     NoProcess(Option<Region>),
     /// There was no memory for the message.
     Heap(HeapError),

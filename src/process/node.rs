@@ -4,13 +4,14 @@ use super::cell::{Recipient, Settings, Task};
 use super::{Exit, Process, Unsent};
 use crate::heap::Region;
 use crate::heap::copy::Literals;
-use crate::persistent::{Domain, PersistentTerms};
+use crate::persistent::{Domain, Occupant, PersistentTerms};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::Word;
 use crate::{HeapError, Pid};
 use std::collections::HashMap;
+use std::ptr::NonNull;
 use std::sync::{Arc, atomic as plain, mpsc};
 
 /// Where processes go that can run. The floor above implements it.
@@ -117,7 +118,12 @@ impl Node {
         };
         // SAFETY: the caller's promise.
         let message = unsafe { Region::copy_word(w, literals) }?;
-        Self::deliver(recipient, message)
+        // SAFETY: found in the caller's span.
+        unsafe { Self::deliver(occupant, message) }.map_err(|unsent| match unsent {
+            // The copy may point into literal areas. In the hands of a user nothing would find it there (H4).
+            Unsent::NoProcess(_) => Unsent::NoProcess(None),
+            other @ Unsent::Heap(_) => other,
+        })
     }
 
     /// Hands a region over as a message, O(1). The caller must be online.
@@ -133,21 +139,30 @@ impl Node {
             None if message.filter() != 0 => rebuild(&message, Literals::Flatten)?,
             _ => message,
         };
-        Self::deliver(recipient, message)
+        // SAFETY: found in the caller's span.
+        unsafe { Self::deliver(occupant, message) }
     }
 
     /// Pushes, notes, and schedules whom it finds idle.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be online, and have found the occupant in this span.
     #[inline]
-    pub(crate) fn deliver(recipient: &Recipient, message: Region) -> Result<(), Unsent> {
+    pub(crate) unsafe fn deliver(occupant: NonNull<Occupant>, message: Region) -> Result<(), Unsent> {
+        // SAFETY: the caller's promise.
+        let recipient = unsafe { Recipient::of(occupant) };
         if mutated(Mutation::NotifyBeforePush) && recipient.card().notify() {
             // SAFETY: as below.
-            unsafe { (recipient.occupant.schedule)((&recipient.occupant).into()) };
+            unsafe { (recipient.occupant.schedule)(occupant) };
             return recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)));
         }
         recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)))?;
         if recipient.card.is_none_or(|_| recipient.card().notify()) {
+            // The pointer from the slot, which is good for the whole process: one made of the reference would be good for
+            // its first field alone.
             // SAFETY: it was idle, and is scheduled now by us; a port is always told.
-            unsafe { (recipient.occupant.schedule)((&recipient.occupant).into()) };
+            unsafe { (recipient.occupant.schedule)(occupant) };
         }
         Ok(())
     }

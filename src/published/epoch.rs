@@ -1,6 +1,7 @@
 //! crossbeam-epoch, with a collector per cell: who stays long in one cell holds up no other.
 
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
@@ -83,7 +84,11 @@ impl<T> Cell<T> {
         // thread may drop it at any time.
         unsafe {
             guard.defer_unchecked(move || {
-                old.free();
+                // A panic of the value's destructor is nobody's who happens to enter or to leave now, and it must keep no
+                // other value from being dropped. What it was thrown with may panic too.
+                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| old.free())) {
+                    std::mem::forget(payload);
+                }
                 retained.fetch_sub(1, Relaxed);
             });
         }

@@ -35,6 +35,8 @@ pub struct Builder {
 pub enum BuildError {
     /// A thread could not be started.
     Thread(std::io::Error),
+    /// More workers than [`Builder::MAX_WORKERS`].
+    TooManyWorkers(usize),
     /// The program aborts on panic, so that a process could not die alone.
     PanicAborts,
 }
@@ -43,6 +45,7 @@ impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Thread(error) => write!(f, "a thread could not be started: {error}"),
+            Self::TooManyWorkers(n) => write!(f, "a runtime has at most {} workers, not {n}", Builder::MAX_WORKERS),
             Self::PanicAborts => f.write_str("processes die alone by unwinding, and this program aborts on panic"),
         }
     }
@@ -52,7 +55,7 @@ impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Thread(error) => Some(error),
-            Self::PanicAborts => None,
+            Self::TooManyWorkers(_) | Self::PanicAborts => None,
         }
     }
 }
@@ -73,6 +76,9 @@ impl Default for Builder {
 }
 
 impl Builder {
+    /// The most workers that a runtime has.
+    pub const MAX_WORKERS: usize = 4096;
+
     /// How many worker threads; one per processor unless said otherwise, at least one.
     pub fn workers(mut self, n: usize) -> Self {
         self.workers = n.max(1);
@@ -119,12 +125,20 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When a thread cannot be started, or the program was built to abort on panic.
+    /// When a thread cannot be started, more than [`MAX_WORKERS`](Self::MAX_WORKERS) are asked for, or the program was
+    /// built to abort on panic.
     pub fn build(self) -> Result<Runtime, BuildError> {
         if cfg!(panic = "abort") {
             return Err(BuildError::PanicAborts);
         }
         let (n, name) = (self.workers, self.thread_name.clone());
+        if n > Self::MAX_WORKERS {
+            return Err(BuildError::TooManyWorkers(n)); // before a queue is made for each
+        }
+        if name.contains('\0') {
+            // `std` panics.
+            return Err(BuildError::Thread(std::io::ErrorKind::InvalidInput.into()));
+        }
         let locals: Vec<_> = (0..n).map(|_| Local::new_fifo()).collect();
         let parkers: Vec<_> = (0..n).map(|_| Parker::new()).collect();
         let scheduler = Arc::new(Scheduler::new(&locals, &parkers));

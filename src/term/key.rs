@@ -9,39 +9,44 @@ use super::{Atom, Numbers, Pid, compare, hash};
 use crate::heap::{Heap, ToTerm};
 use std::cmp::Ordering;
 
-/// Something that stands for a term where a key is looked up, so that no term has to be built first: an atom, an
-/// integer, a boolean, a pid, a `&str` or `&[u8]` (a binary), a tuple of up to four of these, or a term.
-///
-/// Keys match exactly: `1` is not `1.0`.
-pub trait Key: Copy {
-    /// The structural hash of the term that this stands for.
-    #[doc(hidden)]
-    fn hash_key(self) -> u64;
+mod sealed {
+    use super::{Heap, Ordering, Term, TermRef};
 
-    /// How the term that this stands for compares with `other`, in the exact order.
-    #[doc(hidden)]
-    fn cmp_term(self, other: TermRef<'_>) -> Ordering;
+    /// What a [`Key`](super::Key) can do. Sealed, because the table takes its word for it: a made-up immediate would be a
+    /// made-up pointer, and a hash that changes from call to call would let one entry be unlinked twice.
+    pub trait Sealed: Copy {
+        /// The structural hash of the term that this stands for.
+        fn hash_key(self) -> u64;
 
-    /// Is `other` the term that this stands for?
-    #[doc(hidden)]
-    fn matches(self, other: TermRef<'_>) -> bool {
-        self.cmp_term(other).is_eq()
-    }
+        /// How the term that this stands for compares with `other`, in the exact order.
+        fn cmp_term(self, other: TermRef<'_>) -> Ordering;
 
-    /// The term itself, built in `heap`.
-    #[doc(hidden)]
-    fn build(self, heap: Heap<'_>) -> Term<'_>;
+        /// Is `other` the term that this stands for?
+        fn matches(self, other: TermRef<'_>) -> bool {
+            self.cmp_term(other).is_eq()
+        }
 
-    /// The word of the term, when it needs no heap.
-    #[doc(hidden)]
-    fn immediate(self) -> Option<u64> {
-        None
+        /// The term itself, built in `heap`.
+        fn build(self, heap: Heap<'_>) -> Term<'_>;
+
+        /// The word of the term, when it needs no heap.
+        fn immediate(self) -> Option<u64> {
+            None
+        }
     }
 }
+use sealed::Sealed;
+
+/// Something that stands for a term where a key is looked up, so that no term has to be built first: an atom, an
+/// integer, a boolean, a pid, a `&str` or `&[u8]` (a binary), a tuple of up to four of these, or a term. Sealed.
+///
+/// Keys match exactly: `1` is not `1.0`.
+pub trait Key: Sealed {}
 
 macro_rules! immediates {
     ($($t:ty => |$x:ident| $word:expr),* $(,)?) => {$(
-        impl Key for $t {
+        impl Key for $t {}
+        impl Sealed for $t {
             #[inline]
             fn hash_key(self) -> u64 {
                 let $x = self;
@@ -81,7 +86,8 @@ immediates! {
 
 macro_rules! integers {
     ($($t:ty),*) => {$(
-        impl Key for $t {
+        impl Key for $t {}
+        impl Sealed for $t {
             #[inline]
             fn hash_key(self) -> u64 {
                 i128::from(self).hash_key()
@@ -105,7 +111,8 @@ macro_rules! integers {
 
 integers!(i32, i64, u32, u64);
 
-impl Key for i128 {
+impl Key for i128 {}
+impl Sealed for i128 {
     #[inline]
     fn hash_key(self) -> u64 {
         if let Some(w) = self.immediate() {
@@ -134,7 +141,8 @@ impl Key for i128 {
     }
 }
 
-impl Key for &[u8] {
+impl Key for &[u8] {}
+impl Sealed for &[u8] {
     fn hash_key(self) -> u64 {
         hash_bytes(self)
     }
@@ -157,7 +165,8 @@ impl Key for &[u8] {
     }
 }
 
-impl Key for &str {
+impl Key for &str {}
+impl Sealed for &str {
     fn hash_key(self) -> u64 {
         self.as_bytes().hash_key()
     }
@@ -176,7 +185,8 @@ impl Key for &str {
     }
 }
 
-impl<P: Place> Key for Term<'_, P> {
+impl<P: Place> Key for Term<'_, P> {}
+impl<P: Place> Sealed for Term<'_, P> {
     fn hash_key(self) -> u64 {
         // SAFETY: the term is alive while this runs.
         unsafe { hash(self.word()) }
@@ -202,7 +212,8 @@ impl<P: Place> Key for Term<'_, P> {
 
 macro_rules! tuples {
     ($($n:literal: $($t:ident $x:ident),+;)*) => {$(
-        impl<$($t: Key),+> Key for ($($t,)+) {
+        impl<$($t: Key),+> Key for ($($t,)+) {}
+        impl<$($t: Key),+> Sealed for ($($t,)+) {
             fn hash_key(self) -> u64 {
                 let ($($x,)+) = self;
                 hash_tuple([$($x.hash_key()),+].into_iter())
