@@ -348,10 +348,15 @@ pub(crate) unsafe fn copy_words(from: *const Word, to: *mut Word, n: usize) {
         let read = |i: usize| from.add(i).cast::<Pair>().read_unaligned();
         let write = |i: usize, pair: Pair| to.add(i).cast::<Pair>().write_unaligned(pair);
         match n {
-            2..=4 => {
-                let (a, b) = (read(0), read(n - 2));
-                write(0, a);
-                write(n - 2, b);
+            2 => write(0, read(0)),
+            3 => {
+                // Not two pairs that overlap: the scan reads each word back, and would wait for both stores.
+                write(0, read(0));
+                to.add(2).cast::<MaybeUninit<Word>>().write(from.add(2).cast::<MaybeUninit<Word>>().read());
+            }
+            4 => {
+                write(0, read(0));
+                write(2, read(2));
             }
             5..=8 => {
                 let (a, b, c, d) = (read(0), read(2), read(n - 4), read(n - 2));
