@@ -4,9 +4,16 @@
 //! copier has seen is kept here. Objects allocated together lie together: nearly every test hits the page of the test
 //! before.
 
+use crate::term::word::Word;
+use std::mem::MaybeUninit;
+use std::ptr;
+
 /// Bytes of a page: 512 words, whose bits are one cache line.
 const PAGE_SHIFT: usize = 12;
 const LINE: usize = 8;
+const WORDS: usize = LINE * 64;
+/// Pages that an empty [`Forwards`] keeps: 256 KiB.
+const KEPT_PAGES: usize = 64;
 
 /// Addresses of one group have their bits in one word.
 #[inline(always)]
@@ -47,13 +54,18 @@ impl Bits {
     }
 
     /// The word with the bit for `address`, and with those of all addresses of the same [`group`].
-    #[inline(always)]
+    #[inline]
     pub(crate) fn word(&mut self, address: usize) -> &mut u64 {
         let page = address >> PAGE_SHIFT;
         if page != self.last_page {
             self.turn_to(page);
         }
         &mut self.lines[self.last_line as usize][group(address) & (LINE - 1)]
+    }
+
+    /// The same set, with the line of the last page by value.
+    pub(crate) fn marker(&mut self) -> Marker<'_> {
+        Marker { bits: self, page: 0, line: ptr::null_mut() }
     }
 
     /// Forgets everything. O(pages touched).
@@ -70,7 +82,13 @@ impl Bits {
         }
     }
 
+    /// The line of a page that is none of address zero.
     #[cold]
+    fn line(&mut self, page: usize) -> *mut [u64; LINE] {
+        self.turn_to(page);
+        &raw mut self.lines[self.last_line as usize]
+    }
+
     fn turn_to(&mut self, page: usize) {
         if (self.lines.len() + 1) * 2 > self.table.len() {
             self.grow();
@@ -105,11 +123,96 @@ impl Bits {
     }
 }
 
+/// A set, and where the line of the page lies that was asked for last: a loop keeps that in registers.
+#[derive(Debug)]
+pub(crate) struct Marker<'a> {
+    bits: &'a mut Bits,
+    page: usize,
+    line: *mut [u64; LINE],
+}
+
+impl Marker<'_> {
+    /// As [`Bits::word`].
+    #[inline(always)]
+    pub(crate) fn word(&mut self, address: usize) -> &mut u64 {
+        let page = address >> PAGE_SHIFT;
+        if page != self.page {
+            (self.page, self.line) = (page, self.bits.line(page));
+        }
+        // SAFETY: the line of a page, which stays where it is until another is asked for: the set is borrowed.
+        unsafe { &mut (*self.line)[group(address) & (LINE - 1)] }
+    }
+}
+
+/// A map from objects to words: for each page that was touched, a word for each of its words, that counts where its
+/// bit is set. Nothing is hashed but the number of a page, where an object lies on another page than the one before.
+#[derive(Debug, Default)]
+pub(crate) struct Forwards {
+    bits: Bits,
+    /// One for each line of the bits.
+    pages: Vec<Box<ForwardsPage>>,
+}
+
+type ForwardsPage = [MaybeUninit<Word>; WORDS];
+
+impl Forwards {
+    /// The place for the object at `address`.
+    #[inline(always)]
+    pub(crate) fn place(&mut self, address: usize) -> Place<'_> {
+        let page = address >> PAGE_SHIFT;
+        if page != self.bits.last_page {
+            self.turn_to(page);
+        }
+        let line = self.bits.last_line as usize;
+        Place {
+            bits: &mut self.bits.lines[line][group(address) & (LINE - 1)],
+            bit: bit(address),
+            word: &mut self.pages[line][address >> 3 & (WORDS - 1)],
+        }
+    }
+
+    #[cold]
+    fn turn_to(&mut self, page: usize) {
+        self.bits.turn_to(page);
+        while self.pages.len() < self.bits.lines.len() {
+            self.pages.push(Box::new([MaybeUninit::uninit(); WORDS]));
+        }
+    }
+
+    /// Forgets everything. O(pages touched).
+    pub(crate) fn clear(&mut self) {
+        self.bits.clear();
+        // One large evacuation must not keep its memory for ever.
+        self.pages.truncate(KEPT_PAGES);
+    }
+}
+
+/// Where a [`Forwards`] has the word for one object, or will have it.
+pub(crate) struct Place<'a> {
+    bits: &'a mut u64,
+    bit: u64,
+    word: &'a mut MaybeUninit<Word>,
+}
+
+impl Place<'_> {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<Word> {
+        // SAFETY: whoever sets the bit writes the word.
+        (*self.bits & self.bit != 0).then(|| unsafe { self.word.assume_init() })
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(self, w: Word) {
+        self.word.write(w);
+        *self.bits |= self.bit;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Bits;
+    use super::{Bits, Forwards};
     use proptest::prelude::*;
-    use std::collections::HashSet;
+    use std::collections::{HashMap, HashSet};
 
     proptest! {
         #[test]
@@ -124,6 +227,23 @@ mod tests {
                 }
                 bits.clear();
                 set.clear();
+            }
+        }
+
+        #[test]
+        fn forwards_are_a_map(pairs in prop::collection::vec((1_usize << 12..1 << 20, any::<u64>()), 0..400)) {
+            let (mut forwards, mut map) = (Forwards::default(), HashMap::new());
+            for _ in 0..2 {
+                for (a, w) in &pairs {
+                    let a = a & !7;
+                    prop_assert_eq!(forwards.place(a).get(), map.get(&a).copied());
+                    forwards.place(a).set(*w);
+                    map.insert(a, *w);
+                    prop_assert_eq!(forwards.place(a).get(), Some(*w));
+                    prop_assert_eq!(forwards.place(a ^ 8).get(), map.get(&(a ^ 8)).copied());
+                }
+                forwards.clear();
+                map.clear();
             }
         }
     }

@@ -7,10 +7,10 @@
 
 use super::HeapError;
 use super::address::AddressMap;
-use super::bits::{Bits, bit, group};
+use super::bits::{Bits, Marker, bit, group};
 use super::literal::{self, Area};
 use super::off_heap;
-use super::raw::{Cursor, RawHeap};
+use super::raw::{Bump, RawHeap};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{self, Word};
 use std::cell::Cell;
@@ -79,12 +79,12 @@ pub(crate) unsafe fn copy(
     let mut copier = Copier { dest, tag, literals, deps };
     // SAFETY: the caller's promise, in each branch; what is rolled back was made here and handed to nobody.
     unsafe {
-        let result = with_scratch(|seen, shared| match copier.run(w, &mut Trees { seen }) {
+        let result = with_scratch(|seen, shared| match copier.run(w, Trees { seen: seen.marker() }) {
             Err(Stop::Shared) => {
                 copier.dest.roll_back(&mark);
                 seen.clear();
                 find_shared(w, literals, seen, shared);
-                copier.run(w, &mut Graph { shared, table: AddressMap::default() })
+                copier.run(w, Graph { shared, table: AddressMap::default() })
             }
             result => result,
         });
@@ -111,32 +111,37 @@ impl From<HeapError> for Stop {
 }
 
 /// What a copier does about objects that it may meet again.
-trait Sharing {
+trait Sharing<'a> {
     /// The copy of the object at `from`, if there is one.
     fn meet(&mut self, from: usize) -> Result<Option<Word>, Stop>;
     /// `to` is the copy of the object at `from`.
     fn copied(&mut self, from: usize, to: Word);
     /// What was met, where that is all there is to know.
-    fn bets(&mut self) -> Option<&mut Bits>;
+    fn bets(&mut self) -> Option<&mut Marker<'a>>;
 }
 
 /// Bets that there are none.
 struct Trees<'a> {
-    seen: &'a mut Bits,
+    seen: Marker<'a>,
 }
 
-impl Sharing for Trees<'_> {
+impl<'a> Sharing<'a> for Trees<'a> {
     #[inline(always)]
     fn meet(&mut self, from: usize) -> Result<Option<Word>, Stop> {
-        if self.seen.insert(from) { Err(Stop::Shared) } else { Ok(None) }
+        let word = self.seen.word(from);
+        if *word & bit(from) != 0 {
+            return Err(Stop::Shared);
+        }
+        *word |= bit(from);
+        Ok(None)
     }
 
     #[inline(always)]
     fn copied(&mut self, _: usize, _: Word) {}
 
     #[inline(always)]
-    fn bets(&mut self) -> Option<&mut Bits> {
-        Some(self.seen)
+    fn bets(&mut self) -> Option<&mut Marker<'a>> {
+        Some(&mut self.seen)
     }
 }
 
@@ -146,7 +151,7 @@ struct Graph<'a> {
     table: AddressMap,
 }
 
-impl Sharing for Graph<'_> {
+impl<'a> Sharing<'a> for Graph<'a> {
     fn meet(&mut self, from: usize) -> Result<Option<Word>, Stop> {
         Ok(if self.shared.contains(from) { self.table.get(&from).copied() } else { None })
     }
@@ -157,7 +162,7 @@ impl Sharing for Graph<'_> {
         }
     }
 
-    fn bets(&mut self) -> Option<&mut Bits> {
+    fn bets(&mut self) -> Option<&mut Marker<'a>> {
         None
     }
 }
@@ -170,36 +175,91 @@ struct Copier<'a> {
 }
 
 impl Copier<'_> {
+    /// On an error the heap's own top is old: the caller rolls back.
+    ///
     /// # Safety
     ///
     /// As for [`copy`].
-    unsafe fn run(&mut self, root: Word, sharing: &mut impl Sharing) -> Result<Word, Stop> {
-        let mut cursor: Cursor = self.dest.cursor();
+    #[inline(never)]
+    unsafe fn run<'a>(&mut self, root: Word, mut sharing: impl Sharing<'a>) -> Result<Word, Stop> {
+        let (mut scan, mut bump) = (self.dest.scan(), self.dest.lend());
         // SAFETY: the caller's promise; objects of the copy are complete when they are allocated, and their words are
         // relocated one by one, each once.
         unsafe {
-            let root = self.relocate(root, sharing)?;
-            while let Some((p, n)) = self.dest.next_object(&mut cursor) {
-                for i in 0..n - 1 {
-                    let w = *p.add(i);
-                    if word::is_pointer(w) {
-                        *p.add(i) = self.relocate(w, sharing)?;
-                    }
-                }
-                let p = p.add(n - 1);
+            let root = if word::is_literal(root) && self.keep(root) {
+                root
+            } else if word::is_list(root) {
+                self.cell(root, &mut bump, &mut sharing)?
+            } else {
+                self.boxed(root, &mut bump, &mut sharing)?
+            };
+            while let Some(p) = scan.next(self.dest, &bump) {
                 let w = *p;
-                if word::is_list(w)
-                    && !word::is_literal(w)
-                    && p.add(1) == self.dest.top
+                if word::is_literal(w) && self.keep(w) {
+                    continue;
+                }
+                if !word::is_list(w) {
+                    *p = self.boxed(w, &mut bump, &mut sharing)?;
+                } else if p.add(1) == bump.top
                     && let Some(seen) = sharing.bets()
                 {
-                    cursor = self.spine(p, w, seen)?;
-                } else if word::is_pointer(w) {
-                    *p = self.relocate(w, sharing)?;
+                    let at;
+                    (at, bump) = self.spine(p, bump, seen)?;
+                    scan.resume(at, &bump);
+                } else {
+                    *p = self.cell(w, &mut bump, &mut sharing)?;
                 }
             }
+            self.dest.restore(bump);
             Ok(root)
         }
+    }
+
+    /// The copy of a cell.
+    ///
+    /// # Safety
+    ///
+    /// `w` must be a pointer to a cell of the source.
+    #[inline(always)]
+    unsafe fn cell<'a>(&mut self, w: Word, bump: &mut Bump, sharing: &mut impl Sharing<'a>) -> Result<Word, Stop> {
+        let from = word::address(w);
+        if let Some(copy) = sharing.meet(from.addr())? {
+            return Ok(copy);
+        }
+        let to = bump.alloc(self.dest, 2)?;
+        // SAFETY: two words of a living object, and two of the copy.
+        unsafe { copy_words(from, to, 2) };
+        let copy = word::pointer(to, word::LIST | self.tag);
+        sharing.copied(from.addr(), copy);
+        Ok(copy)
+    }
+
+    /// The copy of an object with a header.
+    ///
+    /// # Safety
+    ///
+    /// `w` must be a pointer to such an object of the source.
+    #[inline(always)]
+    unsafe fn boxed<'a>(&mut self, w: Word, bump: &mut Bump, sharing: &mut impl Sharing<'a>) -> Result<Word, Stop> {
+        let from = word::address(w);
+        if let Some(copy) = sharing.meet(from.addr())? {
+            return Ok(copy);
+        }
+        // SAFETY: a living object; its copy is complete before anything else is allocated.
+        let to = unsafe {
+            let header = *from;
+            let size = 1 + word::header_size(header);
+            let to = bump.alloc(self.dest, size)?;
+            if word::header_is_off_heap(header) {
+                off_heap::duplicate(from, to, &mut self.dest.off_heap);
+            } else {
+                copy_words(from, to, size);
+            }
+            to
+        };
+        let copy = word::pointer(to, word::BOXED | self.tag);
+        sharing.copied(from.addr(), copy);
+        Ok(copy)
     }
 
     /// Copies cells one behind the other for as long as nothing else is to be scanned between them, which for a list of
@@ -207,36 +267,43 @@ impl Copier<'_> {
     ///
     /// # Safety
     ///
-    /// `p` must be the last word of the destination, all others being scanned, and `w`, its contents, a pointer to a cell of the source that is no
-    /// literal.
-    unsafe fn spine(&mut self, mut p: *mut Word, mut w: Word, seen: &mut Bits) -> Result<Cursor, Stop> {
+    /// `p` must be the last word of the destination, all others being scanned, and its contents a pointer to a cell of
+    /// the source that is to be copied.
+    #[inline(never)]
+    unsafe fn spine(
+        &mut self,
+        mut p: *mut Word,
+        mut bump: Bump,
+        seen: &mut Marker<'_>,
+    ) -> Result<(*mut Word, Bump), Stop> {
+        // SAFETY: the caller's promise.
+        let mut from = word::address(unsafe { *p });
         // The word of bits that the cells come from, in a register: consecutive cells would wait for each other's stores.
-        let mut from = word::address(w);
         let mut bits = *seen.word(from.addr());
         let result = loop {
             if bits & bit(from.addr()) != 0 {
                 break Err(Stop::Shared);
             }
             bits |= bit(from.addr());
-            let to = match self.dest.alloc(2) {
+            let to = match bump.alloc(self.dest, 2) {
                 Ok(to) => to,
                 Err(error) => break Err(error.into()),
             };
             // SAFETY: a cell of the source by the caller's promise or the test below; two words of the copy; and the word
             // that is to lead there.
-            unsafe {
+            let tail = unsafe {
                 let (head, tail) = (*from, *from.add(1));
                 p.write(word::pointer(to, word::LIST | self.tag));
                 to.write(head);
                 p = to.add(1);
                 p.write(tail);
-                if word::is_pointer(head) || !word::is_list(tail) || word::is_literal(tail) {
-                    // An immediate was no more than passed by: the general scan starts at the head.
-                    break Ok(self.dest.cursor_at(to));
+                if word::is_pointer(head) || !word::is_list(tail) || word::is_literal(tail) && self.keep(tail) {
+                    // What was passed by is an immediate or a literal: the general scan starts at the head.
+                    break Ok((to, bump));
                 }
-                w = tail;
-            }
-            let next = word::address(w);
+                tail
+            };
+            let next = word::address(tail);
             if group(next.addr()) != group(from.addr()) {
                 *seen.word(from.addr()) = bits;
                 bits = *seen.word(next.addr());
@@ -247,49 +314,22 @@ impl Copier<'_> {
         result
     }
 
-    /// # Safety
-    ///
-    /// `w` must be a pointer word of the source.
-    #[inline(always)]
-    unsafe fn relocate(&mut self, w: Word, sharing: &mut impl Sharing) -> Result<Word, Stop> {
-        if word::is_literal(w) {
-            if self.literals.keeps(w) {
-                self.dest.note(w);
-                if let Some(deps) = &mut self.deps {
-                    let area = literal::entry(w).area();
-                    if !deps.contains(&area) {
-                        deps.push(area);
-                    }
+    /// Is the literal `w` kept by pointer? Then it is noted.
+    #[inline(never)]
+    fn keep(&mut self, w: Word) -> bool {
+        if self.literals.keeps(w) {
+            self.dest.note(w);
+            if let Some(deps) = &mut self.deps {
+                let area = literal::entry(w).area();
+                if !deps.contains(&area) {
+                    deps.push(area);
                 }
-                return Ok(w);
             }
-            // SAFETY: the area lives: a word that points into it is at hand (invariant 4).
-            unsafe { literal::entry(w).area().as_ref() }.note_read();
+            return true;
         }
-        let from = word::address(w);
-        if let Some(copy) = sharing.meet(from.addr())? {
-            return Ok(copy);
-        }
-        // SAFETY: a living object; its copy is complete before anything else is allocated.
-        let copy = unsafe {
-            if word::is_list(w) {
-                let to = self.dest.alloc(2)?;
-                ptr::copy_nonoverlapping(from, to, 2);
-                word::pointer(to, word::LIST | self.tag)
-            } else {
-                let header = *from;
-                let size = 1 + word::header_size(header);
-                let to = self.dest.alloc(size)?;
-                if word::header_is_off_heap(header) {
-                    off_heap::duplicate(from, to, &mut self.dest.off_heap);
-                } else {
-                    copy_words(from, to, size);
-                }
-                word::pointer(to, word::BOXED | self.tag)
-            }
-        };
-        sharing.copied(from.addr(), copy);
-        Ok(copy)
+        // SAFETY: the area lives: a word that points into it is at hand (invariant 4).
+        unsafe { literal::entry(w).area().as_ref() }.note_read();
+        false
     }
 }
 
@@ -301,15 +341,31 @@ impl Copier<'_> {
 /// As there, and `n > 0`.
 #[inline(always)]
 pub(crate) unsafe fn copy_words(from: *const Word, to: *mut Word, n: usize) {
-    // SAFETY: the caller's promise.
+    type Pair = MaybeUninit<u128>;
+    // SAFETY: the caller's promise: a pair begins no later than two words before the end. Those that overlap are all read
+    // before one is written.
     unsafe {
-        if n > 8 {
-            return ptr::copy_nonoverlapping(from, to, n);
-        }
-        let mut i = 0;
-        while i < n {
-            to.cast::<MaybeUninit<Word>>().add(i).write(from.cast::<MaybeUninit<Word>>().add(i).read());
-            i += 1;
+        let read = |i: usize| from.add(i).cast::<Pair>().read_unaligned();
+        let write = |i: usize, pair: Pair| to.add(i).cast::<Pair>().write_unaligned(pair);
+        match n {
+            2 => write(0, read(0)),
+            3 => {
+                // Not two pairs that overlap: the scan reads each word back, and would wait for both stores.
+                write(0, read(0));
+                to.add(2).cast::<MaybeUninit<Word>>().write(from.add(2).cast::<MaybeUninit<Word>>().read());
+            }
+            4 => {
+                write(0, read(0));
+                write(2, read(2));
+            }
+            5..=8 => {
+                let (a, b, c, d) = (read(0), read(2), read(n - 4), read(n - 2));
+                write(0, a);
+                write(2, b);
+                write(n - 4, c);
+                write(n - 2, d);
+            }
+            _ => ptr::copy_nonoverlapping(from, to, n),
         }
     }
 }

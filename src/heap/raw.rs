@@ -59,6 +59,101 @@ pub(crate) struct Mark {
     filter: u64,
 }
 
+/// Where a heap is allocated from, by value: a loop that copies keeps it in registers, where the heap itself would be
+/// read and written again around every word that the loop stores. From [`RawHeap::lend`] to [`RawHeap::restore`] the
+/// heap's own `top` is old.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bump {
+    pub(crate) top: *mut Word,
+    end: *mut Word,
+    chunk: *mut Chunk,
+}
+
+impl Bump {
+    /// As [`RawHeap::alloc`], from `heap`, which must be the heap that lent this.
+    #[inline(always)]
+    pub(crate) fn alloc(&mut self, heap: &mut RawHeap, n: usize) -> Result<*mut Word, HeapError> {
+        if self.end.addr() - self.top.addr() < n * size_of::<Word>() {
+            *self = heap.grow_lent(*self, n)?;
+        }
+        let p = self.top;
+        // SAFETY: the chunk has room for `n` words behind `top`.
+        self.top = unsafe { p.add(n) };
+        Ok(p)
+    }
+}
+
+/// The words that a copy still has to relocate: those from `at` on to the end of what is allocated.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scan {
+    chunk: *mut Chunk,
+    at: *mut Word,
+    /// The end of the words that are known to be there.
+    limit: *mut Word,
+}
+
+impl Scan {
+    /// The next word that is a pointer. Opaque objects are stepped over. The word may be changed, and `heap` allocated
+    /// from, between two calls.
+    ///
+    /// # Safety
+    ///
+    /// The scan must be of `heap`, not collected or rolled back since, and `bump` what it lent; every object from `at` on
+    /// must be complete.
+    #[inline(always)]
+    pub(crate) unsafe fn next(&mut self, heap: &RawHeap, bump: &Bump) -> Option<*mut Word> {
+        // SAFETY: `at` lies in a chunk of the heap, at its end or at a word that is a term or a header; each header is
+        // met before the words of its object are.
+        unsafe {
+            loop {
+                while self.at < self.limit {
+                    let p = self.at;
+                    let w = *p;
+                    self.at = p.add(1);
+                    if word::is_pointer(w) {
+                        return Some(p);
+                    }
+                    if word::is_header(w) && word::header_is_opaque(w) {
+                        // Out of the inner loop, so that this stays a branch: the next address, computed from what was
+                        // loaded at this one, would make each step wait for the last.
+                        self.at = p.add(1 + word::header_size(w));
+                        break;
+                    }
+                }
+                if self.chunk == bump.chunk {
+                    if self.at == bump.top {
+                        return None;
+                    }
+                    self.limit = bump.top;
+                } else if self.chunk.is_null() {
+                    // Begun when the heap was empty.
+                    self.enter(heap.first);
+                } else if self.at < (*self.chunk).top {
+                    self.limit = (*self.chunk).top;
+                } else {
+                    self.enter((*self.chunk).next);
+                }
+            }
+        }
+    }
+
+    /// Goes on at `at`, in the chunk that is allocated from: what lies before it has been relocated otherwise.
+    #[inline(always)]
+    pub(crate) fn resume(&mut self, at: *mut Word, bump: &Bump) {
+        *self = Self { chunk: bump.chunk, at, limit: bump.top };
+    }
+
+    /// # Safety
+    ///
+    /// `chunk` must be a live chunk.
+    #[inline(always)]
+    unsafe fn enter(&mut self, chunk: *mut Chunk) {
+        // SAFETY: the caller's promise.
+        let start = unsafe { Chunk::start(chunk) };
+        *self = Self { chunk, at: start, limit: start };
+    }
+}
+
 /// A point from which the words of a heap are walked on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cursor {
@@ -138,6 +233,26 @@ impl RawHeap {
         // SAFETY: the chunk has room for `n` words behind `top`.
         self.top = unsafe { p.add(n) };
         Ok(p)
+    }
+
+    /// Lends what is allocated from; see [`Bump`].
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> Bump {
+        Bump { top: self.top, end: self.end, chunk: self.current }
+    }
+
+    /// Takes back what was lent.
+    #[inline(always)]
+    pub(crate) fn restore(&mut self, bump: Bump) {
+        self.top = bump.top;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow_lent(&mut self, bump: Bump, n: usize) -> Result<Bump, HeapError> {
+        self.restore(bump);
+        self.grow(n)?;
+        Ok(self.lend())
     }
 
     #[cold]
@@ -277,14 +392,9 @@ impl RawHeap {
         drop(std::mem::replace(self, empty));
     }
 
-    /// The end of what is allocated now.
-    pub(crate) fn cursor(&self) -> Cursor {
-        Cursor { chunk: self.current, next: self.top }
-    }
-
-    /// A point in what was allocated last: in the newest chunk.
-    pub(crate) fn cursor_at(&self, p: *mut Word) -> Cursor {
-        Cursor { chunk: self.current, next: p }
+    /// A scan of what will be allocated from now on.
+    pub(crate) fn scan(&self) -> Scan {
+        Scan { chunk: self.current, at: self.top, limit: self.top }
     }
 
     /// The first word of the heap.
