@@ -19,11 +19,11 @@
 //!
 //! | | [`Leak`] | [`Counted`](https://docs.rs/arc-swap) (feature `arc-swap`) | [`Epoch`](https://docs.rs/crossbeam-epoch) (feature `epoch`) |
 //! |---|---|---|---|
-//! | a read | one load | some 5 ns; a debt slot of the thread is written | some 3 ns; the thread's epoch is written |
+//! | a read | one load | a debt slot of the thread is written | the thread's epoch is written, with a fence |
 //! | a read through a [`Pin`] | one load | one load and a comparison, while the value is the same | one load |
 //! | a replaced value is dropped | with the cell | by its last reader, or at once | by [`replace`](Published::replace), or else by a reader that leaves later |
 //! | a reader that never leaves keeps alive | (everything is) | the value that it reads | every value replaced since it came |
-//! | good for | values set a few times in a program's life | the common case | reads that must be cheapest, from threads that leave soon |
+//! | good for | values set a few times in a program's life | the common case | many reads under one `Pin`, by threads that leave soon |
 //!
 //! A [`Ref`] and a [`Pin`] stay on their thread, so a future that holds one over an `.await` is not `Send`, and a
 //! runtime that needs it to be refuses it at compile time. The way over an `.await` is
@@ -107,7 +107,7 @@ impl Way for Counted {
 impl Reclaim for Counted {}
 
 /// Epochs, of each cell its own: a replaced value is dropped once all that read the cell then have left. While one
-/// waits for that, each reader that leaves has a try, which costs it some 100 ns. A thread finds its registration among
+/// waits for that, each reader that leaves has a try, which costs it more than the read did. A thread finds its registration among
 /// those for all cells it has read, one after the other, so this way is for a few cells that are read much, not for
 /// thousands.
 #[cfg(feature = "epoch")]

@@ -63,7 +63,8 @@ impl Scheduler {
     }
 
     pub(super) fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
+        // Relaxed: waking every worker orders it, and one that runs looks again after each process.
+        self.stop.store(true, Ordering::Relaxed);
         self.sleep.wake_all();
     }
 
@@ -145,8 +146,12 @@ impl<'s> Worker<'s> {
     }
 
     /// Puts a process that has used up its turns behind all others: into the common queue, because what waits there would
-    /// wait for as long as the own queue is never empty, but for one look in [`COMMON_FIRST`].
+    /// wait for as long as the own queue is never empty, but for one look in [`COMMON_FIRST`]. Where nobody waits it stays
+    /// with this worker, which takes it up at once: waking another to fetch it would only move it between processors.
     pub(super) fn again(&self, task: Task) {
+        if self.local.is_empty() && self.scheduler.common.is_empty() {
+            return self.local.push(task);
+        }
         self.scheduler.common.push(task);
         self.scheduler.sleep.wake_one();
     }

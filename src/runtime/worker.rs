@@ -62,7 +62,7 @@ impl Driver {
         })?;
         let wake = unparker.clone();
         let id = domain.add_driver(Arc::new(move || {
-            // SeqCst by the swap on both sides: either the driver sees the work, or this sees that it sleeps.
+            // AcqRel, a swap on both sides, of which one comes first: either the driver sees the work, or this sees that it sleeps.
             if asleep.swap(false, Ordering::AcqRel) {
                 wake.unpark();
             }
