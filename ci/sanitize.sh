@@ -28,6 +28,6 @@ export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1"
 cargo +nightly test --quiet --target "$target" --no-default-features --features term \
     --lib --test heap --test terms --test regions --test oom --test model
 cargo +nightly test --quiet --target "$target" \
-    --test global_collection --test persistent --test processes --test collection_random
+    --test global_collection --test persistent --test processes --test collection_random --test shared_handles
 # What panics while it is dropped, in what a panic was thrown with, is leaked on purpose there.
 ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1" cargo +nightly test --quiet --target "$target" --test callbacks

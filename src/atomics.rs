@@ -48,6 +48,10 @@
 //! An index out of range is a panic from `r[i]`, as with a slice, and `None` from [`get`](Atomics::get); in OTP it is
 //! `badarg`.
 //!
+//! With the feature `term` a handle goes into a term, and so to other processes, as OTP's reference does:
+//! `term!(h, {:limits, &cells})` builds it, `term.get::<&Atomics<i64>>()` lends it back, and the last term or handle frees
+//! the cells.
+//!
 //! # Memory order
 //!
 //! Every operation of OTP is sequentially consistent: once anyone has seen a later update, nobody sees the state before
@@ -371,6 +375,12 @@ impl<T: Integer> Atomics<T> {
     #[must_use]
     pub fn ptr_eq(a: &Self, b: &Self) -> bool {
         Arc::ptr_eq(&a.cells, &b.cells)
+    }
+
+    /// What tells this array from all others that live.
+    #[cfg(feature = "term")]
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.cells).addr()
     }
 
     /// Size, range of values, and memory.

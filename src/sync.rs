@@ -274,6 +274,8 @@ pub mod mutation {
         NoVersion,
         /// Counters: a read loads the version relaxed.
         VersionRelaxed,
+        /// Counters: `put` and `take` store the version of the new base relaxed.
+        VersionStoreRelaxed,
         /// Counters: a row is published relaxed.
         RowRelaxed,
         /// Counters: a writer does not keep its row when its thread gives it up.

@@ -93,6 +93,21 @@ fn unsigned_limits() {
     assert_eq!(cells[0].compare_exchange(u64::MAX - 1, 7, SeqCst, SeqCst), Ok(u64::MAX - 1));
 }
 
+/// An error says what was wrong.
+#[test]
+fn error_info() {
+    assert_eq!(Atomics::<i64>::try_new(0).unwrap_err().to_string(), "an array needs at least one cell");
+    let too_long = Atomics::<u64>::try_padded(1 << 60).unwrap_err();
+    assert_eq!(too_long.to_string(), "an array of 1152921504606846976 cells is larger than any allocation can be");
+    let refused = Atomics::<u64>::try_new(1 << 57).unwrap_err();
+    assert_eq!(refused.to_string(), "the allocator refused 1152921504606846976 bytes");
+    for cells in [Atomics::<i64>::new(10), Atomics::padded(10)] {
+        let payload = catch_unwind(|| cells[10].load(Relaxed)).unwrap_err();
+        let message = payload.downcast_ref::<String>().expect("a message");
+        assert_eq!(message, "index out of bounds: the len is 10 but the index is 10");
+    }
+}
+
 // --- ours ---
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::catch_unwind;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Barrier, LazyLock, mpsc};
 use std::thread;
 
@@ -134,7 +135,7 @@ fn step(worker: usize, round: usize, i: usize) -> i64 {
 #[test]
 fn write_concurrency() {
     for layout in LAYOUTS {
-        let (size, workers, rounds) = (100, 6, rounds(300));
+        let (size, workers, rounds) = (100, 6, rounds(1000));
         let counters = Counters::with_layout(size, layout);
         thread::scope(|scope| {
             for worker in 0..workers {
@@ -152,6 +153,30 @@ fn write_concurrency() {
             let steps = (0..workers).flat_map(|worker| (0..rounds).map(move |round| step(worker, round, i)));
             assert_eq!(counters.get(i), steps.fold(0, i64::wrapping_add));
         }
+    }
+}
+
+/// An error says what was wrong.
+#[test]
+fn error_info() {
+    let message = |run: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+        let payload = catch_unwind(run).unwrap_err();
+        payload.downcast_ref::<String>().cloned().expect("a message")
+    };
+    for layout in LAYOUTS {
+        let counters = Counters::with_layout(3, layout);
+        let of_three = "there is no counter 3 among 3";
+        assert_eq!(message(&|| counters.add(3, 1)), of_three);
+        assert_eq!(message(&|| counters.sub(3, 1)), of_three);
+        assert_eq!(message(&|| _ = counters.get(3)), of_three);
+        assert_eq!(message(&|| counters.put(3, 1)), of_three);
+        assert_eq!(message(&|| counters.writer().inc(3)), of_three);
+        assert_eq!(message(&|| drop(Counters::with_layout(0, layout))), "an array needs at least one cell");
+        let refused = Counters::try_with_layout(usize::MAX, layout).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            format!("an array of {} cells is larger than any allocation can be", usize::MAX)
+        );
     }
 }
 
@@ -450,6 +475,76 @@ fn many_threads_at_a_time() {
     });
     assert_eq!(counters.info().rows, threads);
     assert_eq!(counters.read_all().iter().sum::<i64>(), (threads * each) as i64);
+}
+
+/// Threads that come and go, and add at every point of their life, beside threads that take: exact to the last unit.
+#[test]
+fn a_storm_of_threads() {
+    static STORM: LazyLock<Counters> = LazyLock::new(|| Counters::new(33));
+    struct Last(usize);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            STORM.add(self.0, 5);
+        }
+    }
+    thread_local! {
+        static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    }
+    let (spawners, waves, wide, each) = (4, rounds(30), 16, rounds(500));
+    let done = AtomicBool::new(false);
+    let [first, second] = thread::scope(|scope| {
+        let take = || {
+            let (mut taken, mut buffer) = (vec![0; 33], Vec::new());
+            while !done.load(Relaxed) {
+                STORM.take_all_into(&mut buffer);
+                taken.iter_mut().zip(&buffer).for_each(|(sum, n)| *sum += n);
+                taken[7] += STORM.take(7);
+                assert!(STORM.get(11) >= 0);
+            }
+            taken
+        };
+        let takers = [scope.spawn(take), scope.spawn(take)];
+        let storms: Vec<_> = (0..spawners)
+            .map(|spawner| {
+                scope.spawn(move || {
+                    for wave in 0..waves {
+                        let threads = (0..wide).map(|n| {
+                            thread::spawn(move || {
+                                let first = (spawner * 7 + wave * 3 + n) % 33;
+                                if n % 2 == 0 {
+                                    LAST.set(Some(Last(first))); // before the row, or after it
+                                }
+                                for i in 0..each {
+                                    STORM.inc((first + i) % 33);
+                                }
+                                LAST.set(Some(Last(first)));
+                            })
+                        });
+                        threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
+                    }
+                })
+            })
+            .collect();
+        for storm in storms {
+            storm.join().unwrap();
+        }
+        done.store(true, Relaxed);
+        takers.map(|taker| taker.join().unwrap())
+    });
+    let left = STORM.take_all();
+    let mut expected = vec![0_i64; 33];
+    for spawner in 0..spawners {
+        for wave in 0..waves {
+            for n in 0..wide {
+                let first = (spawner * 7 + wave * 3 + n) % 33;
+                (0..each).for_each(|i| expected[(first + i) % 33] += 1);
+                // The one that the second replaced, and the second.
+                expected[first] += if n % 2 == 0 { 10 } else { 5 };
+            }
+        }
+    }
+    let total: Vec<i64> = (0..33).map(|i| first[i] + second[i] + left[i]).collect();
+    assert_eq!(total, expected);
 }
 
 /// Rows are found through the array, never through what a thread remembers of one that is gone.

@@ -10,7 +10,7 @@ use shared_term::Counters;
 use shared_term::counters::end_of_thread;
 use shared_term::sync::mutation::Mutation::{
     HandoverRelaxed, LateAddOnRow, NoVersion, OverflowPlain, ReadFenceMissing, RowRelaxed, TakeBySwap, VersionRelaxed,
-    WriterFenceMissing, WriterWithoutLease,
+    VersionStoreRelaxed, WriterFenceMissing, WriterWithoutLease,
 };
 
 const _: () = assert!(shared_term::IS_LOOM);
@@ -151,7 +151,7 @@ fn takers_exclude_each_other() {
 #[test]
 fn a_read_never_mixes_two_bases() {
     explore("put", ALL, put);
-    for fault in [NoVersion, VersionRelaxed, ReadFenceMissing, WriterFenceMissing] {
+    for fault in [NoVersion, VersionRelaxed, VersionStoreRelaxed, ReadFenceMissing, WriterFenceMissing] {
         caught("put", fault, ALL, put);
     }
 }

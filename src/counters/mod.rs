@@ -79,28 +79,32 @@
 //! |---|---|---|
 //! | `new(N, [write_concurrency])` | [`Counters::new(n)`](Counters::new) | the default here. Sizes that cannot be had are an [`AllocError`] from [`try_new`](Counters::try_new). OTP has a row per scheduler from the start, here a row comes with a thread's first add |
 //! | `new(N, [])`, `new(N, [atomics])` | [`Counters::with_layout(n, Layout::Atomic)`](Counters::with_layout) | |
-//! | `add(R, I, D)`, `sub(R, I, D)` | [`add`](Counters::add), [`sub`](Counters::sub), [`inc`](Counters::inc) | both wrap. OTP takes `D` up to 2<sup>64</sup>-1: write `d as i64` |
+//! | `add(R, I, D)`, `sub(R, I, D)` | [`add`](Counters::add), [`sub`](Counters::sub), [`inc`](Counters::inc) | both wrap. OTP's `add` takes `D` in -2<sup>63</sup>..2<sup>64</sup>-1 and its `sub` in -(2<sup>64</sup>-1)..2<sup>63</sup>; here it is an `i64`, and `d as i64` gives the same bits |
 //! | `get(R, I)` | [`get`](Counters::get) | during a `put` this one sees the old base or the new one with rows that go with it; OTP promises nothing there |
 //! | `put(R, I, V)` | [`put`](Counters::put) | concurrent `put`s take turns |
-//! | `info(R)` | [`info`](Counters::info) | the same fields for both layouts |
+//! | `info(R)` | [`info`](Counters::info) | the same fields for both layouts; OTP has size and memory, and the range of values for its `atomics` only |
 //! | | [`take`](Counters::take), [`take_all`](Counters::take_all), [`read_all`](Counters::read_all), [`writer`](Counters::writer), [`counter`](Counters::counter) | not in OTP |
+//!
+//! With the feature `term` a handle goes into a term, and so to other processes, as OTP's reference does:
+//! `term!(h, {:hits, &counters})` builds it, `term.get::<&Counters>()` lends it back, and the last term or handle frees the
+//! array.
 
+mod array;
+mod counter;
 mod row;
 mod stripes;
 mod thread_id;
+mod writer;
+
+pub use counter::Counter;
+pub use writer::Writer;
 
 use std::fmt;
-use std::marker::PhantomData;
-use std::rc::Rc;
 
 use crate::alloc::AllocError;
 use crate::sync::Arc;
-use crate::sync::atomic::Ordering::Relaxed;
-use crate::sync::mutation::{Mutation, mutated};
 
-use row::{Row, RowRef};
-use stripes::Stripes;
-use thread_id::Lease;
+use array::Array;
 
 /// How the cells of a [`Counters`] lie in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,97 +140,6 @@ pub struct Info {
 #[derive(Clone)]
 pub struct Counters {
     array: Arc<Array>,
-}
-
-/// All counters of one array.
-struct Array {
-    len: usize,
-    /// The row that is everybody's: the only one of the atomic layout, the overflow row of the striped one. Written
-    /// with read-modify-writes.
-    shared: Row,
-    stripes: Option<Stripes>,
-}
-
-impl Array {
-    #[inline(always)]
-    #[track_caller]
-    fn check(&self, i: usize) {
-        if i >= self.len {
-            out_of_range(i, self.len);
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `i` is in range.
-    #[inline(always)]
-    unsafe fn add(row: Option<RowRef<'_>>, shared: RowRef<'_>, i: usize, n: i64) {
-        if let Some(row) = row {
-            // SAFETY: the caller's promise.
-            let cell = unsafe { row.cell(i) };
-            // Relaxed, both: only this thread stores to its row (I1), so nothing comes between.
-            cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
-        } else {
-            // SAFETY: the caller's promise.
-            let cell = unsafe { shared.cell(i) };
-            if mutated(Mutation::OverflowPlain) {
-                return cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
-            }
-            // Relaxed: a cell counts, it announces nothing.
-            cell.fetch_add(n, Relaxed);
-        }
-    }
-
-    #[inline(always)]
-    fn own_row(&self) -> Option<RowRef<'_>> {
-        self.stripes.as_ref()?.own_row()
-    }
-
-    /// # Safety
-    ///
-    /// `i` is in range.
-    unsafe fn get(&self, i: usize) -> i64 {
-        let shared = self.shared.as_ref();
-        match &self.stripes {
-            // SAFETY: the caller's promise; `shared` has the length of the array.
-            Some(stripes) => unsafe { stripes.get(shared, i) },
-            // Relaxed: as in `add`.
-            // SAFETY: the caller's promise.
-            None => unsafe { shared.cell(i) }.load(Relaxed),
-        }
-    }
-
-    /// Sets the counters `range` to `value` and hands what they were to `each`.
-    ///
-    /// # Safety
-    ///
-    /// `range` is in range.
-    unsafe fn replace(&self, range: std::ops::Range<usize>, value: i64, mut each: impl FnMut(i64)) {
-        let shared = self.shared.as_ref();
-        match &self.stripes {
-            Some(stripes) => {
-                let writers = stripes.writers();
-                for i in range {
-                    // SAFETY: the caller's promise; `shared` has the length of the array.
-                    each(unsafe { stripes.rebase(shared, i, value, &writers) });
-                }
-            }
-            None => {
-                for i in range {
-                    // Relaxed: as in `add`.
-                    // SAFETY: the caller's promise.
-                    each(unsafe { shared.cell(i) }.swap(value, Relaxed));
-                }
-            }
-        }
-    }
-}
-
-#[cold]
-#[inline(never)]
-#[track_caller]
-fn out_of_range(i: usize, len: usize) -> ! {
-    panic!("there is no counter {i} among {len}")
 }
 
 impl Counters {
@@ -296,14 +209,7 @@ impl Counters {
     /// assert_eq!(Counters::try_with_layout(0, Layout::Atomic).unwrap_err(), AllocError::ZeroLength);
     /// ```
     pub fn try_with_layout(len: usize, layout: Layout) -> Result<Self, AllocError> {
-        if len == 0 {
-            return Err(AllocError::ZeroLength);
-        }
-        let stripes = match layout {
-            Layout::Atomic => None,
-            Layout::Striped => Some(Stripes::try_new(len)?),
-        };
-        Ok(Self { array: Arc::new(Array { len, shared: Row::try_new(len)?, stripes }) })
+        Ok(Self { array: Arc::new(Array::try_new(len, layout)?) })
     }
 
     /// The number of counters.
@@ -313,7 +219,7 @@ impl Counters {
     /// ```
     #[inline]
     pub fn len(&self) -> usize {
-        self.array.len
+        self.array.len()
     }
 
     /// Are there no counters? Never: an array has at least one.
@@ -342,10 +248,7 @@ impl Counters {
     #[inline]
     #[track_caller]
     pub fn add(&self, i: usize, n: i64) {
-        let array = &*self.array;
-        array.check(i);
-        // SAFETY: checked just now.
-        unsafe { Array::add(array.own_row(), array.shared.as_ref(), i, n) };
+        self.array.add(i, n);
     }
 
     /// Takes `n` away from counter `i`; wraps around on overflow. As [`add`](Self::add).
@@ -398,9 +301,7 @@ impl Counters {
     #[doc(alias = "counters:get/2")]
     #[track_caller]
     pub fn get(&self, i: usize) -> i64 {
-        self.array.check(i);
-        // SAFETY: checked just now.
-        unsafe { self.array.get(i) }
+        self.array.get(i)
     }
 
     /// Sets counter `i`. Adds that run at the same time are not lost: each is either part of what was replaced or on
@@ -420,9 +321,7 @@ impl Counters {
     #[doc(alias = "counters:put/3")]
     #[track_caller]
     pub fn put(&self, i: usize, value: i64) {
-        self.array.check(i);
-        // SAFETY: checked just now.
-        unsafe { self.array.replace(i..i + 1, value, |_| ()) };
+        self.array.replace(i..=i, value, |_| ());
     }
 
     /// Reads counter `i` and sets it to zero, so that each add is in exactly one of what consecutive calls return, or
@@ -442,10 +341,8 @@ impl Counters {
     #[must_use = "`put(i, 0)` sets a counter to zero"]
     #[track_caller]
     pub fn take(&self, i: usize) -> i64 {
-        self.array.check(i);
         let mut taken = 0;
-        // SAFETY: checked just now.
-        unsafe { self.array.replace(i..i + 1, 0, |was| taken = was) };
+        self.array.replace(i..=i, 0, |was| taken = was);
         taken
     }
 
@@ -471,8 +368,7 @@ impl Counters {
     /// ```
     pub fn read_all_into(&self, values: &mut Vec<i64>) {
         values.clear();
-        // SAFETY: these are all the indices that there are.
-        values.extend((0..self.len()).map(|i| unsafe { self.array.get(i) }));
+        values.extend((0..self.len()).map(|i| self.array.get(i)));
     }
 
     /// [`take`](Self::take)s all counters, one after the other.
@@ -504,8 +400,7 @@ impl Counters {
         values.clear();
         // Before the lock is taken: an allocator that counts into this very array can do so.
         values.reserve(self.len());
-        // SAFETY: these are all the indices that there are.
-        unsafe { self.array.replace(0..self.len(), 0, |was| values.push(was)) };
+        self.array.replace(0..=self.len() - 1, 0, |was| values.push(was));
     }
 
     /// This thread's row, looked up once: the fastest way to add, for a loop or for a structure that stays on its
@@ -528,16 +423,7 @@ impl Counters {
     /// std::thread::scope(|scope| scope.spawn(move || writer.inc(0)));
     /// ```
     pub fn writer(&self) -> Writer<'_> {
-        let array = &*self.array;
-        let (lease, row) = match &array.stripes {
-            Some(stripes) => thread_id::with_lease(|lease| {
-                let row = lease.and_then(|lease| stripes.row_of(lease.id()));
-                let lease = row.and(lease.cloned()).filter(|_| !mutated(Mutation::WriterWithoutLease));
-                (lease, row)
-            }),
-            None => (None, None),
-        };
-        Writer { row, array, _lease: lease, _not_send: PhantomData }
+        Writer::new(&self.array)
     }
 
     /// Counter `i` as one value: what an instrumented structure keeps.
@@ -561,7 +447,7 @@ impl Counters {
     #[track_caller]
     pub fn counter(&self, i: usize) -> Counter {
         self.array.check(i);
-        Counter { counters: self.clone(), i }
+        Counter::new(self.clone(), i)
     }
 
     /// Are these two handles on one array?
@@ -576,6 +462,12 @@ impl Counters {
     #[must_use]
     pub fn ptr_eq(a: &Self, b: &Self) -> bool {
         Arc::ptr_eq(&a.array, &b.array)
+    }
+
+    /// What tells this array from all others that live.
+    #[cfg(feature = "term")]
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.array).addr()
     }
 
     /// Size, layout, rows and memory.
@@ -593,13 +485,7 @@ impl Counters {
     /// ```
     #[doc(alias = "counters:info/1")]
     pub fn info(&self) -> Info {
-        let (layout, (rows, bytes)) = match &self.array.stripes {
-            Some(stripes) => (Layout::Striped, stripes.memory()),
-            None => (Layout::Atomic, (0, 0)),
-        };
-        // Beside the rows: the array's header, and the two counts of the `Arc`.
-        let header = size_of::<Array>() + 2 * size_of::<usize>();
-        Info { size: self.len(), layout, rows, bytes: bytes + self.array.shared.bytes() + header }
+        self.array.info()
     }
 }
 
@@ -607,162 +493,6 @@ impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Counters ")?;
         f.debug_list().entries(self.read_all()).finish()
-    }
-}
-
-/// A thread's row of a [`Counters`], in hand: [`Counters::writer`]. Stays on its thread.
-///
-/// It may be kept in a thread-local and used in destructors, after its thread has given everything else up: the row
-/// stays this thread's until the writer is dropped.
-pub struct Writer<'a> {
-    row: Option<RowRef<'a>>,
-    array: &'a Array,
-    /// Keeps the row this thread's (I1). None without a row.
-    _lease: Option<Rc<Lease>>,
-    _not_send: PhantomData<*mut ()>,
-}
-
-impl Writer<'_> {
-    /// Adds `n` to counter `i`; wraps around on overflow. Wait-free.
-    ///
-    /// # Panics
-    ///
-    /// If there is no counter `i`.
-    ///
-    /// ```
-    /// let counters = shared_term::Counters::new(1);
-    /// counters.writer().add(0, 5);
-    /// assert_eq!(counters.get(0), 5);
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn add(&self, i: usize, n: i64) {
-        self.array.check(i);
-        // SAFETY: checked just now.
-        unsafe { Array::add(self.row, self.array.shared.as_ref(), i, n) };
-    }
-
-    /// Takes `n` away from counter `i`; wraps around on overflow. Wait-free.
-    ///
-    /// # Panics
-    ///
-    /// If there is no counter `i`.
-    ///
-    /// ```
-    /// let counters = shared_term::Counters::new(1);
-    /// counters.writer().sub(0, 5);
-    /// assert_eq!(counters.get(0), -5);
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn sub(&self, i: usize, n: i64) {
-        self.add(i, n.wrapping_neg());
-    }
-
-    /// Adds one to counter `i`. Wait-free.
-    ///
-    /// # Panics
-    ///
-    /// If there is no counter `i`.
-    ///
-    /// ```
-    /// let counters = shared_term::Counters::new(1);
-    /// counters.writer().inc(0);
-    /// assert_eq!(counters.get(0), 1);
-    /// ```
-    #[inline]
-    #[track_caller]
-    pub fn inc(&self, i: usize) {
-        self.add(i, 1);
-    }
-}
-
-impl fmt::Debug for Writer<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("owns_row", &self.row.is_some()).finish_non_exhaustive()
-    }
-}
-
-/// One counter of a [`Counters`], as a value: [`Counters::counter`].
-#[derive(Clone)]
-pub struct Counter {
-    counters: Counters,
-    i: usize,
-}
-
-impl Counter {
-    /// Adds `n`. As [`Counters::add`].
-    ///
-    /// ```
-    /// let counter = shared_term::Counters::new(1).counter(0);
-    /// counter.add(2);
-    /// assert_eq!(counter.get(), 2);
-    /// ```
-    #[inline]
-    pub fn add(&self, n: i64) {
-        self.counters.add(self.i, n);
-    }
-
-    /// Takes `n` away. As [`Counters::sub`].
-    ///
-    /// ```
-    /// let counter = shared_term::Counters::new(1).counter(0);
-    /// counter.sub(2);
-    /// assert_eq!(counter.get(), -2);
-    /// ```
-    #[inline]
-    pub fn sub(&self, n: i64) {
-        self.counters.sub(self.i, n);
-    }
-
-    /// Adds one. As [`Counters::inc`].
-    ///
-    /// ```
-    /// let counter = shared_term::Counters::new(1).counter(0);
-    /// counter.inc();
-    /// assert_eq!(counter.get(), 1);
-    /// ```
-    #[inline]
-    pub fn inc(&self) {
-        self.counters.inc(self.i);
-    }
-
-    /// The value. As [`Counters::get`].
-    ///
-    /// ```
-    /// assert_eq!(shared_term::Counters::new(1).counter(0).get(), 0);
-    /// ```
-    pub fn get(&self) -> i64 {
-        self.counters.get(self.i)
-    }
-
-    /// Sets the value. As [`Counters::put`].
-    ///
-    /// ```
-    /// let counter = shared_term::Counters::new(1).counter(0);
-    /// counter.put(7);
-    /// assert_eq!(counter.get(), 7);
-    /// ```
-    pub fn put(&self, value: i64) {
-        self.counters.put(self.i, value);
-    }
-
-    /// Reads and sets to zero. As [`Counters::take`].
-    ///
-    /// ```
-    /// let counter = shared_term::Counters::new(1).counter(0);
-    /// counter.add(7);
-    /// assert_eq!((counter.take(), counter.take()), (7, 0));
-    /// ```
-    #[must_use = "`put(0)` sets a counter to zero"]
-    pub fn take(&self) -> i64 {
-        self.counters.take(self.i)
-    }
-}
-
-impl fmt::Debug for Counter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Counter").field(&self.get()).finish()
     }
 }
 
@@ -774,8 +504,6 @@ pub fn end_of_thread() {
 }
 
 static_assertions::assert_impl_all!(Counters: Send, Sync);
-static_assertions::assert_impl_all!(Counter: Send, Sync);
-static_assertions::assert_not_impl_any!(Writer<'static>: Send, Sync);
 #[cfg(not(all(loom, feature = "loom")))]
 static_assertions::assert_impl_all!(Counters: std::panic::UnwindSafe, std::panic::RefUnwindSafe);
 const _: () = assert!(size_of::<Counters>() == size_of::<usize>(), "the handle is one word");

@@ -244,7 +244,7 @@ impl Stripes {
         let old = sum.wrapping_sub(base.value.load(Relaxed));
         base.value.store(sum.wrapping_sub(value), Relaxed);
         // Release: pairs with the Acquire of `get`.
-        base.version.store(version.wrapping_add(2), Release);
+        base.version.store(version.wrapping_add(2), ordering(Mutation::VersionStoreRelaxed, Release));
         old
     }
 

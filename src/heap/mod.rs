@@ -19,6 +19,7 @@ mod bits;
 mod chunk;
 mod collect;
 pub(crate) mod copy;
+mod handles;
 #[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
 pub(crate) mod literal;
 pub(crate) mod off_heap;
@@ -438,10 +439,11 @@ impl<'h> Heap<'h> {
         Some(self.off_heap_binary(binary.to_bytes()?.slice(range)))
     }
 
-    /// A term that is a handle on a Rust value: an [`Atomics`](crate::Atomics), a [`Counters`](crate::Counters) or
-    /// anything else that threads may share. Copies of the term share the value; the last one drops it, once.
+    /// A term that is a handle on a Rust value that threads may share. Copies of the term share the value; the last one
+    /// drops it, once.
     ///
-    /// Between processes a resource is equal to itself alone. In a persistent term, its destructor runs when the term's
+    /// A resource is equal to its own copies alone, those of other processes included; a handle on an array, to every
+    /// handle on it. In a persistent term, its destructor runs when the term's
     /// memory is freed, on the thread that frees it.
     ///
     /// ```
@@ -451,6 +453,19 @@ impl<'h> Heap<'h> {
     /// let r = Region::build(|h| h.resource(hits.clone()));
     /// r.root().resource::<AtomicU64>().unwrap().fetch_add(1, Ordering::Relaxed);
     /// assert_eq!(hits.load(Ordering::Relaxed), 1);
+    /// ```
+    ///
+    /// An [`Atomics`](crate::Atomics) or a [`Counters`](crate::Counters) is [`ToTerm`], and is read back by
+    /// [`Term::get`]: lent, as `&Counters`, or as a handle of one's own.
+    ///
+    /// ```
+    /// # use shared_term::{Counters, Region, term};
+    /// let hits = Counters::new(2);
+    /// let r = Region::build(|h| term!(h, {:hits, &hits, 1}));
+    /// let (_, theirs, i): (shared_term::Atom, &Counters, u64) = r.root().get()?;
+    /// theirs.inc(i as usize);
+    /// assert_eq!(hits.read_all(), [0, 1]);
+    /// # Ok::<(), shared_term::term::Mismatch>(())
     /// ```
     pub fn resource<T: Any + Send + Sync>(self, value: Arc<T>) -> Term<'h> {
         let value: Arc<dyn Any + Send + Sync> = value;

@@ -2,6 +2,7 @@
 
 use super::word::{self, Object, Word};
 use super::{Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, compare, equal, hash};
+use crate::{Atomics, Counters};
 use bytes::Bytes;
 use std::any::Any;
 use std::cmp::Ordering;
@@ -176,8 +177,18 @@ impl<'h> Resource<'h> {
         Arc::clone(self.0).downcast().ok()
     }
 
+    /// What says whether two resources are the same: the address of the value, or of the array where the value is a
+    /// handle on one.
     pub(crate) fn address(self) -> usize {
-        Arc::as_ptr(self.0).cast::<()>().addr()
+        if let Some(counters) = self.downcast::<Counters>() {
+            counters.address()
+        } else if let Some(atomics) = self.downcast::<Atomics<i64>>() {
+            atomics.address()
+        } else if let Some(atomics) = self.downcast::<Atomics<u64>>() {
+            atomics.address()
+        } else {
+            Arc::as_ptr(self.0).cast::<()>().addr()
+        }
     }
 }
 
@@ -456,7 +467,7 @@ impl<'h, P: Place> Term<'h, P> {
         Some(Resource(unsafe { &*crate::heap::off_heap::payload::<Arc<dyn Any + Send + Sync>>(p.sub(1)) }))
     }
 
-    /// The Rust value behind a resource, if it is a `T`: for example an [`Atomics`](crate::Atomics).
+    /// The Rust value behind a resource, if it is a `T`.
     pub fn resource<T: Any + Send + Sync>(self) -> Option<&'h T> {
         self.as_resource()?.downcast()
     }
