@@ -70,8 +70,7 @@ impl World {
     #[must_use]
     pub fn new() -> Self {
         let ready = Arc::new(Runnable::default());
-        let settings = Settings { min_heap_words: 512, limit: usize::MAX };
-        let node = Node::new(PersistentTerms::new(), Box::new(Shared(Arc::clone(&ready))), settings, 8);
+        let node = Node::new(PersistentTerms::new(), Box::new(Shared(Arc::clone(&ready))), Settings::DEFAULT, 8);
         Self { node: Arc::new(node), ready, failures: Arc::default() }
     }
 

@@ -7,6 +7,7 @@
 mod support;
 
 use shared_term::prelude::*;
+use shared_term::process::SpawnOptions;
 use shared_term::runtime::Deterministic;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -313,7 +314,8 @@ fn act(world: &World, rt: &mut Deterministic, random: &mut Random, depth: u32) {
 fn run(seed: u64) {
     let mut random = Random(seed);
     let world = World::default();
-    let mut rt = Runtime::builder().heap_limit(200_000).min_heap_words(16 << random.below(6)).deterministic(seed);
+    let options = SpawnOptions::new().max_heap_words(200_000).min_heap_words(16 << random.below(6));
+    let mut rt = Runtime::builder().spawn_defaults(options).unwrap().deterministic(seed);
     for _ in 0..4 {
         let p = rt.spawn(Actor::new(&world)).unwrap();
         world.truth.lock().unwrap().pids.push(p);

@@ -7,6 +7,7 @@ mod support;
 
 use shared_term::persistent::{Put, PutNewError};
 use shared_term::prelude::*;
+use shared_term::process::SpawnOptions;
 use shared_term::runtime::{Deterministic, Handle};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
@@ -673,7 +674,8 @@ fn a_holder_that_ends_while_it_is_asked_answers() {
         |_| Err(Exit::msg("end")),
     ];
     for (seed, end) in (0..40).zip(ends.into_iter().cycle()) {
-        let mut rt = Runtime::builder().heap_limit(10_000).deterministic(seed);
+        let mut rt =
+            Runtime::builder().spawn_defaults(SpawnOptions::new().max_heap_words(10_000)).unwrap().deterministic(seed);
         let store = rt.persistent().clone();
         let ledger = Ledger::default();
         store.put(KEY, Region::build(|h| h.list([h.list(0..50), ledger.resource(h)]))).unwrap();

@@ -6,7 +6,7 @@ mod support;
 
 use shared_term::heap::HeapError;
 use shared_term::prelude::*;
-use shared_term::process::{SpawnError, Unsent};
+use shared_term::process::{OptionError, SpawnError, SpawnOptions, Unsent};
 use shared_term::runtime::{BuildError, Builder, Deterministic, Handle, Port};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
@@ -287,10 +287,30 @@ fn every_error_ends_a_process_with_its_reason_and_nobody_else() {
 }
 
 #[test]
+fn options_that_cannot_be_had_are_error_values() {
+    let rt = Runtime::deterministic(1);
+    let error = |options| match rt.spawn_fn_with(options, |cx| cx.nil(), |_, s, _| Ok(Next(s))) {
+        Err(SpawnError::Options(error)) => Some(error),
+        Ok(_) => None,
+        Err(other) => panic!("{other}"),
+    };
+    let options = SpawnOptions::new;
+    let most = SpawnOptions::MAX_MIN_HEAP_WORDS;
+    assert_eq!(error(options().min_heap_words(most)), None);
+    assert_eq!(error(options().min_heap_words(most + 1)), Some(OptionError::MinHeapWords { asked: most + 1 }));
+    assert_eq!(error(options().max_heap_words(0)), None, "the default for the minimum gives way");
+    assert_eq!(error(options().max_heap_words(99).min_heap_words(99)), None);
+    let below = OptionError::MaxBelowMin { max: 99, min: 100 };
+    assert_eq!(error(options().max_heap_words(99).min_heap_words(100)), Some(below));
+    assert_eq!(Runtime::builder().spawn_defaults(options().max_heap_words(99).min_heap_words(100)).unwrap_err(), below);
+    assert_eq!(rt.processes(), 3);
+}
+
+#[test]
 fn a_heap_limit_ends_a_process_with_the_figures() {
     let mut rt = Runtime::deterministic(1);
     let spawn = |rt: &Handle, f: for<'h> fn(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h>| {
-        let p = rt.process().heap_limit(100).spawn_fn(|cx| cx.nil(), f).unwrap();
+        let p = rt.spawn_fn_with(SpawnOptions::new().max_heap_words(100), |cx| cx.nil(), f).unwrap();
         (p, rt.exited(p))
     };
     let limit = |exited: &shared_term::runtime::Exited| match exited.try_wait().expect("an end").as_heap_error() {
@@ -336,7 +356,8 @@ fn a_process_made_to_copy_by_a_collection_does_not_pass_its_limit_by_it() {
     let mut rt = Runtime::deterministic(1);
     let store = rt.persistent().clone();
     store.put(GO, Region::build(|h| h.list(0..200))).unwrap();
-    let p = rt.process().heap_limit(100).spawn_fn(
+    let p = rt.spawn_fn_with(
+        SpawnOptions::new().max_heap_words(100),
         |cx| cx.nil(),
         |cx, state, message| match message.as_atom() {
             Some(GO) => Ok(Next(cx.tuple(&[cx.get(GO).unwrap()]))),

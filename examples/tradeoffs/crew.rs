@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use shared_term::prelude::*;
+use shared_term::process::SpawnOptions;
 
 use crate::measure::PATIENCE;
 
@@ -75,7 +76,7 @@ impl Process for Holder {
 pub(crate) struct Crew {
     pub(crate) rt: Runtime,
     /// Words that a holder's heap may have before it is collected.
-    room: u32,
+    room: usize,
     tally: Arc<Tally>,
     all: Receiver<Instant>,
 }
@@ -89,7 +90,7 @@ impl Crew {
     /// by a collection that copies it.
     pub(crate) fn new(workers: usize, words: usize) -> Result<Self, String> {
         let rt = Runtime::builder().workers(workers).thread_name("tradeoffs").build().map_err(why)?;
-        let room = u32::try_from(words.saturating_mul(2)).unwrap_or(u32::MAX).max(1_024);
+        let room = words.saturating_mul(2).clamp(1_024, SpawnOptions::MAX_MIN_HEAP_WORDS);
         let (tell, all) = channel();
         let tally = Arc::new(Tally { missing: AtomicUsize::new(0), all: tell });
         Ok(Self { rt, room, tally, all })
@@ -104,7 +105,8 @@ impl Crew {
             let batch = BATCH.min(count - pids.len());
             for _ in 0..batch {
                 let holder = Holder { tally: Arc::clone(&self.tally) };
-                pids.push(self.rt.process().min_heap_words(self.room).spawn(holder).map_err(why)?);
+                let options = SpawnOptions::new().min_heap_words(self.room);
+                pids.push(self.rt.spawn_with(options, holder).map_err(why)?);
             }
             self.ask(&pids[pids.len() - batch..], |_, _| ())?;
         }

@@ -2,6 +2,7 @@
 
 use super::mailbox::{Mailbox, Queue};
 use super::node::Node;
+use super::options::Settings;
 use super::{Exit, Process, caught};
 use crate::Pid;
 use crate::heap::raw::RawHeap;
@@ -108,13 +109,6 @@ impl<P: Process> Erase<P> {
         // SAFETY: as above; the cell was made by `Box`, and its behaviour has been dropped when the process ended.
         free: |header| drop(unsafe { Box::from_raw(header.cast::<Cell<P>>().as_ptr()) }),
     };
-}
-
-/// What a process starts with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    pub(crate) min_heap_words: u32,
-    pub(crate) limit: usize,
 }
 
 impl Task {

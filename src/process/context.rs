@@ -1,8 +1,8 @@
 //! The context of a turn.
 
-use super::cell::{Settings, Task};
+use super::cell::Task;
 use super::node::{Node, SpawnError};
-use super::{Process, Turn, Unsent};
+use super::{Process, SpawnOptions, Turn, Unsent};
 use crate::Pid;
 use crate::heap::copy::Literals;
 use crate::heap::{Heap, HeapError, Region};
@@ -165,6 +165,15 @@ impl<'h> Cx<'h> {
         self.node().spawn(process, self.node().defaults)
     }
 
+    /// As [`spawn`](Self::spawn), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn), and when the options cannot be had.
+    pub fn spawn_with(self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
+        self.node().spawn(process, options.over(self.node().defaults)?)
+    }
+
     /// Spawns a process of two closures: one makes the first state, one receives.
     ///
     /// # Errors
@@ -176,6 +185,19 @@ impl<'h> Cx<'h> {
         F: for<'x> FnMut(Cx<'x>, Term<'x>, Term<'x>) -> Turn<'x> + Send + 'static,
     {
         self.spawn(super::FromClosures::new(init, receive))
+    }
+
+    /// As [`spawn_fn`](Self::spawn_fn), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn_with`](Self::spawn_with).
+    pub fn spawn_fn_with<I, F>(self, options: SpawnOptions, init: I, receive: F) -> Result<Pid, SpawnError>
+    where
+        I: for<'x> FnOnce(Cx<'x>) -> Term<'x> + Send + 'static,
+        F: for<'x> FnMut(Cx<'x>, Term<'x>, Term<'x>) -> Turn<'x> + Send + 'static,
+    {
+        self.spawn_with(options, super::FromClosures::new(init, receive))
     }
 
     /// The persistent terms of this process's domain.
@@ -230,14 +252,6 @@ impl<'h> Cx<'h> {
         let left = self.turn.budget.get().saturating_sub(1);
         self.turn.budget.set(left);
         left == 0
-    }
-}
-
-/// Options for a new process; see [`Handle::process`](crate::runtime::Handle::process).
-pub(crate) fn settings(defaults: Settings, min_heap_words: Option<u32>, limit: Option<usize>) -> Settings {
-    Settings {
-        min_heap_words: min_heap_words.unwrap_or(defaults.min_heap_words),
-        limit: limit.unwrap_or(defaults.limit),
     }
 }
 

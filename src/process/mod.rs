@@ -17,17 +17,19 @@ mod context;
 mod exit;
 mod mailbox;
 mod node;
+mod options;
 pub(crate) mod run;
 
 pub use context::{Cx, Letter};
 pub use exit::Exit;
 pub use node::SpawnError;
+pub use options::{OptionError, SpawnOptions};
 
-pub(crate) use cell::{Recipient, Settings, Task};
-pub(crate) use context::settings;
+pub(crate) use cell::{Recipient, Task};
 pub(crate) use exit::caught;
 pub(crate) use mailbox::{Mailbox, Queue};
 pub(crate) use node::{Node, Ready, Remains};
+pub(crate) use options::Settings;
 
 use crate::Pid;
 use crate::heap::{HeapError, Region};

@@ -1,6 +1,7 @@
 //! What processes of one runtime share: their domain, and where they go when they can run.
 
-use super::cell::{Recipient, Settings, Task};
+use super::cell::{Recipient, Task};
+use super::options::{OptionError, Settings};
 use super::{Exit, Process, Unsent};
 use crate::heap::Region;
 use crate::heap::copy::Literals;
@@ -228,15 +229,33 @@ pub(crate) fn rebuild(message: &Region, literals: Literals) -> Result<Region, He
 pub enum SpawnError {
     /// The runtime has as many processes as it may have, or its domain has no slot left.
     TooMany,
+    /// The options cannot be had.
+    Options(OptionError),
+}
+
+impl From<OptionError> for SpawnError {
+    fn from(error: OptionError) -> Self {
+        Self::Options(error)
+    }
 }
 
 impl std::fmt::Display for SpawnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("too many processes")
+        match self {
+            Self::TooMany => f.write_str("too many processes"),
+            Self::Options(error) => error.fmt(f),
+        }
     }
 }
 
-impl std::error::Error for SpawnError {}
+impl std::error::Error for SpawnError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::TooMany => None,
+            Self::Options(error) => Some(error),
+        }
+    }
+}
 
 /// Ended processes that wait for their grace period, to be freed and to give their slots back.
 pub(crate) struct Remains(Vec<Task>);

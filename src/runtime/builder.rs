@@ -5,7 +5,7 @@ use super::scheduler::{self, Scheduler};
 use super::worker::{Driver, work};
 use super::{Handle, Runtime, Threads};
 use crate::persistent::PersistentTerms;
-use crate::process::{Node, Ready, Settings};
+use crate::process::{Node, OptionError, Ready, Settings, SpawnOptions};
 use crossbeam_deque::Worker as Local;
 use crossbeam_utils::sync::Parker;
 use std::fmt;
@@ -14,10 +14,11 @@ use std::sync::Arc;
 /// Sets up a [`Runtime`]; from [`Runtime::builder`].
 ///
 /// ```
-/// use shared_term::{Runtime, PersistentTerms};
+/// use shared_term::{Runtime, PersistentTerms, process::SpawnOptions};
 /// let store = PersistentTerms::new();
-/// let rt = Runtime::builder().workers(2).persistent(store).heap_limit(1 << 20).build()?;
-/// # Ok::<(), shared_term::runtime::BuildError>(())
+/// let small = SpawnOptions::new().max_heap_words(1 << 20);
+/// let rt = Runtime::builder().workers(2).persistent(store).spawn_defaults(small)?.build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
@@ -60,9 +61,6 @@ impl std::error::Error for BuildError {
     }
 }
 
-/// Words below which a heap is not collected: 4 KiB.
-const MIN_HEAP_WORDS: u32 = 512;
-
 impl Default for Builder {
     fn default() -> Self {
         Self {
@@ -70,7 +68,7 @@ impl Default for Builder {
             thread_name: String::from("shared-term"),
             store: None,
             max_processes: usize::MAX,
-            settings: Settings { min_heap_words: MIN_HEAP_WORDS, limit: usize::MAX },
+            settings: Settings::DEFAULT,
         }
     }
 }
@@ -104,17 +102,14 @@ impl Builder {
         self
     }
 
-    /// Words that the heap of a process may have, unless it is spawned with another limit. A process that would pass it
-    /// ends.
-    pub fn heap_limit(mut self, words: usize) -> Self {
-        self.settings.limit = words;
-        self
-    }
-
-    /// Words below which a heap is not collected, unless a process is spawned with another figure: 512 (4 KiB).
-    pub fn min_heap_words(mut self, words: u32) -> Self {
-        self.settings.min_heap_words = words;
-        self
+    /// How processes are spawned that are not told otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When the options cannot be had.
+    pub fn spawn_defaults(mut self, options: SpawnOptions) -> Result<Self, OptionError> {
+        self.settings = options.over(Settings::DEFAULT)?;
+        Ok(self)
     }
 
     fn node(self, ready: Box<dyn Ready>) -> Arc<Node> {

@@ -3,7 +3,7 @@
 use super::Port;
 use crate::heap::{Heap, Region};
 use crate::persistent::PersistentTerms;
-use crate::process::{Cx, Exit, FromClosures, Node, Process, SpawnError, Turn, Unsent, settings};
+use crate::process::{Cx, Exit, FromClosures, Node, Process, SpawnError, SpawnOptions, Turn, Unsent};
 use crate::{Pid, Term};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -38,20 +38,27 @@ impl Handle {
         self.spawn(FromClosures::new(init, receive))
     }
 
-    /// A process to be spawned with options.
+    /// As [`spawn`](Self::spawn), with options.
     ///
-    /// ```
-    /// use shared_term::prelude::*;
-    /// let mut rt = Runtime::deterministic(1);
-    /// let p = rt.process().heap_limit(100).spawn_fn(|cx| cx.nil(), |cx, _, _| Ok(Next(cx.list(0..1000))))?;
-    /// let exited = rt.exited(p);
-    /// rt.send_new(p, |h| h.nil())?;
-    /// rt.run_until_idle();
-    /// assert!(exited.try_wait().unwrap().as_heap_error().is_some());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn process(&self) -> Options<'_> {
-        Options { handle: self, min_heap_words: None, limit: None }
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn), and when the options cannot be had.
+    pub fn spawn_with(&self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
+        let _guard = self.node.store().pin();
+        self.node.spawn(process, options.over(self.node.defaults)?)
+    }
+
+    /// As [`spawn_fn`](Self::spawn_fn), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn_with`](Self::spawn_with).
+    pub fn spawn_fn_with<I, F>(&self, options: SpawnOptions, init: I, receive: F) -> Result<Pid, SpawnError>
+    where
+        I: for<'h> FnOnce(Cx<'h>) -> Term<'h> + Send + 'static,
+        F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+    {
+        self.spawn_with(options, FromClosures::new(init, receive))
     }
 
     /// Sends a region, O(1) whatever its size. Never blocks.
@@ -101,53 +108,6 @@ impl Handle {
     /// The persistent terms that the processes share.
     pub fn persistent(&self) -> &PersistentTerms {
         self.node.store()
-    }
-}
-
-/// Options for a process; from [`Handle::process`].
-#[derive(Debug, Clone, Copy)]
-#[must_use]
-pub struct Options<'a> {
-    handle: &'a Handle,
-    min_heap_words: Option<u32>,
-    limit: Option<usize>,
-}
-
-impl Options<'_> {
-    /// Words below which the heap is not collected.
-    pub fn min_heap_words(mut self, words: u32) -> Self {
-        self.min_heap_words = Some(words);
-        self
-    }
-
-    /// Words that the heap may have: a turn that would pass it ends the process, at the allocation that does.
-    pub fn heap_limit(mut self, words: usize) -> Self {
-        self.limit = Some(words);
-        self
-    }
-
-    /// Spawns the process.
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::spawn`].
-    pub fn spawn(self, process: impl Process) -> Result<Pid, SpawnError> {
-        let node = &self.handle.node;
-        let _guard = node.store().pin();
-        node.spawn(process, settings(node.defaults, self.min_heap_words, self.limit))
-    }
-
-    /// Spawns a process of two closures.
-    ///
-    /// # Errors
-    ///
-    /// As [`Handle::spawn`].
-    pub fn spawn_fn<I, F>(self, init: I, receive: F) -> Result<Pid, SpawnError>
-    where
-        I: for<'h> FnOnce(Cx<'h>) -> Term<'h> + Send + 'static,
-        F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
-    {
-        self.spawn(FromClosures::new(init, receive))
     }
 }
 

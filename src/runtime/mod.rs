@@ -38,7 +38,7 @@ mod worker;
 
 pub use builder::{BuildError, Builder};
 pub use deterministic::Deterministic;
-pub use handle::{Exited, Handle, Options};
+pub use handle::{Exited, Handle};
 pub use port::Port;
 
 use crate::process::{Exit, Node, Remains, Task};

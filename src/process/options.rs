@@ -1,0 +1,111 @@
+//! What can be chosen for a process when it is spawned.
+
+use std::fmt;
+
+/// What can differ from process to process; what is not set here is as the runtime's
+/// [`Builder::spawn_defaults`](crate::runtime::Builder::spawn_defaults) say. For
+/// [`Handle::spawn_with`](crate::runtime::Handle::spawn_with) and [`Cx::spawn_with`](crate::Cx::spawn_with).
+///
+/// | option | unless set | OTP |
+/// |---|---|---|
+/// | [`min_heap_words`](Self::min_heap_words) | 512 | `min_heap_size`, which is rounded up to a size of its list |
+/// | [`max_heap_words`](Self::max_heap_words) | none | `max_heap_size`, which is looked at when the process collects |
+///
+/// ```
+/// use shared_term::{prelude::*, process::SpawnOptions};
+/// let mut rt = Runtime::deterministic(1);
+/// let small = SpawnOptions::new().max_heap_words(100);
+/// let p = rt.spawn_fn_with(small, |cx| cx.nil(), |cx, _, _| Ok(Next(cx.list(0..1000))))?;
+/// let exited = rt.exited(p);
+/// rt.send_new(p, |h| h.nil())?;
+/// rt.run_until_idle();
+/// assert!(exited.try_wait().unwrap().as_heap_error().is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[must_use]
+pub struct SpawnOptions {
+    min_heap_words: Option<usize>,
+    max_heap_words: Option<usize>,
+}
+
+/// Options that cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionError {
+    /// More than [`SpawnOptions::MAX_MIN_HEAP_WORDS`].
+    MinHeapWords {
+        /// Words that were asked for.
+        asked: usize,
+    },
+    /// A heap that is not collected below a size that it must not reach.
+    MaxBelowMin {
+        /// Words that the heap may have.
+        max: usize,
+        /// Words below which it is not collected.
+        min: usize,
+    },
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MinHeapWords { asked } => {
+                write!(f, "min_heap_words is at most {}, not {asked}", SpawnOptions::MAX_MIN_HEAP_WORDS)
+            }
+            Self::MaxBelowMin { max, min } => {
+                write!(f, "a heap of at most {max} words would not be collected below {min}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+/// Options, each of which has a value.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) min_heap_words: u32,
+    pub(crate) limit: usize,
+}
+
+impl Settings {
+    pub(crate) const DEFAULT: Self = Self { min_heap_words: 512, limit: usize::MAX };
+}
+
+impl SpawnOptions {
+    /// The most that [`min_heap_words`](Self::min_heap_words) can be: 32 GiB.
+    pub const MAX_MIN_HEAP_WORDS: usize = u32::MAX as usize;
+
+    /// Nothing set.
+    pub const fn new() -> Self {
+        Self { min_heap_words: None, max_heap_words: None }
+    }
+
+    /// Words below which the heap is not collected. No memory is taken for them ahead of time.
+    pub const fn min_heap_words(mut self, words: usize) -> Self {
+        self.min_heap_words = Some(words);
+        self
+    }
+
+    /// Words that the heap may have, garbage and adopted messages included: the process ends at the allocation that would
+    /// pass it, with [`HeapError::Limit`](crate::HeapError::Limit) for its reason.
+    pub const fn max_heap_words(mut self, words: usize) -> Self {
+        self.max_heap_words = Some(words);
+        self
+    }
+
+    /// Every option with a value: what is not set is that of `defaults`.
+    pub(crate) fn over(self, defaults: Settings) -> Result<Settings, OptionError> {
+        let limit = self.max_heap_words.unwrap_or(defaults.limit);
+        let min_heap_words = match self.min_heap_words {
+            // A default gives way to a limit that was asked for.
+            None => defaults.min_heap_words.min(u32::try_from(limit).unwrap_or(u32::MAX)),
+            Some(asked) => u32::try_from(asked).map_err(|_| OptionError::MinHeapWords { asked })?,
+        };
+        if min_heap_words as usize > limit {
+            return Err(OptionError::MaxBelowMin { max: limit, min: min_heap_words as usize });
+        }
+        Ok(Settings { min_heap_words, limit })
+    }
+}
