@@ -42,7 +42,7 @@ pub mod term;
 #[cfg(feature = "term")]
 pub use {
     heap::{Heap, HeapError, Region},
-    term::{Atom, Pid, Term, TermRef},
+    term::{Atom, Pid, Reference, Term, TermRef},
 };
 
 #[cfg(feature = "persistent")]
@@ -60,7 +60,9 @@ pub mod prelude {
     pub use crate::Flow::{Again, Defer, Forward, Next, NextReoffer, Stop};
     pub use crate::process::Turn;
     pub use crate::term::View;
-    pub use crate::{Atom, Cx, Exit, Flow, Heap, PersistentTerms, Pid, Process, Region, Runtime, Term, TermRef};
+    pub use crate::{
+        Atom, Cx, Exit, Flow, Heap, PersistentTerms, Pid, Process, Reference, Region, Runtime, Term, TermRef,
+    };
     pub use crate::{atom, term};
 }
 

@@ -6,8 +6,8 @@ mod common;
 
 use common::{Tracker, hash_of, panics};
 use shared_term::heap::{Heap, MAX_HEAP_BINARY, OwnedHeap};
-use shared_term::term::{Kind, View};
-use shared_term::{Atom, Region, Term, TermRef, atom, term};
+use shared_term::term::{Kind, References, View};
+use shared_term::{Atom, Reference, Region, Term, TermRef, atom, term};
 use std::cmp::Ordering;
 
 #[test]
@@ -273,6 +273,27 @@ fn resources_are_dropped_once_however_they_travelled() {
     assert_eq!(tracker.dropped(), 0);
     drop(arc);
     assert_eq!(tracker.dropped(), 1);
+}
+
+#[test]
+fn references_are_terms_and_keys() {
+    let refs = References::new();
+    let made: Vec<_> = (0..3).map(|_| refs.make()).collect();
+    let r = Region::build(|h| {
+        let more = refs.make();
+        let m = term!(h, #{(made[0]) => 1, {:monitor, (made[1])} => 2, :atom => 3});
+        term!(h, [m, (made[2]), more, :atom, {}, (h.resource(std::sync::Arc::new(0)))])
+    });
+    r.verify().unwrap();
+    let terms: Vec<_> = r.root().list().collect();
+    assert_eq!(terms[0].lookup(made[0]).unwrap().as_int(), Some(1));
+    assert!(terms[0].lookup(made[2]).is_none());
+    assert_eq!(terms[0].lookup((atom!("monitor"), made[1])).unwrap().as_int(), Some(2));
+    assert_eq!((terms[1].get(), terms[1].kind()), (Ok(made[2]), Kind::Reference));
+    assert_eq!(terms[3].get::<Reference>().unwrap_err().expected, "a reference");
+    assert_eq!(terms[1].to_string(), "#Ref<0.0.3>");
+    assert!(terms[3] < terms[1] && terms[1] < terms[2] && terms[2] < terms[5] && terms[5] < terms[4]);
+    assert_ne!(hash_of(terms[1]), hash_of(terms[2]));
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(crate) use collect::points_into;
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};
-use crate::term::{Atom, Key, Pid, Place, Term};
+use crate::term::{Atom, Key, Pid, Place, Reference, Term};
 use bytes::Bytes;
 use raw::RawHeap;
 use std::any::Any;
@@ -214,6 +214,12 @@ impl<'h> Heap<'h> {
     #[inline]
     pub fn pid(self, p: Pid) -> Term<'h> {
         self.term(p.word())
+    }
+
+    /// A reference. No memory.
+    #[inline]
+    pub fn reference(self, r: Reference) -> Term<'h> {
+        self.term(r.word())
     }
 
     /// A tuple: one word, and one per element; no memory for `{}`.

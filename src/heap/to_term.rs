@@ -1,7 +1,7 @@
 //! Rust values that become terms.
 
 use super::Heap;
-use crate::term::{Atom, Pid, Term};
+use crate::term::{Atom, Pid, Reference, Term};
 use bytes::Bytes;
 
 /// A Rust value that becomes a term, in [`term!`](crate::term!), [`Heap::list`] and [`Heap::map`].
@@ -53,6 +53,7 @@ to_term! {
     bool => |x, h| h.atom(Atom::from(x));
     Atom => |x, h| h.atom(x);
     Pid => |x, h| h.pid(x);
+    Reference => |x, h| h.reference(x);
     &str => |x, h| h.binary(x);
     &String => |x, h| h.binary(x);
     String => |x, h| h.bytes(Bytes::from(x));

@@ -14,7 +14,7 @@ use crate::heap::{HeapError, Region};
 use crate::sync::Mutex;
 use crate::sync::atomic::{Ordering, fence};
 use crate::term::word::{self, Word};
-use crate::term::{Key, TermRef};
+use crate::term::{Key, References, TermRef};
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -91,6 +91,7 @@ pub(crate) struct Domain {
     pub(crate) space: Arc<Space>,
     pub(crate) collector: Collector,
     pub(crate) limbo: Limbo,
+    pub(crate) references: References,
     hooks: Mutex<Vec<(u64, Hook)>>,
     drivers: Mutex<Vec<(u64, Driver)>>,
     next_hook: plain::AtomicU64,
@@ -164,6 +165,7 @@ impl Domain {
             space: Arc::new(Space::new()),
             collector: Collector::new(),
             limbo: Limbo::default(),
+            references: References::new(),
             hooks: Mutex::new(Vec::new()),
             drivers: Mutex::new(Vec::new()),
             next_hook: plain::AtomicU64::new(0),

@@ -60,7 +60,7 @@ pub(crate) use slots::Occupant;
 use crate::heap::copy::Literals;
 use crate::heap::{Heap, HeapError, Region};
 use crate::term::word::Word;
-use crate::term::{Key, Term, TermRef};
+use crate::term::{Key, Reference, Term, TermRef};
 use domain::Span;
 use std::fmt;
 use std::marker::PhantomData;
@@ -144,6 +144,17 @@ impl PersistentTerms {
 
     pub(crate) fn domain(&self) -> &Arc<Domain> {
         &self.domain
+    }
+
+    /// A reference that is unique in this domain: no turn, handle or store of it gives it again. Wait-free.
+    ///
+    /// ```
+    /// # use shared_term::PersistentTerms;
+    /// let store = PersistentTerms::new();
+    /// assert_ne!(store.make_ref(), store.make_ref());
+    /// ```
+    pub fn make_ref(&self) -> Reference {
+        self.domain.references.make()
     }
 
     /// The value at `key`, in a turn: no copy, no count, no lock, no write. Wait-free. The term may be kept in the

@@ -4,10 +4,11 @@ use super::cell::Task;
 use super::node::{Node, SpawnError};
 use super::{Process, SpawnOptions, Turn, Unsent};
 use crate::Pid;
+
 use crate::heap::copy::Literals;
 use crate::heap::{Heap, HeapError, Region};
 use crate::persistent::{Holder, PersistentTerms, Put, sealed};
-use crate::term::{Key, Term};
+use crate::term::{Key, Reference, Term};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -120,6 +121,26 @@ impl<'h> Cx<'h> {
     #[inline]
     pub fn me(self) -> Pid {
         self.turn.task.pid()
+    }
+
+    /// A reference that is unique in this domain. Wait-free, one `fetch_add`; no memory.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let asks = rt.spawn_fn(|cx| cx.reference(cx.make_ref()), |_, mine, message| {
+    ///     assert!(message.get::<Reference>()? > mine.get::<Reference>()?);
+    ///     Ok(Next(message))
+    /// })?;
+    /// # rt.run_until_idle();
+    /// let later = rt.persistent().make_ref();
+    /// rt.send_new(asks, |h| h.reference(later))?;
+    /// rt.run_until_idle();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn make_ref(self) -> Reference {
+        self.persistent().make_ref()
     }
 
     /// Sends a copy of a term, or moves a region. Never blocks and never touches the receiver's heap; a pid that is dead,

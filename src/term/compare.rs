@@ -9,7 +9,7 @@
 use super::number::{Number, limbs};
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
-use super::{Atom, Pid};
+use super::{Atom, Pid, Reference};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -38,13 +38,14 @@ pub(super) fn rank(kind: Kind) -> u8 {
     match kind {
         Kind::Int | Kind::Float => 0,
         Kind::Atom => 1,
-        Kind::Resource => 2,
-        Kind::Pid => 3,
-        Kind::Tuple => 4,
-        Kind::Map => 5,
-        Kind::Nil => 6,
-        Kind::List => 7,
-        Kind::Binary => 8,
+        Kind::Reference => 2,
+        Kind::Resource => 3,
+        Kind::Pid => 4,
+        Kind::Tuple => 5,
+        Kind::Map => 6,
+        Kind::Nil => 7,
+        Kind::List => 8,
+        Kind::Binary => 9,
     }
 }
 
@@ -176,6 +177,7 @@ unsafe fn compare_one(
         }
         Kind::Atom => Atom::from_word(a).cmp(&Atom::from_word(b)),
         Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
+        Kind::Reference => Reference::from_word(a).cmp(&Reference::from_word(b)),
         Kind::Resource => x
             .as_resource()
             .map(super::view::Resource::address)

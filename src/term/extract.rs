@@ -1,7 +1,7 @@
 //! Typed extraction from terms.
 
 use super::view::{InHeap, Kind, Place, Term};
-use super::{Atom, Map, Pid};
+use super::{Atom, Map, Pid, Reference};
 use std::fmt;
 
 /// A term had another shape than the one asked for.
@@ -48,6 +48,7 @@ from_term! {
     Atom => as_atom, "an atom";
     bool => as_bool, "a boolean";
     Pid => as_pid, "a pid";
+    Reference => as_reference, "a reference";
     &'h str => as_str, "a binary of UTF-8";
     &'h [u8] => as_bytes, "a binary";
     bytes::Bytes => to_bytes, "a binary";

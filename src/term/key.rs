@@ -5,7 +5,7 @@ use super::hash::{hash_big, hash_bytes, hash_tuple, hash_word};
 use super::number::limbs;
 use super::view::{Kind, Place, Term, TermRef};
 use super::word;
-use super::{Atom, Numbers, Pid, compare, hash};
+use super::{Atom, Numbers, Pid, Reference, compare, hash};
 use crate::heap::{Heap, ToTerm};
 use std::cmp::Ordering;
 
@@ -38,7 +38,7 @@ mod sealed {
 use sealed::Sealed;
 
 /// Something that stands for a term where a key is looked up, so that no term has to be built first: an atom, an
-/// integer, a boolean, a pid, a `&str` or `&[u8]` (a binary), a tuple of up to four of these, or a term. Sealed.
+/// integer, a boolean, a pid, a reference, a `&str` or `&[u8]` (a binary), a tuple of up to four of these, or a term. Sealed.
 ///
 /// Keys match exactly: `1` is not `1.0`.
 pub trait Key: Sealed {}
@@ -82,6 +82,7 @@ immediates! {
     Atom => |a| a.word(),
     bool => |b| Atom::from(b).word(),
     Pid => |p| p.word(),
+    Reference => |r| r.word(),
 }
 
 macro_rules! integers {

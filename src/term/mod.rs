@@ -23,7 +23,8 @@
 //!
 //! `==`, [`Hash`](std::hash::Hash) and [`Ord`] are *exact*: `1` and `1.0` differ, as under Erlang's `=:=`, and `1` sorts
 //! just before `1.0`. [`Term::eq_value`] and [`Term::cmp_value`] are Erlang's `==` and `<`. The order of kinds is
-//! Erlang's: number < atom < pid < tuple < map < nil < list < binary (resources sort between atoms and pids).
+//! Erlang's: number < atom < reference < pid < tuple < map < nil < list < binary (resources sort after references, which
+//! is what OTP has in their place).
 //! None of them recurses on the depth of a term, and on terms with much sharing they stay near the number of distinct
 //! words (invariant 11).
 //!
@@ -35,6 +36,7 @@
 //! | float | heap, two words; finite | the same |
 //! | atom | the word (up to 7 bytes: the name itself) | a table index |
 //! | pid | the word | the same |
+//! | reference | the word | heap, 3 words or more |
 //! | nil, `{}`, `#{}`, `<<>>` | the word | only nil |
 //! | tuple, list | heap: 1 + n words, 2 words a cell | the same |
 //! | map | heap: 2 + n words, and a tuple of sorted keys that maps can share | the same up to 32 pairs |
@@ -51,6 +53,7 @@ mod list;
 mod map;
 mod number;
 mod pid;
+mod reference;
 mod view;
 pub(crate) mod word;
 
@@ -60,6 +63,7 @@ pub use key::Key;
 pub use list::List;
 pub use map::Map;
 pub use pid::Pid;
+pub use reference::{Reference, References};
 pub use view::{BigInt, InHeap, Kind, Outside, Place, Resource, Term, TermRef, View};
 
 pub(crate) use compare::{Numbers, compare, equal};

@@ -1,7 +1,7 @@
 //! [`Term`] and how it is read.
 
 use super::word::{self, Object, Word};
-use super::{Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, compare, equal, hash};
+use super::{Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, Reference, compare, equal, hash};
 use crate::{Atomics, Counters};
 use bytes::Bytes;
 use std::any::Any;
@@ -93,6 +93,8 @@ pub enum View<'h, P: Place = InHeap> {
     Atom(Atom),
     /// The pid of a process of this domain.
     Pid(Pid),
+    /// A reference.
+    Reference(Reference),
     /// A tuple; a slice, so slice patterns match it.
     Tuple(&'h [Term<'h, P>]),
     /// The empty list.
@@ -119,6 +121,8 @@ pub enum Kind {
     Atom,
     /// A pid.
     Pid,
+    /// A reference.
+    Reference,
     /// A tuple.
     Tuple,
     /// The empty list.
@@ -286,6 +290,7 @@ impl<'h, P: Place> Term<'h, P> {
                 word::EMPTY_TUPLE => Kind::Tuple,
                 word::EMPTY_MAP => Kind::Map,
                 word::EMPTY_BINARY => Kind::Binary,
+                _ if word::is_reference(w) => Kind::Reference,
                 _ => Kind::Nil,
             },
         }
@@ -303,6 +308,7 @@ impl<'h, P: Place> Term<'h, P> {
             Kind::Float => View::Float(self.as_float().expect("the kind is float")),
             Kind::Atom => View::Atom(Atom::from_word(self.word())),
             Kind::Pid => View::Pid(Pid::from_word(self.word())),
+            Kind::Reference => View::Reference(Reference::from_word(self.word())),
             Kind::Tuple => View::Tuple(self.as_tuple().expect("the kind is tuple")),
             Kind::Nil => View::Nil,
             Kind::List => {
@@ -369,6 +375,12 @@ impl<'h, P: Place> Term<'h, P> {
     #[inline]
     pub fn as_pid(self) -> Option<Pid> {
         word::is_pid(self.word()).then(|| Pid::from_word(self.word()))
+    }
+
+    /// The reference, if it is one.
+    #[inline]
+    pub fn as_reference(self) -> Option<Reference> {
+        word::is_reference(self.word()).then(|| Reference::from_word(self.word()))
     }
 
     /// The bytes, if it is a binary. No copy.

@@ -11,6 +11,7 @@
 //! | `n lll 0111` | atom | `n` = 0: the name itself, `lll` bytes from bit 8; `n` = 1: index in the atom table from bit 8 |
 //! | `ssss_1011` | local pid | slot (28 bits) from bit 4, generation (32 bits) from bit 32 |
 //! | `0000_1111` | special | nil, `{}`, `#{}`, `<<>>` from bit 8 |
+//! | `rrr1_1111` | reference | number (59 bits) from bit 5 |
 //!
 //! A header is `size << 10 | aux << 6 | kind << 2`, where `size` counts the words that follow it. Every object can be
 //! walked from its first word: a header is followed by `size` words, and a word that is no header starts a list cell of
@@ -256,6 +257,25 @@ pub(crate) const fn pid_generation(w: Word) -> u32 {
     (w >> 32) as u32
 }
 
+const REFERENCE_MASK: Word = 0b1_1111;
+/// How many references there are.
+pub(crate) const REFERENCES: u64 = 1 << 59;
+
+#[inline(always)]
+pub(crate) const fn reference(number: u64) -> Option<Word> {
+    if number < REFERENCES { Some(number << 5 | REFERENCE_MASK) } else { None }
+}
+
+#[inline(always)]
+pub(crate) const fn is_reference(w: Word) -> bool {
+    w & REFERENCE_MASK == REFERENCE_MASK
+}
+
+#[inline(always)]
+pub(crate) const fn reference_number(w: Word) -> u64 {
+    w >> 5
+}
+
 const _: () = assert!(size_of::<usize>() == 8, "terms are 64-bit words: a 64-bit target is needed");
 
 #[cfg(test)]
@@ -295,6 +315,7 @@ mod tests {
         let all = [NIL, EMPTY_TUPLE, EMPTY_MAP, EMPTY_BINARY];
         for (i, a) in all.iter().enumerate() {
             assert!(is_immediate(*a) && !is_literal(*a) && !is_small(*a) && !is_atom(*a) && !is_pid(*a));
+            assert!(!is_reference(*a));
             assert!(all[i + 1..].iter().all(|b| a != b));
         }
     }
@@ -312,6 +333,13 @@ mod tests {
             let w = pid(slot, generation);
             prop_assert!(is_pid(w) && is_immediate(w) && !is_literal(w));
             prop_assert_eq!((pid_slot(w), pid_generation(w)), (slot, generation));
+        }
+
+        #[test]
+        fn references_survive_the_word(number in 0..REFERENCES) {
+            let w = reference(number).unwrap();
+            prop_assert!(is_reference(w) && is_immediate(w) && !is_literal(w) && !is_small(w) && !is_atom(w) && !is_pid(w));
+            prop_assert_eq!(reference_number(w), number);
         }
 
         #[test]
