@@ -50,7 +50,7 @@ pub use persistent::PersistentTerms;
 
 #[cfg(feature = "runtime")]
 pub use {
-    process::{Cx, Exit, Flow, Process},
+    process::{Cx, Event, Exit, Flow, Process},
     runtime::Runtime,
 };
 
@@ -61,7 +61,7 @@ pub mod prelude {
     pub use crate::process::Turn;
     pub use crate::term::View;
     pub use crate::{
-        Atom, Cx, Exit, Flow, Heap, PersistentTerms, Pid, Process, Reference, Region, Runtime, Term, TermRef,
+        Atom, Cx, Event, Exit, Flow, Heap, PersistentTerms, Pid, Process, Reference, Region, Runtime, Term, TermRef,
     };
     pub use crate::{atom, term};
 }

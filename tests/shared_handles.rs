@@ -6,6 +6,7 @@ mod support;
 
 use shared_term::heap::{OwnedHeap, ToTerm};
 use shared_term::prelude::*;
+use shared_term::process::SpawnOptions;
 use shared_term::runtime::Deterministic;
 use shared_term::sync::atomic::Ordering::Relaxed;
 use shared_term::{Atomics, Counters};
@@ -122,7 +123,7 @@ fn keep<'h>(cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
 }
 
 fn keeper(rt: &Deterministic) -> Pid {
-    rt.process().heap_limit(100_000).spawn_fn(|cx| cx.nil(), keep).unwrap()
+    rt.spawn_fn_with(SpawnOptions::new().max_heap_words(100_000), |cx| cx.nil(), keep).unwrap()
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(crate) struct RegionHead {
     /// For the list that the region is on; its owner's.
     pub(crate) next: *mut RegionHead,
     root: Word,
+    /// Bits 8 to 63: a bit for each area that the region points into. The low byte: as what it is in a mailbox; see
+    /// [`Region::mark`].
     filter: u64,
     off_heap: *mut Word,
     words: usize,
@@ -26,9 +28,12 @@ pub(crate) struct RegionHead {
     inline: Chunk,
 }
 
+/// The byte of [`RegionHead::filter`] that is no filter.
+const MARK: u64 = 0xff;
+
 impl RegionHead {
-    /// A bit for each area that the region points into.
-    pub(crate) fn filter(&self) -> u64 {
+    /// A bit for each area that the region points into, and in the low byte its mark.
+    pub(crate) fn filter_and_mark(&self) -> u64 {
         self.filter
     }
 
@@ -205,6 +210,28 @@ impl Region {
         Ok(builder.seal(root))
     }
 
+    /// A region with a tuple: the immediates of `front`, and behind them a copy of a term.
+    ///
+    /// # Safety
+    ///
+    /// As for [`copy_word`](Self::copy_word); all of `front` must be immediates.
+    #[cfg(feature = "runtime")]
+    pub(crate) unsafe fn tuple_with_copy(front: &[Word], w: Word, literals: Literals) -> Result<Self, HeapError> {
+        let mut builder = Builder::new(GUESS)?;
+        let heap = &mut builder.heap;
+        // SAFETY: the caller's promise; the copy goes to a heap of its own.
+        let last = if word::is_immediate(w) { w } else { unsafe { copy(heap, 0, w, literals, None) }? };
+        let tuple = heap.alloc(front.len() + 2)?;
+        heap.note(last);
+        // SAFETY: there is room for the header, the front and one word more.
+        unsafe {
+            tuple.write(word::header(word::Object::Tuple, 0, front.len() + 1));
+            ptr::copy_nonoverlapping(front.as_ptr(), tuple.add(1), front.len());
+            tuple.add(1 + front.len()).write(last);
+        }
+        Ok(builder.seal(word::pointer(tuple, word::BOXED)))
+    }
+
     /// The root, lent for as long as the region.
     pub fn root(&self) -> TermRef<'_> {
         // SAFETY: invariants 1 and 2: the region owns the words and does not change them.
@@ -228,7 +255,22 @@ impl Region {
     /// A bit for each area that the region points into.
     pub(crate) fn filter(&self) -> u64 {
         // SAFETY: the region owns its head.
-        unsafe { self.head.as_ref().filter }
+        unsafe { self.head.as_ref().filter & !MARK }
+    }
+
+    /// As what the region is in a mailbox. Zero, which every new region has, is a message; the rest is for the floor of
+    /// processes to say.
+    #[inline(always)]
+    pub(crate) fn mark(&self) -> u8 {
+        // SAFETY: the region owns its head.
+        unsafe { self.head.as_ref().filter as u8 }
+    }
+
+    /// Sets the [`mark`](Self::mark).
+    pub(crate) fn set_mark(&mut self, mark: u8) {
+        // SAFETY: the region owns its head.
+        let filter = unsafe { &mut self.head.as_mut().filter };
+        *filter = *filter & !MARK | u64::from(mark);
     }
 
     pub(crate) fn into_raw(self) -> NonNull<RegionHead> {
@@ -253,7 +295,7 @@ impl Region {
                 first: &raw mut (*head).inline,
                 last: (*head).last,
                 off_heap: (*head).off_heap,
-                filter: (*head).filter,
+                filter: (*head).filter & !MARK,
                 words: (*head).words,
             }
         }
@@ -282,7 +324,7 @@ impl Region {
                 first: &raw mut (*head).inline,
                 last: (*head).last,
                 off_heap: (*head).off_heap,
-                filter: (*head).filter,
+                filter: (*head).filter & !MARK,
                 words: (*head).words,
             };
             std::mem::ManuallyDrop::new(RawHeap::from_parts(parts))

@@ -3,6 +3,7 @@
 //! ```text
 //! bit 0 NOTE   a message or a request has come           bit 2 DEAD    no process
 //! bit 1 RUN    a worker owns the process                 bit 3 ASKED   a global collection waits for its answer
+//! bit 4 SIGNAL with NOTE: what has come is no message, and is looked at before the next turn
 //! bits 8-63    filter: a bit for each area that the heap or a private message may point into
 //! ```
 //!
@@ -18,6 +19,7 @@ pub(crate) const NOTE: u64 = 1;
 pub(crate) const RUN: u64 = 2;
 pub(crate) const DEAD: u64 = 4;
 pub(crate) const ASKED: u64 = 8;
+pub(crate) const SIGNAL: u64 = 16;
 /// The bits of the filter.
 pub(crate) const FILTER: u64 = !0xff;
 
@@ -42,6 +44,13 @@ pub(crate) enum Between {
     Idle,
 }
 
+/// What cannot wait until the messages at hand are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pressing {
+    pub(crate) signal: bool,
+    pub(crate) asked: bool,
+}
+
 impl Card {
     pub(crate) fn dead() -> Self {
         Self(AtomicU64::new(DEAD))
@@ -64,6 +73,12 @@ impl Card {
         is_idle(self.0.fetch_or(NOTE, Ordering::AcqRel))
     }
 
+    /// As [`notify`](Self::notify), for what the owner looks at between any two turns.
+    pub(crate) fn notify_signal(&self) -> bool {
+        // AcqRel: as in `notify`.
+        is_idle(self.0.fetch_or(NOTE | SIGNAL, Ordering::AcqRel))
+    }
+
     /// Takes a scheduled process: NOTE becomes RUN.
     pub(crate) fn claim(&self) {
         // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
@@ -82,7 +97,7 @@ impl Card {
             }
             if card & NOTE != 0 {
                 // AcqRel: pairs with the release of `notify`: the drain that follows sees what was pushed.
-                self.0.fetch_and(!NOTE, Ordering::AcqRel);
+                self.0.fetch_and(!(NOTE | SIGNAL), Ordering::AcqRel);
                 return Between::Noted;
             }
             if mutated(Mutation::FilterAfterIdle) {
@@ -103,9 +118,20 @@ impl Card {
         }
     }
 
-    /// Is there a question to answer at the end of a turn that is not the last one of this run?
-    pub(crate) fn is_asked(&self) -> bool {
-        self.load() & ASKED != 0
+    /// Is there something to see to at the end of a turn that is not the last one of this run? A signal is then taken
+    /// note of, and the owner must drain.
+    #[inline]
+    pub(crate) fn pressing(&self) -> Pressing {
+        let card = self.load();
+        if card & (ASKED | SIGNAL) == 0 {
+            return Pressing { signal: false, asked: false };
+        }
+        let signal = card & SIGNAL != 0;
+        if signal {
+            // AcqRel: as in `between`. NOTE stays: more may have come.
+            self.0.fetch_and(!SIGNAL, Ordering::AcqRel);
+        }
+        Pressing { signal, asked: card & ASKED != 0 }
     }
 
     /// Gives the process up to a run queue: RUN becomes NOTE.

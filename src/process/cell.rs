@@ -1,10 +1,12 @@
 //! The memory of a process.
 
+use super::links::Relations;
 use super::mailbox::{Mailbox, Queue};
 use super::node::Node;
 use super::options::Settings;
 use super::{Exit, Process, caught};
 use crate::Pid;
+use crate::heap::Region;
 use crate::heap::raw::RawHeap;
 use crate::persistent::{Card, Occupant};
 use crate::term::word::{self, Word};
@@ -59,6 +61,8 @@ pub(crate) struct Header {
     pub(crate) node: Arc<Node>,
     vtable: &'static VTable,
     owned: UnsafeCell<Owned>,
+    /// The owner's too; by itself, because signals are sent while the rest is borrowed.
+    relations: UnsafeCell<Option<Box<Relations>>>,
 }
 
 /// What belongs to whoever runs the process.
@@ -75,8 +79,26 @@ pub(crate) struct Owned {
     pub(crate) threshold: usize,
     pub(crate) min_heap_words: u32,
     pub(crate) next: NextTurn,
+    /// Does the process see exit signals as events?
+    pub(crate) traps_exits: bool,
     /// The heap limit without what evacuations were allowed on top.
     pub(crate) limit: usize,
+}
+
+impl Owned {
+    /// Drops the events among the messages that wait for which `which` is true. O(messages).
+    pub(super) fn remove_events(&mut self, which: impl Fn(&Region) -> bool) {
+        for queue in [&mut self.inbox, &mut self.deferred] {
+            let mut old = std::mem::replace(queue, Queue::new());
+            while let Some(message) = old.pop() {
+                if which(&message) {
+                    let _ = caught(|| drop(message));
+                } else {
+                    queue.push(message);
+                }
+            }
+        }
+    }
 }
 
 /// What the next turn of a process calls.
@@ -134,8 +156,10 @@ impl Task {
                     threshold: settings.min_heap_words as usize,
                     min_heap_words: settings.min_heap_words,
                     next: NextTurn::Init,
+                    traps_exits: false,
                     limit: settings.limit,
                 }),
+                relations: UnsafeCell::new(None),
             },
             behaviour: UnsafeCell::new(ManuallyDrop::new(behaviour)),
         });
@@ -185,6 +209,27 @@ impl Task {
     pub(crate) unsafe fn owned(&self) -> &mut Owned {
         // SAFETY: the caller's promise.
         unsafe { &mut *self.header().owned.get() }
+    }
+
+    /// What the process knows of others; made when it is not there yet.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process, and end the borrow before it runs code of the user's.
+    #[allow(clippy::mut_from_ref, reason = "as for `owned`")]
+    pub(super) unsafe fn relations<'a>(self) -> &'a mut Relations {
+        // SAFETY: the caller's promise; the process lives as long as its owner has it.
+        unsafe { &mut *(*self.0.as_ptr()).relations.get() }.get_or_insert_default()
+    }
+
+    /// Takes what the process knows of others.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process.
+    pub(super) unsafe fn take_relations(self) -> Option<Box<Relations>> {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.header().relations.get() }.take()
     }
 
     /// The heap, for the context of a turn.

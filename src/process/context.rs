@@ -113,8 +113,12 @@ impl<'h> Cx<'h> {
         Self { heap: unsafe { Heap::from_raw(turn.task.heap()) }, turn }
     }
 
-    fn node(self) -> &'h Arc<Node> {
+    pub(super) fn node(self) -> &'h Arc<Node> {
         &self.turn.task.header().node
+    }
+
+    pub(super) fn task(self) -> Task {
+        self.turn.task
     }
 
     /// The pid of this process.

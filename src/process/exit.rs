@@ -1,7 +1,8 @@
 //! Why a process ended.
 
 use crate::heap::{Heap, HeapError, Region};
-use crate::term::{Term, TermRef};
+use crate::term::word::Word;
+use crate::term::{Atom, Term, TermRef};
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,10 +20,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// ```
 pub struct Exit(Kind);
 
+pub(super) const NORMAL: Atom = Atom::inline("normal");
+pub(super) const KILLED: Atom = Atom::inline("killed");
+pub(super) const NOPROC: Atom = Atom::inline("noproc");
+
 enum Kind {
     Normal,
     Shutdown,
     Killed,
+    NoProc,
     Error(Box<dyn std::error::Error + Send + Sync>),
     Message(String),
     Panic(String),
@@ -37,16 +43,22 @@ impl Exit {
     pub const SHUTDOWN: Self = Self(Kind::Shutdown);
     /// The process was killed.
     pub const KILLED: Self = Self(Kind::Killed);
+    /// There was no such process to link to.
+    pub const NOPROC: Self = Self(Kind::NoProc);
 
     /// A reason in words.
     pub fn msg(message: impl fmt::Display) -> Self {
         Self(Kind::Message(message.to_string()))
     }
 
-    /// A reason that is a term.
+    /// A reason that is a term. The atoms `normal`, `shutdown`, `killed` and `noproc` are the constants of this type.
     #[must_use]
     pub fn term(reason: Region) -> Self {
-        Self(Kind::Term(reason))
+        let named = reason.root().as_atom().and_then(|atom| {
+            let named = [Self::NORMAL, Self::SHUTDOWN, Self::KILLED, Self::NOPROC];
+            named.into_iter().find(|exit| exit.as_atom() == Some(atom))
+        });
+        named.unwrap_or(Self(Kind::Term(reason)))
     }
 
     /// A reason that is a term, built in place.
@@ -59,6 +71,59 @@ impl Exit {
     #[must_use]
     pub fn build(f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Self {
         Self::term(Region::build(f))
+    }
+
+    /// The constants as atoms.
+    fn as_atom(&self) -> Option<Atom> {
+        match self.0 {
+            Kind::Normal => Some(NORMAL),
+            // Its name is too long to lie in the word, and the table of the others may be full.
+            Kind::Shutdown => Some(Atom::new("shutdown").unwrap_or(Atom::ERROR)),
+            Kind::Killed => Some(KILLED),
+            Kind::NoProc => Some(NOPROC),
+            _ => None,
+        }
+    }
+
+    /// The reason as a term, as links and monitors have it: a term as it is; the constants as atoms; an error, or a
+    /// reason in words, as `{error, Text}`; a panic as `{panic, Text}`; the limit of the heap as
+    /// `{limit, Words, Limit}`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Region::build`], and when the error panics as it is printed.
+    ///
+    /// ```
+    /// use shared_term::Exit;
+    /// assert_eq!(Exit::NORMAL.to_region().root().to_string(), "normal");
+    /// assert_eq!(Exit::msg("late").to_region().root().to_string(), r#"{error,<<"late">>}"#);
+    /// ```
+    #[must_use]
+    pub fn to_region(&self) -> Region {
+        Region::build(|h| {
+            let worded = |tag, text: &str| h.tuple(&[h.atom(tag), h.binary(text)]);
+            match &self.0 {
+                Kind::Term(reason) => h.copy(reason.root()),
+                Kind::Panic(message) => worded(Atom::inline("panic"), message),
+                Kind::Heap(HeapError::Limit { words, limit }) => {
+                    h.tuple(&[h.atom(Atom::inline("limit")), h.int(*words as u64), h.int(*limit as u64)])
+                }
+                _ => self.as_atom().map_or_else(|| worded(Atom::ERROR, &self.to_string()), |atom| h.atom(atom)),
+            }
+        })
+    }
+
+    /// The word of the reason as a term, for the time of the call.
+    pub(super) fn with_word<R>(&self, f: impl FnOnce(Word) -> R) -> R {
+        match (&self.0, self.as_atom()) {
+            (Kind::Term(reason), _) => f(reason.root_word()),
+            (_, Some(atom)) => f(atom.word()),
+            _ => match caught(|| self.to_region()) {
+                Ok(reason) => f(reason.root_word()),
+                // Without memory for its reason, or with one that cannot be printed, a process has still ended.
+                Err(_) => f(Atom::ERROR.word()),
+            },
+        }
     }
 
     /// Did the process end because it was done?
@@ -142,6 +207,7 @@ impl fmt::Display for Exit {
             Kind::Normal => f.write_str("normal"),
             Kind::Shutdown => f.write_str("shutdown"),
             Kind::Killed => f.write_str("killed"),
+            Kind::NoProc => f.write_str("noproc"),
             Kind::Error(error) => error.fmt(f),
             Kind::Message(message) => f.write_str(message),
             Kind::Panic(message) => write!(f, "panic: {message}"),

@@ -46,8 +46,8 @@ impl Mailbox {
         }
     }
 
-    /// Appends all messages to `queue`, in the order in which each sender pushed them, and returns their filters. The
-    /// owner's alone.
+    /// Appends all messages to `queue`, in the order in which each sender pushed them, and returns their filters and
+    /// marks, all in one. The owner's alone.
     pub(crate) fn drain(&self, queue: &mut Queue) -> u64 {
         // Relaxed: an empty mailbox is left alone; who pushes later notes the card.
         if self.head.load(Ordering::Relaxed).is_null() {
@@ -96,7 +96,7 @@ impl Queue {
         self.first.is_null()
     }
 
-    /// The filters of all that is appended: each message comes from another core's cache, and is fetched for this once.
+    /// The filters and marks of all that is appended: each message comes from another core's cache, and is fetched for this once.
     ///
     /// # Safety
     ///
@@ -107,7 +107,7 @@ impl Queue {
         unsafe {
             while !stack.is_null() {
                 let next = (*stack).next;
-                filter |= (*stack).filter();
+                filter |= (*stack).filter_and_mark();
                 (*stack).next = first;
                 first = stack;
                 stack = next;
@@ -152,6 +152,14 @@ impl Queue {
             }
             Some(Region::from_raw(node))
         }
+    }
+
+    /// Puts all of `rest` behind what is here, and leaves it empty. O(1).
+    pub(crate) fn append(&mut self, rest: &mut Self) {
+        let (first, last) = (rest.first, rest.last);
+        (rest.first, rest.last) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: both queues are ours.
+        unsafe { self.append_list(first, last) };
     }
 
     /// Puts all of `front` before what is here, and leaves it empty. O(1).

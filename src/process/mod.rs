@@ -14,13 +14,18 @@
 
 mod cell;
 mod context;
+mod event;
 mod exit;
+mod links;
 mod mailbox;
 mod node;
 mod options;
 pub(crate) mod run;
+mod signals;
+mod small_map;
 
 pub use context::{Cx, Letter};
+pub use event::{Event, Monitored};
 pub use exit::Exit;
 pub use node::SpawnError;
 pub use options::{OptionError, SpawnOptions};
@@ -117,6 +122,20 @@ pub trait Process: Send + 'static {
         Ok(Flow::Next(state))
     }
 
+    /// Takes what is no message: see [`Event`]. It comes in one order with the messages of the same sender. Nothing is done
+    /// about it unless this says so.
+    ///
+    /// `Defer` leaves the event for later like a message; `Forward` hands it on as the message that OTP would have made of
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// What it returns ends the process.
+    fn event<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
+        let _ = (cx, event);
+        Ok(Flow::Next(state))
+    }
+
     /// The process has ended, for whatever reason, a panic included. Its heap is still there, its terms are not to be
     /// had any more.
     fn ended(&mut self, why: &Exit) {
@@ -135,6 +154,10 @@ impl Process for Box<dyn Process> {
 
     fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
         (**self).resume(cx, state)
+    }
+
+    fn event<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
+        (**self).event(cx, state, event)
     }
 
     fn ended(&mut self, why: &Exit) {
@@ -158,6 +181,63 @@ where
     F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h>,
 {
     f
+}
+
+/// A process of three closures: the first state, messages, and [events](Event).
+///
+/// ```
+/// use shared_term::{prelude::*, process::from_fns};
+/// # let mut rt = Runtime::deterministic(1);
+/// let mut port = rt.port()?;
+/// let me = port.pid();
+/// let p = rt.spawn(from_fns(
+///     |cx| { cx.trap_exits(true); cx.nil() },
+///     |_, state, _| Ok(Next(state)),
+///     move |cx, state, event| {
+///         if let Event::Exit { reason, .. } = event {
+///             cx.send(me, reason);
+///         }
+///         Ok(Next(state))
+///     },
+/// ))?;
+/// rt.run_until_idle();
+/// rt.exit(p, &Region::build(|h| term!(h, {:go, "home"})))?;
+/// rt.run_until_idle();
+/// assert_eq!(port.try_recv().unwrap().root().to_string(), r#"{go,<<"home">>}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn from_fns<I, F, E>(init: I, receive: F, event: E) -> impl Process
+where
+    I: for<'h> FnOnce(Cx<'h>) -> Term<'h> + Send + 'static,
+    F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+    E: for<'h> FnMut(Cx<'h>, Term<'h>, Event<'h>) -> Turn<'h> + Send + 'static,
+{
+    WithEvents { closures: FromClosures::new(init, receive), event }
+}
+
+/// A process of closures, and one for events.
+struct WithEvents<I, F, E> {
+    closures: FromClosures<I, F>,
+    event: E,
+}
+
+impl<I, F, E> Process for WithEvents<I, F, E>
+where
+    I: for<'h> FnOnce(Cx<'h>) -> Term<'h> + Send + 'static,
+    F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
+    E: for<'h> FnMut(Cx<'h>, Term<'h>, Event<'h>) -> Turn<'h> + Send + 'static,
+{
+    fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+        self.closures.init(cx)
+    }
+
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        self.closures.receive(cx, state, message)
+    }
+
+    fn event<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
+        (self.event)(cx, state, event)
+    }
 }
 
 /// A process of two closures. There is no blanket implementation for closures, because the compiler would not infer

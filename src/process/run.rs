@@ -4,7 +4,8 @@ use super::cell::{NextTurn, Owned, Task};
 use super::context::{Cx, TurnState};
 use super::mailbox::Queue;
 use super::node::rebuild;
-use super::{Exit, Flow, Unsent, caught};
+use super::signals::{self, Kind};
+use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::copy::Literals;
 use crate::heap::raw::Mark;
 use crate::heap::{HeapError, Region, collect, points_into};
@@ -34,16 +35,27 @@ enum After {
 }
 
 /// Runs a scheduled process for at most `turns` turns. The caller is online as `participant`.
-pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran {
+pub(crate) fn run(task: Task, participant: &Participant, turns: u32) -> Ran {
     // For all of it, not for the turns alone: collecting a heap runs destructors, which must not wait for this thread.
     let _mark = TurnMark::new();
+    match run_on(task, participant, turns) {
+        Ok(ran) => ran,
+        Err(exit) => {
+            end(task, exit);
+            Ran::Ended
+        }
+    }
+}
+
+/// As [`run`]; an error ends the process.
+fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, Exit> {
     let header = task.header();
     let domain = header.node.domain();
     let card = task.card();
     card.claim();
     // SAFETY: claimed: the process is ours until it goes idle, is requeued or ends; no borrow outlives a statement.
     let owned = || unsafe { task.owned() };
-    drain(task);
+    drain(task)?;
     loop {
         if turns > 0 && has_turn(owned()) {
             turns -= 1;
@@ -51,30 +63,25 @@ pub(crate) fn run(task: Task, participant: &Participant, mut turns: u32) -> Ran 
             // What this turn has read is out of its hands.
             domain.quiescence.boundary(participant);
             if let After::End(exit) = after {
-                end(task, exit);
-                return Ran::Ended;
+                return Err(exit);
             }
-            if card.is_asked()
-                && let Err(exit) = evacuate(task)
-            {
-                end(task, exit);
-                return Ran::Ended;
+            let pressing = card.pressing();
+            if pressing.signal {
+                drain(task)?;
+            }
+            if pressing.asked {
+                evacuate(task)?;
             }
             continue;
         }
         if has_turn(owned()) {
             card.requeue();
-            return Ran::Ready;
+            return Ok(Ran::Ready);
         }
         match card.between(filter(owned())) {
-            Between::Idle => return Ran::Idle,
-            Between::Noted => drain(task),
-            Between::Asked => {
-                if let Err(exit) = evacuate(task) {
-                    end(task, exit);
-                    return Ran::Ended;
-                }
-            }
+            Between::Idle => return Ok(Ran::Idle),
+            Between::Noted => drain(task)?,
+            Between::Asked => evacuate(task)?,
         }
     }
 }
@@ -89,21 +96,28 @@ fn filter(owned: &Owned) -> u64 {
     owned.heap.filter | if none { 0 } else { owned.messages_filter }
 }
 
-/// Takes the messages out of the mailbox.
-fn drain(task: Task) {
+/// Takes the messages out of the mailbox, and sees to the signals among them; one of those may end the process.
+fn drain(task: Task) -> Result<(), Exit> {
     let mut new = Queue::new();
-    let filter = task.header().recipient.mailbox.drain(&mut new);
+    let filter_and_marks = task.header().recipient.mailbox.drain(&mut new);
     if new.is_empty() {
-        return;
+        return Ok(());
     }
+    let filter = filter_and_marks & !0xff;
+    let seen = if filter_and_marks == filter {
+        Ok(())
+    } else {
+        // SAFETY: the caller owns the process, between two turns.
+        unsafe { signals::handle(task, &mut new) }
+    };
     // SAFETY: the caller owns the process.
     let owned = unsafe { task.owned() };
     if owned.inbox.is_empty() && owned.deferred.is_empty() {
         owned.messages_filter = 0;
     }
     owned.messages_filter |= filter;
-    std::mem::swap(&mut owned.inbox, &mut new);
-    owned.inbox.prepend(&mut new);
+    owned.inbox.append(&mut new);
+    seen
 }
 
 /// Runs one turn, and puts heap and messages in order behind it.
@@ -160,7 +174,11 @@ fn settle(
         Went::Forward(to) => {
             // SAFETY: as above: so nothing points into the message that goes.
             unsafe { owned.heap.roll_back(mark) };
-            match message.take().map(|message| task.header().node.send_region(to, message)) {
+            let message = message.take().map(|mut message| {
+                message.set_mark(0);
+                task.header().node.send_region(to, message)
+            });
+            match message {
                 Some(Err(Unsent::Heap(error))) => After::End(Exit::heap(error)),
                 _ => After::Going,
             }
@@ -192,8 +210,14 @@ fn call(task: Task, kind: NextTurn, state: Word, message: Option<&Region>) -> Re
                 NextTurn::Init => behaviour.init(cx).map(Flow::Next),
                 NextTurn::Resume => behaviour.resume(cx, Term::from_word(state)),
                 NextTurn::Receive => {
-                    let message = message.map_or(word::NIL, Region::root_word);
-                    behaviour.receive(cx, Term::from_word(state), Term::from_word(message))
+                    let state = Term::from_word(state);
+                    match message.and_then(|message| Event::of(Kind::of(message), message)) {
+                        None => {
+                            let message = message.map_or(word::NIL, Region::root_word);
+                            behaviour.receive(cx, state, Term::from_word(message))
+                        }
+                        Some(event) => behaviour.event(cx, state, event),
+                    }
                 }
             };
             match flow? {
@@ -292,7 +316,7 @@ impl Drop for Offline<'_> {
 fn evacuate(task: Task) -> Result<(), Exit> {
     let collector = &task.header().node.domain().collector;
     if !mutated(Mutation::EvacuateNoDrain) {
-        drain(task);
+        drain(task)?;
     }
     // SAFETY: the caller owns the process, between two turns.
     let owned = unsafe { task.owned() };
@@ -317,7 +341,10 @@ fn evacuate(task: Task) -> Result<(), Exit> {
                     message
                 } else {
                     let new = match rebuild(&message, Literals::Keep { retired }) {
-                        Ok(new) => new,
+                        Ok(mut new) => {
+                            new.set_mark(message.mark());
+                            new
+                        }
                         Err(error) => {
                             // The end of the process drops them one by one.
                             old.push(message);
@@ -360,11 +387,17 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
     task.header().recipient.mailbox.close(&mut owned.inbox);
     for queue in [&mut owned.inbox, &mut owned.deferred] {
-        while caught(|| queue.pop().is_some()).unwrap_or(true) {}
+        while let Some(message) = queue.pop() {
+            // SAFETY: as above.
+            unsafe { signals::too_late(task, &message) };
+            let _ = caught(|| drop(message));
+        }
     }
     let _ = caught(|| owned.heap.clear());
     domain.slots.vacate(task.pid());
     task.card().die(&domain.collector);
+    // SAFETY: as above.
+    unsafe { signals::farewell(task, &exit) };
     // The reason may be an error of the user's.
     let _ = caught(|| node.ended(task.pid(), exit));
 }

@@ -1,7 +1,7 @@
 //! How the rest of a program reaches a runtime.
 
 use super::Port;
-use crate::heap::{Heap, Region};
+use crate::heap::{Heap, HeapError, Region};
 use crate::persistent::PersistentTerms;
 use crate::process::{Cx, Exit, FromClosures, Node, Process, SpawnError, SpawnOptions, Turn, Unsent};
 use crate::{Pid, Term};
@@ -78,6 +78,41 @@ impl Handle {
     /// When the process is dead, or there is no memory.
     pub fn send_new(&self, to: Pid, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<(), Unsent> {
         self.send(to, Region::try_build::<Unsent>(|h| Ok(f(h)))?)
+    }
+
+    /// Sends an exit signal: who does not trap exits ends of it, unless the reason is `normal`; the atom `kill` cannot be
+    /// trapped. `false`: there is nobody. Never blocks. OTP: `exit(Pid, Reason)`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    pub fn exit(&self, pid: Pid, reason: &Region) -> Result<bool, HeapError> {
+        let _guard = self.node.store().pin();
+        // SAFETY: a region in a user's hands has no literals, and this one lives during the call.
+        unsafe { self.node.send_exit(None, pid, reason.root_word()) }
+    }
+
+    /// Ends a process, whatever it does about exit signals, at the next boundary of its turns. `false`: there is nobody.
+    /// Never blocks. OTP: `exit(Pid, kill)`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let exited = rt.exited(p);
+    /// assert!(rt.kill(p)?);
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "killed");
+    /// assert!(!rt.kill(p)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn kill(&self, pid: Pid) -> Result<bool, HeapError> {
+        let _guard = self.node.store().pin();
+        self.node.send_kill(pid)
     }
 
     /// A mailbox that this program receives from.

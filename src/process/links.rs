@@ -1,0 +1,238 @@
+//! Links and monitors: what a process knows of them, and what it can do about them in a turn.
+//!
+//! Two processes are linked when both know of it. Each link has a number from whoever made it, and an unlink names the
+//! numbers that it knew of. Without them a process that is unlinked and linked again by its peer, while its own unlink is
+//! on the way, would drop the new link for the old one, and the two would disagree for ever.
+
+use super::Cx;
+use super::event::Monitored;
+use super::exit::NOPROC;
+use super::signals::Kind;
+use super::small_map::SmallMap;
+use crate::Pid;
+use crate::heap::{HeapError, unwind};
+use crate::term::{Reference, Term};
+
+/// What a process knows of others. Made with the first link or monitor: a process without is smaller.
+#[derive(Debug, Default)]
+pub(super) struct Relations {
+    pub(super) links: SmallMap<Pid, Link>,
+    /// Whom this process monitors.
+    pub(super) monitors: SmallMap<Reference, Pid>,
+    /// Who monitors this process.
+    pub(super) watchers: SmallMap<(Pid, Reference), Watched>,
+    /// The last number that was given to a link of this process.
+    last: u64,
+}
+
+/// A link as one of its ends knows it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Link {
+    /// The number that this process gave it, zero if it did not make it.
+    mine: u64,
+    /// The number that the peer gave it, zero if that has not made it.
+    theirs: u64,
+    /// This process had ended before it knew.
+    pub(super) late: bool,
+}
+
+/// A monitor as the process knows it that is monitored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watched {
+    pub(super) object: Monitored,
+    /// This process had ended before it knew.
+    pub(super) late: bool,
+}
+
+impl Relations {
+    /// A number for a link: never zero, never again.
+    fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    pub(super) fn link_came(&mut self, from: Option<Pid>, id: u64, late: bool) {
+        let Some(from) = from else { return };
+        match self.links.get_mut(&from) {
+            Some(link) => link.theirs = id,
+            None => self.links.insert(from, Link { mine: 0, theirs: id, late }),
+        }
+    }
+
+    /// The peer has ended the link of these numbers, as it knew them: its own, and that of this process.
+    pub(super) fn unlink_came(&mut self, from: Option<Pid>, theirs: u64, mine: u64) {
+        let Some((from, link)) = from.and_then(|from| Some((from, self.links.get_mut(&from)?))) else { return };
+        if link.theirs == theirs {
+            link.theirs = 0;
+        }
+        if link.mine == mine {
+            link.mine = 0;
+        }
+        if (link.mine, link.theirs) == (0, 0) {
+            self.links.remove(&from);
+        }
+    }
+
+    /// The peer has ended. Was there a link?
+    pub(super) fn unlinked(&mut self, from: Option<Pid>) -> bool {
+        from.is_some_and(|from| self.links.remove(&from).is_some())
+    }
+
+    /// This process monitors `id` no more. Whom it did.
+    pub(super) fn demonitored(&mut self, id: Reference) -> Option<Pid> {
+        self.monitors.remove(&id)
+    }
+}
+
+/// What a turn cannot do without memory ends the process, as any allocation there.
+fn or_unwind(result: Result<bool, HeapError>) -> bool {
+    result.unwrap_or_else(|error| unwind(error))
+}
+
+/// # Links, monitors and exit signals
+///
+/// All of these send a signal and return: they never block, and take effect in one order with the messages that this
+/// process sends to the same receiver.
+impl<'h> Cx<'h> {
+    fn relations(self) -> &'h mut Relations {
+        // SAFETY: a turn owns its process; nobody keeps this borrow while it runs code of the user's.
+        unsafe { self.task().relations() }
+    }
+
+    /// Links this process with another: when one of them ends, the other is sent an exit signal with the reason. That
+    /// ends it too, unless the reason is `normal` or it [traps exits](Self::trap_exits). A second link of the same two is
+    /// none.
+    ///
+    /// With nobody there, this process is sent an exit signal with the reason `noproc`. OTP's `link/1` fails in place of
+    /// that where the caller does not trap exits.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let a = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("no reason"))))?;
+    /// let b = rt.spawn_fn(move |cx| { cx.link(a); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// rt.send_new(a, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert!(!rt.is_alive(b));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn link(self, to: Pid) {
+        let (me, relations) = (self.me(), self.relations());
+        if to == me || relations.links.contains(&to) {
+            return;
+        }
+        let id = relations.number();
+        if or_unwind(self.node().send_link(me, to, id)) {
+            relations.links.insert(to, Link { mine: id, ..Link::default() });
+        } else {
+            or_unwind(self.node().send_noproc(to, me));
+        }
+    }
+
+    /// Ends a link. From here on no exit signal comes of it; one that came before may wait as an event.
+    pub fn unlink(self, from: Pid) {
+        if let Some(link) = self.relations().links.remove(&from) {
+            or_unwind(self.node().send_unlink(self.me(), from, link.mine, link.theirs));
+        }
+    }
+
+    /// Monitors a process: when it ends, this one is told by [`Event::Down`](super::Event::Down), once; at once, with the
+    /// reason `noproc`, when there is nobody. Monitoring the same process again is another monitor.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::Event};
+    ///
+    /// struct Watches(Pid, Option<Reference>);
+    ///
+    /// impl Process for Watches {
+    ///     fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+    ///         self.1 = Some(cx.monitor(self.0));
+    ///         Ok(cx.nil())
+    ///     }
+    ///     fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+    ///         Ok(Next(state))
+    ///     }
+    ///     fn event<'h>(&mut self, _: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
+    ///         match event {
+    ///             Event::Down { monitor, reason, .. } if Some(monitor) == self.1 => Ok(Stop(Exit::msg(reason))),
+    ///             _ => Ok(Next(state)),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL)))?;
+    /// let exited = rt.exited(rt.spawn(Watches(p, None))?);
+    /// rt.run_until_idle();
+    /// rt.send_new(p, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "normal");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn monitor(self, whom: Pid) -> Reference {
+        self.monitor_as(Some(whom), Monitored::Pid(whom))
+    }
+
+    pub(super) fn monitor_as(self, whom: Option<Pid>, object: Monitored) -> Reference {
+        let (me, relations) = (self.me(), self.relations());
+        let id = self.make_ref();
+        let there = whom.is_some_and(|whom| or_unwind(self.node().send_monitor(me, whom, id, object)));
+        relations.monitors.insert(id, whom.unwrap_or(me));
+        if !there {
+            or_unwind(self.node().send_down(me, id, object, NOPROC.word()));
+        }
+        id
+    }
+
+    /// Ends a monitor. Nothing comes of it from here on; an [`Event::Down`](super::Event::Down) that came before may wait
+    /// still. `false`: it had fired, or was ended before.
+    pub fn demonitor(self, monitor: Reference) -> bool {
+        let Some(whom) = self.relations().demonitored(monitor) else { return false };
+        or_unwind(self.node().send_demonitor(self.me(), whom, monitor));
+        true
+    }
+
+    /// As [`demonitor`](Self::demonitor), and takes the event out of the mailbox if it has come: it is never seen from here
+    /// on. O(messages that wait) when the monitor has fired. OTP: `demonitor(Ref, [flush])`.
+    pub fn demonitor_flush(self, monitor: Reference) -> bool {
+        let active = self.demonitor(monitor);
+        if !active {
+            let task = self.task();
+            // SAFETY: a turn owns its process; the borrow ends here.
+            unsafe { task.owned() }.remove_events(|event| {
+                let is_it =
+                    |fields: &[crate::TermRef<'_>]| fields.get(1).and_then(|id| id.as_reference()) == Some(monitor);
+                Kind::of(event) == Kind::DownEvent && is_it(super::event::fields(event))
+            });
+        }
+        active
+    }
+
+    /// Does this process see exit signals as events, instead of ending of them? It does not, unless told so. The old
+    /// answer. OTP: `process_flag(trap_exit, Bool)`.
+    pub fn trap_exits(self, traps: bool) -> bool {
+        let task = self.task();
+        // SAFETY: a turn owns its process; the borrow ends with the statement.
+        std::mem::replace(unsafe { &mut task.owned().traps_exits }, traps)
+    }
+
+    /// Sends an exit signal. `normal` does nothing to a process that does not trap exits, but for this one itself; `kill`
+    /// cannot be trapped. Nothing happens where there is nobody. OTP: `exit(Pid, Reason)`.
+    ///
+    /// A signal to this process itself is seen after the turn.
+    ///
+    /// # Panics
+    ///
+    /// When memory runs out, as every allocation of a turn: it ends this process alone.
+    pub fn exit(self, to: Pid, reason: Term<'h>) {
+        // SAFETY: the term is of this turn, whose worker is online.
+        or_unwind(unsafe { self.node().send_exit(Some(self.me()), to, reason.word()) });
+    }
+
+    /// Ends another process, whatever it does about exit signals, at the next boundary of its turns; what is linked to it
+    /// has `killed` for a reason. OTP: `exit(Pid, kill)`.
+    pub fn kill(self, whom: Pid) {
+        or_unwind(self.node().send_kill(whom));
+    }
+}

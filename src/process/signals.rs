@@ -1,0 +1,307 @@
+//! Signals: what processes tell each other beside messages. A signal is a region with a mark, goes through the mailbox of
+//! its receiver like a message, and so arrives in one order with the messages of the same sender. Sending one never
+//! blocks, and never touches the receiver's heap or tables (invariant 6).
+//!
+//! The receiver looks at its signals whenever it empties its mailbox, which it does between any two turns when one has
+//! come (the card says so), also when messages that came before wait still: as in OTP, signals take effect when they
+//! arrive, and what is left for the behaviour to see, an [`Event`](super::Event), keeps its place among the messages.
+//!
+//! A process that has ended closes its mailbox. Who finds it closed, and whose signal is found in it then, is told that
+//! there is no such process.
+
+use super::cell::{Recipient, Task};
+use super::event::{Monitored, fields};
+use super::exit::{NOPROC, NORMAL};
+use super::links::{Relations, Watched};
+use super::mailbox::Queue;
+use super::node::Node;
+use super::{Exit, caught};
+use crate::Pid;
+use crate::heap::copy::Literals;
+use crate::heap::{HeapError, Region};
+use crate::term::word::{self, Word};
+use crate::term::{Atom, Reference, TermRef};
+
+/// As what a region is in a mailbox: its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Message,
+    /// `{From, Id}`
+    Link,
+    /// `{From, IdOfFrom, IdOfReceiver}`: what `From` knew of the link; zero for what it did not.
+    Unlink,
+    /// `{From, Monitor, Object}`
+    Monitor,
+    /// `{From, Monitor}`
+    Demonitor,
+    /// `{'EXIT', From, Reason}`, sent by somebody.
+    Exit,
+    /// The same, from a process that has ended: void where there is no link.
+    LinkExit,
+    /// Nothing.
+    Kill,
+    /// `{'DOWN', Monitor, process, Object, Reason}`: void where there is no such monitor.
+    Down,
+    /// An `Exit` or a `LinkExit` that waits for the behaviour to see it.
+    ExitEvent,
+    /// As above.
+    DownEvent,
+}
+
+const KINDS: [Kind; 11] = [
+    Kind::Message,
+    Kind::Link,
+    Kind::Unlink,
+    Kind::Monitor,
+    Kind::Demonitor,
+    Kind::Exit,
+    Kind::LinkExit,
+    Kind::Kill,
+    Kind::Down,
+    Kind::ExitEvent,
+    Kind::DownEvent,
+];
+
+impl Kind {
+    pub(super) fn of(signal: &Region) -> Self {
+        KINDS[usize::from(signal.mark())]
+    }
+
+    fn set(self, signal: &mut Region) {
+        signal.set_mark(self as u8);
+    }
+}
+
+/// A signal of this kind: a tuple of immediates.
+fn tuple(kind: Kind, front: &[Word], last: Word) -> Result<Region, HeapError> {
+    with_copy(kind, front, last, Literals::Flatten)
+}
+
+/// A signal of this kind: a tuple of immediates, and a copy of a term.
+fn with_copy(kind: Kind, front: &[Word], last: Word, literals: Literals) -> Result<Region, HeapError> {
+    debug_assert!(front.iter().all(|&w| word::is_immediate(w)));
+    // SAFETY: the callers' terms are alive during the call.
+    let mut signal = unsafe { Region::tuple_with_copy(front, last, literals) }?;
+    kind.set(&mut signal);
+    Ok(signal)
+}
+
+/// The number of a link.
+fn number(n: u64) -> Word {
+    // A process that links a billion times a second needs eighteen years for 59 bits.
+    word::small(n.cast_signed()).unwrap_or(word::NIL)
+}
+
+fn number_of(term: TermRef<'_>) -> u64 {
+    term.as_int().unwrap_or_default().cast_unsigned()
+}
+
+const EXIT: Word = Atom::inline("EXIT").word();
+const DOWN: Word = Atom::inline("DOWN").word();
+const PROCESS: Word = Atom::inline("process").word();
+
+/// Sending. The caller must be online; `false`: there is no such process, or it has ended.
+impl Node {
+    fn signal(&self, to: Pid, signal: Region) -> bool {
+        let Some(occupant) = self.domain().slots.find(to) else { return false };
+        // SAFETY: found in the caller's span.
+        let recipient = unsafe { Recipient::of(occupant) };
+        // A port is no process: it has no turns between which signals could be looked at.
+        if recipient.card.is_none() || recipient.mailbox.push(signal).is_err() {
+            return false;
+        }
+        if recipient.card().notify_signal() {
+            // SAFETY: it was idle, and is scheduled now by us.
+            unsafe { (recipient.occupant.schedule)(occupant) };
+        }
+        true
+    }
+
+    /// An exit signal, as somebody's wish; its literals stay literals (R4). The atom `kill` cannot be trapped.
+    ///
+    /// # Safety
+    ///
+    /// `reason` must be the word of a term of this domain, or of one without literals, that is alive during the call.
+    pub(crate) unsafe fn send_exit(&self, from: Option<Pid>, to: Pid, reason: Word) -> Result<bool, HeapError> {
+        if reason == Atom::inline("kill").word() {
+            return self.send_kill(to);
+        }
+        let literals = Literals::Keep { retired: self.domain().collector.retired() };
+        let from = from.map_or(word::NIL, Pid::word);
+        Ok(self.signal(to, with_copy(Kind::Exit, &[EXIT, from], reason, literals)?))
+    }
+
+    pub(crate) fn send_kill(&self, to: Pid) -> Result<bool, HeapError> {
+        // SAFETY: nil is no pointer.
+        let mut signal = unsafe { Region::copy_word(word::NIL, Literals::Flatten) }?;
+        Kind::Kill.set(&mut signal);
+        Ok(self.signal(to, signal))
+    }
+
+    pub(super) fn send_link(&self, from: Pid, to: Pid, id: u64) -> Result<bool, HeapError> {
+        Ok(self.signal(to, tuple(Kind::Link, &[from.word()], number(id))?))
+    }
+
+    pub(super) fn send_unlink(&self, from: Pid, to: Pid, mine: u64, theirs: u64) -> Result<bool, HeapError> {
+        Ok(self.signal(to, tuple(Kind::Unlink, &[from.word(), number(mine)], number(theirs))?))
+    }
+
+    pub(super) fn send_monitor(&self, from: Pid, to: Pid, id: Reference, object: Monitored) -> Result<bool, HeapError> {
+        Ok(self.signal(to, tuple(Kind::Monitor, &[from.word(), id.word()], object.word())?))
+    }
+
+    pub(super) fn send_demonitor(&self, from: Pid, to: Pid, id: Reference) -> Result<bool, HeapError> {
+        Ok(self.signal(to, tuple(Kind::Demonitor, &[from.word()], id.word())?))
+    }
+
+    /// What a process that links to nobody is told.
+    pub(super) fn send_noproc(&self, from: Pid, to: Pid) -> Result<bool, HeapError> {
+        Ok(self.signal(to, tuple(Kind::Exit, &[EXIT, from.word()], NOPROC.word())?))
+    }
+
+    /// `reason` must be without literals.
+    fn send_link_exit(&self, from: Pid, to: Pid, reason: Word) -> Result<bool, HeapError> {
+        Ok(self.signal(to, with_copy(Kind::LinkExit, &[EXIT, from.word()], reason, Literals::Flatten)?))
+    }
+
+    /// `reason` must be without literals.
+    pub(super) fn send_down(&self, to: Pid, id: Reference, object: Monitored, reason: Word) -> Result<bool, HeapError> {
+        let front = [DOWN, id.word(), PROCESS, object.word()];
+        Ok(self.signal(to, with_copy(Kind::Down, &front, reason, Literals::Flatten)?))
+    }
+}
+
+/// Looks at the signals among what was taken out of the mailbox, and leaves messages and events. An error: one of them
+/// ends the process; those behind it are left too.
+///
+/// # Safety
+///
+/// The caller must own the process, between two turns.
+pub(super) unsafe fn handle(task: Task, new: &mut Queue) -> Result<(), Exit> {
+    let mut all = std::mem::replace(new, Queue::new());
+    while let Some(mut signal) = all.pop() {
+        let kind = Kind::of(&signal);
+        let seen = match kind {
+            Kind::Message | Kind::ExitEvent | Kind::DownEvent => Seen::Keep(kind),
+            Kind::Kill => Seen::End(Exit::KILLED),
+            Kind::Exit => exit(task, &signal),
+            Kind::LinkExit => {
+                let from = fields(&signal).get(1).and_then(|from| from.as_pid());
+                // SAFETY: the caller's promise, here and below.
+                if unsafe { task.relations() }.unlinked(from) { exit(task, &signal) } else { Seen::Drop }
+            }
+            Kind::Down => {
+                let id = fields(&signal).get(1).and_then(|id| id.as_reference());
+                // SAFETY: as above.
+                let active = id.is_some_and(|id| unsafe { task.relations() }.demonitored(id).is_some());
+                if active { Seen::Keep(Kind::DownEvent) } else { Seen::Drop }
+            }
+            Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor => {
+                // SAFETY: as above.
+                relate(unsafe { task.relations() }, kind, &signal, false);
+                Seen::Drop
+            }
+        };
+        match seen {
+            Seen::Keep(kind) => {
+                kind.set(&mut signal);
+                new.push(signal);
+            }
+            // The reason of somebody's end may own things of the user's.
+            Seen::Drop => _ = caught(|| drop(signal)),
+            Seen::End(exit) => {
+                let _ = caught(|| drop(signal));
+                new.append(&mut all);
+                return Err(exit);
+            }
+        }
+    }
+    Ok(())
+}
+
+enum Seen {
+    Keep(Kind),
+    Drop,
+    End(Exit),
+}
+
+/// What an exit signal does: it is seen as an event by who traps exits, and ends who does not, unless it says `normal`.
+fn exit(task: Task, signal: &Region) -> Seen {
+    // SAFETY: the caller of `handle` owns the process; the borrow ends with the statement.
+    if unsafe { task.owned() }.traps_exits {
+        return Seen::Keep(Kind::ExitEvent);
+    }
+    let &[_, from, reason] = fields(signal) else { return Seen::Drop };
+    if reason.as_atom() == Some(NORMAL) && from.as_pid() != Some(task.pid()) {
+        return Seen::Drop;
+    }
+    // The reason of an end is handed to threads and kept for any time: without literals (H4).
+    // SAFETY: the signal is alive.
+    Seen::End(match unsafe { Region::copy_word(reason.word(), Literals::Flatten) } {
+        Ok(reason) => Exit::term(reason),
+        Err(error) => Exit::heap(error),
+    })
+}
+
+/// Notes in `relations` what a signal says of links and monitors; `late` when the process has ended before it saw it.
+fn relate(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) {
+    match (kind, fields(signal)) {
+        (Kind::Link, &[from, id]) => relations.link_came(from.as_pid(), number_of(id), late),
+        (Kind::Unlink, &[from, mine, theirs]) => {
+            relations.unlink_came(from.as_pid(), number_of(mine), number_of(theirs));
+        }
+        (Kind::Monitor, &[from, id, object]) => {
+            if let (Some(from), Some(id), Some(object)) = (from.as_pid(), id.as_reference(), Monitored::of(object)) {
+                relations.watchers.insert((from, id), Watched { object, late });
+            }
+        }
+        (Kind::Demonitor, &[from, id]) => {
+            if let (Some(from), Some(id)) = (from.as_pid(), id.as_reference()) {
+                relations.watchers.remove(&(from, id));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Notes what is found in the mailbox of a process that has ended.
+///
+/// # Safety
+///
+/// The caller must own the process, which has ended.
+pub(super) unsafe fn too_late(task: Task, signal: &Region) {
+    let kind = Kind::of(signal);
+    if matches!(kind, Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor) {
+        // SAFETY: the caller's promise.
+        relate(unsafe { task.relations() }, kind, signal, true);
+    }
+}
+
+/// Tells all who are linked to the process, and all who monitor it, that it has ended. The caller must be online.
+///
+/// # Safety
+///
+/// The caller must own the process, which has ended and is out of its slot.
+pub(super) unsafe fn farewell(task: Task, exit: &Exit) {
+    // SAFETY: the caller's promise.
+    let Some(relations) = (unsafe { task.take_relations() }) else { return };
+    let Relations { links, monitors, watchers, .. } = *relations;
+    let (node, me) = (&task.header().node, task.pid());
+    // Without memory for so little as a signal there is nobody to tell; `Box` would abort the program.
+    for (id, target) in monitors.into_pairs() {
+        let _ = node.send_demonitor(me, target, id);
+    }
+    if links.len() == 0 && watchers.len() == 0 {
+        return;
+    }
+    exit.with_word(|reason| {
+        let reason_for = |late| if late { NOPROC.word() } else { reason };
+        for (peer, link) in links.into_pairs() {
+            let _ = node.send_link_exit(me, peer, reason_for(link.late));
+        }
+        for ((watcher, id), watched) in watchers.into_pairs() {
+            let _ = node.send_down(watcher, id, watched.object, reason_for(watched.late));
+        }
+    });
+}

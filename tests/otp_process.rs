@@ -1,0 +1,567 @@
+//! What OTP's suites say of processes, case by case where the name is one of theirs: `process_SUITE`, and its neighbours on
+//! links, monitors and names.
+
+#![cfg(feature = "runtime")]
+
+mod support;
+
+use shared_term::prelude::*;
+use shared_term::process::{Monitored, from_fns};
+use shared_term::runtime::{Deterministic, Handle, Port};
+use std::sync::mpsc;
+use std::time::Duration;
+use support::LONG;
+
+const GO: Atom = Atom::inline("go");
+const NORMAL: Atom = Atom::inline("normal");
+const KILL: Atom = Atom::inline("kill");
+
+fn said(port: &mut Port) -> Vec<String> {
+    std::iter::from_fn(|| port.try_recv()).map(|m| m.root().to_string()).collect()
+}
+
+fn atom(name: &str) -> Region {
+    Region::build(|h| h.atom(Atom::new(name).unwrap()))
+}
+
+/// A process that waits, and does nothing about what it receives.
+fn waits(rt: &Handle) -> Pid {
+    rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap()
+}
+
+/// A process that does to `f` what it is told by any message.
+fn does(rt: &Handle, f: impl for<'h> FnMut(Cx<'h>, Term<'h>) -> Result<(), Exit> + Send + 'static) -> Pid {
+    let mut f = f;
+    rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, s, m| {
+            f(cx, m)?;
+            Ok(Next(s))
+        },
+    )
+    .unwrap()
+}
+
+/// As `does`, in a process that traps exits and tells `to` of every event.
+fn traps(rt: &Handle, to: Pid, f: impl for<'h> FnMut(Cx<'h>, Term<'h>) -> Result<(), Exit> + Send + 'static) -> Pid {
+    let mut f = f;
+    rt.spawn(from_fns(
+        |cx| {
+            cx.trap_exits(true);
+            cx.nil()
+        },
+        move |cx, s, m| {
+            f(cx, m)?;
+            Ok(Next(s))
+        },
+        move |cx, s, event| {
+            tell(cx, to, event);
+            Ok(Next(s))
+        },
+    ))
+    .unwrap()
+}
+
+fn tell<'h>(cx: Cx<'h>, to: Pid, event: Event<'h>) {
+    match event {
+        Event::Exit { from, reason } => {
+            let from = from.map_or(cx.nil(), |pid| cx.pid(pid));
+            cx.send(to, cx.tuple(&[cx.atom(Atom::inline("exit")), from, reason]));
+        }
+        Event::Down { object, reason, .. } => {
+            let object = match object {
+                Monitored::Pid(pid) => cx.pid(pid),
+                Monitored::Name(name) => cx.atom(name),
+                _ => cx.nil(),
+            };
+            cx.send(to, cx.tuple(&[cx.atom(Atom::inline("down")), object, reason]));
+        }
+        _ => {}
+    }
+}
+
+fn go(rt: &Handle, to: Pid) {
+    rt.send_new(to, |h| h.atom(GO)).unwrap();
+}
+
+fn runtime() -> (Deterministic, Port) {
+    let rt = Runtime::deterministic(1);
+    let port = rt.port().unwrap();
+    (rt, port)
+}
+
+fn why(rt: &mut Deterministic, pid: Pid, act: impl FnOnce(&Deterministic)) -> Option<String> {
+    rt.run_until_idle();
+    let exited = rt.exited(pid);
+    act(rt);
+    rt.run_until_idle();
+    exited.try_wait().map(|exit| exit.to_string())
+}
+
+/// `process_SUITE:t_exit_1`: a process ends with the reason that it gives, and whoever is linked to it hears of that.
+#[test]
+fn t_exit_1() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let child = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::build(|h| term!(h, {:kb, 42}))))).unwrap();
+    let parent = traps(&rt, me, move |cx, _| {
+        cx.link(child);
+        Ok(())
+    });
+    go(&rt, parent);
+    rt.run_until_idle();
+    go(&rt, child);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [format!("{{exit,{child},{{kb,42}}}}")]);
+}
+
+/// `process_SUITE:t_exit_2_other`: an exit signal to another process.
+#[test]
+fn t_exit_2_other() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = waits(&rt);
+    let watcher = traps(&rt, me, move |cx, m| {
+        if m.as_atom() == Some(GO) {
+            cx.link(p);
+        } else {
+            cx.exit(p, m);
+        }
+        Ok(())
+    });
+    go(&rt, watcher);
+    rt.run_until_idle();
+    rt.send_new(watcher, |h| term!(h, {:other, [1, "x"]})).unwrap();
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [format!("{{exit,{p},{{other,[1,<<\"x\">>]}}}}")]);
+    assert!(!rt.is_alive(p));
+}
+
+/// `process_SUITE:t_exit_2_other_normal`: `normal` does nothing to another process.
+#[test]
+fn t_exit_2_other_normal() {
+    let (mut rt, _) = runtime();
+    let p = waits(&rt);
+    assert_eq!(why(&mut rt, p, |rt| assert!(rt.exit(p, &atom("normal")).unwrap())), None);
+    assert!(rt.is_alive(p));
+}
+
+/// `process_SUITE:self_exit`: an exit signal to oneself is seen.
+#[test]
+fn self_exit() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = traps(&rt, me, move |cx, _| {
+        cx.exit(cx.me(), cx.atom(Atom::inline("self")));
+        Ok(())
+    });
+    go(&rt, p);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [format!("{{exit,{p},self}}")]);
+}
+
+/// `process_SUITE:normal_suicide_exit`: `exit(self(), normal)` ends the process.
+#[test]
+fn normal_suicide_exit() {
+    let (mut rt, _) = runtime();
+    let p = does(&rt, |cx, _| {
+        cx.exit(cx.me(), cx.atom(NORMAL));
+        Ok(())
+    });
+    assert_eq!(why(&mut rt, p, |rt| go(rt, p)).as_deref(), Some("normal"));
+}
+
+/// `process_SUITE:abnormal_suicide_exit`, with a reason of some size.
+#[test]
+fn abnormal_suicide_exit() {
+    let (mut rt, _) = runtime();
+    let p = does(&rt, |cx, _| {
+        cx.exit(cx.me(), cx.list(0..1000));
+        Ok(())
+    });
+    let expected = Region::build(|h| h.list(0..1000)).root().to_string();
+    assert_eq!(why(&mut rt, p, |rt| go(rt, p)), Some(expected));
+}
+
+/// `process_SUITE:t_exit_2_catch`: an exit signal is no error of the turn that it comes in; the turn ends first.
+#[test]
+fn t_exit_2_catch() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = does(&rt, move |cx, _| {
+        cx.exit(cx.me(), cx.atom(Atom::inline("foo")));
+        cx.send(me, cx.atom(Atom::inline("later")));
+        Ok(())
+    });
+    assert_eq!(why(&mut rt, p, |rt| go(rt, p)).as_deref(), Some("foo"));
+    assert_eq!(said(&mut port), ["later"]);
+}
+
+/// `process_SUITE:exit_twice`: of two exit signals the first ends the process.
+#[test]
+fn exit_twice() {
+    let (mut rt, _) = runtime();
+    let p = waits(&rt);
+    let why = why(&mut rt, p, |rt| {
+        assert!(rt.exit(p, &atom("first")).unwrap());
+        assert!(rt.exit(p, &atom("second")).unwrap());
+    });
+    assert_eq!(why.as_deref(), Some("first"));
+    assert!(!rt.exit(p, &atom("third")).unwrap());
+}
+
+/// `kill` from somebody cannot be trapped, and those linked to the process have `killed`, which can.
+#[test]
+fn kill_is_not_trapped_and_its_links_have_killed() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let victim = traps(&rt, me, |_, _| Ok(()));
+    let linked = traps(&rt, me, move |cx, _| {
+        cx.link(victim);
+        Ok(())
+    });
+    let untrapped = does(&rt, move |cx, _| {
+        cx.link(victim);
+        Ok(())
+    });
+    go(&rt, linked);
+    go(&rt, untrapped);
+    let exited = rt.exited(untrapped);
+    assert_eq!(why(&mut rt, victim, |rt| assert!(rt.exit(victim, &atom("kill")).unwrap())).as_deref(), Some("killed"));
+    assert_eq!(said(&mut port), [format!("{{exit,{victim},killed}}")]);
+    assert_eq!(exited.try_wait().unwrap().to_string(), "killed");
+    assert!(rt.is_alive(linked));
+}
+
+/// A process that ends *by itself* with the reason `kill` is nothing special: its links have `kill`, and may trap it.
+#[test]
+fn the_reason_kill_of_a_link_can_be_trapped() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::build(|h| h.atom(KILL))))).unwrap();
+    let link = move |cx: Cx<'_>, _: Term<'_>| {
+        cx.link(p);
+        Ok(())
+    };
+    let trapping = traps(&rt, me, link);
+    let untrapped = does(&rt, link);
+    go(&rt, trapping);
+    go(&rt, untrapped);
+    let why = why(&mut rt, untrapped, |rt| go(rt, p));
+    assert_eq!(why.as_deref(), Some("kill"));
+    assert_eq!(said(&mut port), [format!("{{exit,{p},kill}}")]);
+}
+
+#[test]
+fn normal_ends_of_links_are_seen_by_who_traps_and_by_nobody_else() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL))).unwrap();
+    let link = move |cx: Cx<'_>, _: Term<'_>| {
+        cx.link(p);
+        Ok(())
+    };
+    let (trapping, other) = (traps(&rt, me, link), does(&rt, link));
+    go(&rt, trapping);
+    go(&rt, other);
+    rt.run_until_idle();
+    go(&rt, p);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [format!("{{exit,{p},normal}}")]);
+    assert!(rt.is_alive(other));
+}
+
+#[test]
+fn a_link_to_nobody_is_an_exit_signal_noproc() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let dead = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL))).unwrap();
+    go(&rt, dead);
+    rt.run_until_idle();
+    let link = move |cx: Cx<'_>, _: Term<'_>| {
+        cx.link(dead);
+        Ok(())
+    };
+    let trapping = traps(&rt, me, link);
+    go(&rt, trapping);
+    let other = does(&rt, link);
+    assert_eq!(why(&mut rt, other, |rt| go(rt, other)).as_deref(), Some("noproc"));
+    assert_eq!(said(&mut port), [format!("{{exit,{dead},noproc}}")]);
+}
+
+/// A link whose signal comes too late to be seen is one to nobody, and so is a monitor.
+#[test]
+fn a_link_that_comes_while_the_process_ends_is_one_to_nobody() {
+    for seed in 0..20 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let dying = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("x")))).unwrap();
+        let p = traps(&rt, me, move |cx, _| {
+            cx.link(dying);
+            cx.monitor(dying);
+            Ok(())
+        });
+        rt.run_until_idle();
+        go(&rt, dying);
+        go(&rt, p);
+        rt.run_until_idle();
+        let mut said = said(&mut port);
+        said.sort();
+        let either = |why: &str| [format!("{{down,{dying},{why}}}"), format!("{{exit,{dying},{why}}}")];
+        assert!(said == either("noproc") || said == either("{error,<<\"x\">>}"), "{said:?}");
+    }
+}
+
+#[test]
+fn an_unlinked_process_is_not_touched() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = waits(&rt);
+    let a = traps(&rt, me, move |cx, m| {
+        if m.as_atom() == Some(GO) {
+            cx.link(p);
+        } else {
+            cx.unlink(p);
+        }
+        Ok(())
+    });
+    let b = does(&rt, move |cx, _| {
+        cx.link(p);
+        cx.unlink(p);
+        cx.unlink(p);
+        Ok(())
+    });
+    go(&rt, a);
+    go(&rt, b);
+    rt.run_until_idle();
+    rt.send_new(a, |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    rt.kill(p).unwrap();
+    rt.run_until_idle();
+    assert!(said(&mut port).is_empty());
+    assert!(rt.is_alive(a) && rt.is_alive(b));
+}
+
+/// Exit signals and messages of one sender come in the order in which they were sent.
+#[test]
+fn events_and_messages_of_one_sender_keep_their_order() {
+    for seed in 0..20 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let q = traps(&rt, me, move |cx, m| {
+            cx.send(me, m);
+            Ok(())
+        });
+        let p = rt
+            .spawn_fn(
+                |cx| cx.nil(),
+                move |cx, _, _| {
+                    cx.link(q);
+                    cx.send(q, cx.int(1));
+                    cx.exit(q, cx.atom(Atom::inline("a")));
+                    cx.send(q, cx.int(2));
+                    cx.exit(q, cx.atom(NORMAL));
+                    cx.send(q, cx.int(3));
+                    Ok(Stop(Exit::msg("end")))
+                },
+            )
+            .unwrap();
+        rt.run_until_idle();
+        go(&rt, p);
+        rt.run_until_idle();
+        let exit = |why: &str| format!("{{exit,{p},{why}}}");
+        let end = exit("{error,<<\"end\">>}");
+        assert_eq!(said(&mut port), ["1", &exit("a"), "2", &exit("normal"), "3", &end], "seed {seed}");
+    }
+}
+
+/// An exit signal that ends the process takes effect when it comes, not when the messages before it are done.
+#[test]
+fn an_exit_signal_does_not_wait_for_messages() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = does(&rt, move |cx, m| {
+        cx.send(me, m);
+        Ok(())
+    });
+    rt.run_until_idle();
+    for _ in 0..100 {
+        go(&rt, p);
+    }
+    rt.kill(p).unwrap();
+    rt.run_until_idle();
+    assert!(said(&mut port).is_empty());
+    assert!(!rt.is_alive(p));
+}
+
+#[test]
+fn a_process_killed_before_its_first_turn_runs_nothing() {
+    let (mut rt, _) = runtime();
+    let (tx, rx) = mpsc::channel();
+    let init = tx.clone();
+    let p = rt
+        .spawn_fn(
+            move |cx| {
+                init.send(1).unwrap();
+                cx.nil()
+            },
+            move |_, s, _| {
+                tx.send(2)?;
+                Ok(Next(s))
+            },
+        )
+        .unwrap();
+    go(&rt, p);
+    rt.kill(p).unwrap();
+    rt.run_until_idle();
+    assert!(rx.try_recv().is_err() && !rt.is_alive(p));
+}
+
+/// A busy process, and one in a long turn, end at their next boundary.
+#[test]
+fn a_process_that_never_waits_can_be_killed() {
+    struct Loops;
+    impl Process for Loops {
+        fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+            cx.trap_exits(true);
+            cx.send(cx.me(), cx.nil());
+            Ok(cx.nil())
+        }
+        fn receive<'h>(&mut self, _: Cx<'h>, s: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            Ok(Again(s))
+        }
+        fn resume<'h>(&mut self, _: Cx<'h>, s: Term<'h>) -> Turn<'h> {
+            Ok(Again(s))
+        }
+    }
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let loops = rt.spawn(Loops).unwrap();
+    let (tx, rx) = mpsc::channel();
+    let (hold, held) = mpsc::channel::<()>();
+    let long = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |_, s, _| {
+                tx.send(())?;
+                let _ = held.recv_timeout(LONG);
+                Ok(Next(s))
+            },
+        )
+        .unwrap();
+    let exited = [rt.exited(loops), rt.exited(long)];
+    go(&rt, long);
+    go(&rt, long);
+    rx.recv_timeout(LONG).unwrap();
+    rt.kill(long).unwrap();
+    rt.kill(loops).unwrap();
+    assert!(rt.is_alive(long), "a turn is not torn apart");
+    hold.send(()).unwrap();
+    for exited in exited {
+        assert_eq!(exited.wait(LONG).unwrap().to_string(), "killed");
+    }
+    assert!(rx.recv_timeout(Duration::from_millis(1)).is_err(), "its second message is not seen");
+}
+
+#[test]
+fn a_monitor_fires_once_with_the_reason() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Err(Exit::msg("broken"))).unwrap();
+    let q = traps(&rt, me, move |cx, _| {
+        cx.monitor(p);
+        cx.monitor(p);
+        Ok(())
+    });
+    go(&rt, q);
+    rt.run_until_idle();
+    go(&rt, p);
+    rt.run_until_idle();
+    let down = format!("{{down,{p},{{error,<<\"broken\">>}}}}");
+    assert_eq!(said(&mut port), [down.clone(), down]);
+    // Of a dead one.
+    go(&rt, q);
+    rt.run_until_idle();
+    let down = format!("{{down,{p},noproc}}");
+    assert_eq!(said(&mut port), [down.clone(), down]);
+}
+
+/// `monitor_SUITE:demon_1`, `demonitor_flush`: nothing comes of a monitor that was ended, and of one that has fired the
+/// event is taken back if that is asked for.
+#[test]
+fn demonitor_and_flush() {
+    let mut fired = [0; 2];
+    for seed in 0..40 {
+        for flush in [false, true] {
+            let mut rt = Runtime::deterministic(seed);
+            let p = waits(&rt);
+            let mut monitor: Option<Reference> = None;
+            let (tx, rx) = mpsc::channel();
+            let ended = tx.clone();
+            let q = rt
+                .spawn(from_fns(
+                    |cx| cx.nil(),
+                    move |cx, s, m| {
+                        if m.as_atom() == Some(GO) {
+                            monitor = Some(cx.monitor(p));
+                        } else {
+                            let monitor = monitor.take().unwrap();
+                            let active = if flush { cx.demonitor_flush(monitor) } else { cx.demonitor(monitor) };
+                            ended.send(if active { "active" } else { "fired" })?;
+                        }
+                        Ok(Next(s))
+                    },
+                    move |_, s, event| {
+                        assert!(matches!(event, Event::Down { object: Monitored::Pid(pid), .. } if pid == p));
+                        tx.send("down")?;
+                        Ok(Next(s))
+                    },
+                ))
+                .unwrap();
+            go(&rt, q);
+            rt.run_until_idle();
+            rt.send_new(q, |h| h.nil()).unwrap();
+            rt.kill(p).unwrap();
+            rt.run_until_idle();
+            let said: Vec<_> = rx.try_iter().collect();
+            match said[..] {
+                ["active"] => {}
+                ["fired"] if flush => fired[1] += 1,
+                ["fired", "down"] if !flush => fired[0] += 1,
+                _ => panic!("seed {seed}, flush {flush}: {said:?}"),
+            }
+            assert!(rt.is_alive(q));
+        }
+    }
+    assert!(fired[0] > 0 && fired[1] > 0, "{fired:?}");
+}
+
+/// What an exit reason has of persistent terms outlives them.
+#[test]
+fn a_reason_with_literals_is_whole_when_they_are_gone() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let store = rt.persistent().clone();
+    store.put(GO, Region::build(|h| h.list(0..100))).unwrap();
+    let expected = Region::build(|h| h.list(0..100)).root().to_string();
+    let trapping = traps(&rt, me, |_, _| Ok(()));
+    let dies = waits(&rt);
+    let exited = rt.exited(dies);
+    let p = does(&rt, move |cx, _| {
+        let literal = cx.get(GO).unwrap();
+        cx.exit(trapping, literal);
+        cx.exit(dies, literal);
+        Ok(())
+    });
+    rt.run_until_idle();
+    go(&rt, p);
+    for _ in 0..3 {
+        rt.step();
+    }
+    store.erase(GO);
+    rt.run_until_idle();
+    assert_eq!(store.info().retained_bytes, 0);
+    assert_eq!(said(&mut port), [format!("{{exit,[],{expected}}}").replace("[],", &format!("{p},"))]);
+    assert_eq!(exited.try_wait().unwrap().to_string(), expected);
+}
