@@ -95,7 +95,7 @@ fn a_small_table_of_the_users_gives_an_object_per_row() {
     let lines = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let tables: Vec<_> = rows.iter().filter(|row| row["section"] == "table").collect();
-    assert_eq!(tables.len(), 5);
+    assert_eq!(tables.len(), 8);
     for row in tables {
         for (key, figure) in row.as_object().unwrap() {
             let is_figure = !["section", "row", "reasons", "note"].contains(&key.as_str());

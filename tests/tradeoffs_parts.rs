@@ -7,8 +7,6 @@
 
 #[path = "../examples/tradeoffs/alloc.rs"]
 mod alloc;
-#[path = "../examples/tradeoffs/arc_runtime.rs"]
-mod arc_runtime;
 #[path = "../examples/tradeoffs/arc_tree.rs"]
 mod arc_tree;
 #[path = "../examples/tradeoffs/args.rs"]
@@ -19,12 +17,22 @@ mod checksum;
 mod crew;
 #[path = "../examples/tradeoffs/document.rs"]
 mod document;
+#[path = "../examples/tradeoffs/encoded.rs"]
+mod encoded;
+#[path = "../examples/tradeoffs/lending.rs"]
+mod lending;
 #[path = "../examples/tradeoffs/measure.rs"]
 mod measure;
+#[path = "../examples/tradeoffs/mini_runtime.rs"]
+mod mini_runtime;
 #[path = "../examples/tradeoffs/progress.rs"]
 mod progress;
+#[path = "../examples/tradeoffs/pulse.rs"]
+mod pulse;
 #[path = "../examples/tradeoffs/rows/mod.rs"]
 mod rows;
+#[path = "../examples/tradeoffs/shared_heap.rs"]
+mod shared_heap;
 #[path = "../examples/tradeoffs/table.rs"]
 mod table;
 #[path = "../examples/tradeoffs/term_table.rs"]

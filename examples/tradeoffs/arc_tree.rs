@@ -126,7 +126,7 @@ impl Value {
         }
     }
 
-    fn of_doc(doc: &Doc) -> Self {
+    pub(crate) fn of_doc(doc: &Doc) -> Self {
         match doc {
             Doc::Null => Self::Null,
             Doc::Bool(value) => Self::Bool(*value),

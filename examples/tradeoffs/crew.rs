@@ -142,6 +142,14 @@ impl Crew {
         self.rt.send_new(pid, |h| term!(h, {RUN, h.resource(job)})).map_err(why)
     }
 
+    /// Ends a process, and waits for its end.
+    pub(crate) fn end(&self, pid: Pid) -> Result<(), String> {
+        const NO_KEY: Atom = Atom::inline("no key");
+        let exited = self.rt.exited(pid);
+        self.rt.send_new(pid, |h| h.atom(NO_KEY)).map_err(why)?;
+        exited.wait(PATIENCE).map(|_| ()).ok_or_else(|| "a process never ended".into())
+    }
+
     pub(crate) fn forget(&self, pids: &[Pid]) -> Result<(), String> {
         pids.iter().try_for_each(|&pid| self.rt.send_new(pid, |h| h.atom(FORGET)).map_err(why))
     }

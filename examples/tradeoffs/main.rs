@@ -4,15 +4,19 @@
 //! sums that it did, and says what it cost. Run with `--help` for the arguments.
 
 mod alloc;
-mod arc_runtime;
 mod arc_tree;
 mod args;
 mod checksum;
 mod crew;
 mod document;
+mod encoded;
+mod lending;
 mod measure;
+mod mini_runtime;
 mod progress;
+mod pulse;
 mod rows;
+mod shared_heap;
 mod table;
 mod term_table;
 mod workload;
@@ -63,18 +67,19 @@ fn run(args: &Args, document: Document) -> Result<(), Failed> {
     let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
     let work = Workload::new(&document);
     let bench = Bench { document, work, plan, progress: Progress::new(rows::COUNT) };
+    let measured = rows::measure(&bench, |object| {
+        if args.json {
+            print(&format!("{object}\n"));
+        }
+    })?;
     if args.json {
-        rows::tables(&bench, |row| print(&format!("{}\n", table::json(&row))))?;
-        return rows::counters(&bench, |row| print(&format!("{}\n", table::json(&row))));
+        return Ok(());
     }
-    let (mut tables, mut counters) = (Vec::new(), Vec::new());
-    rows::tables(&bench, |row| tables.push(row))?;
-    rows::counters(&bench, |row| counters.push(row))?;
     let Bench { document, work, progress, .. } = bench;
     // The line on stderr makes way for the table.
     drop(progress);
     print(&format!(
-        "{}: {} bytes, {} values, {} keys; {} lookups per pass; sums {:#018x} (reads), {:#018x} (walks)\n\n{}\n{}",
+        "{}: {} bytes, {} values, {} keys; {} lookups per pass; sums {:#018x} (reads), {:#018x} (walks)\n\n{}\n{}\n{}\n{}\n{}",
         document.name,
         document.bytes,
         document.values,
@@ -82,8 +87,11 @@ fn run(args: &Args, document: Document) -> Result<(), Failed> {
         work.keys.len(),
         work.expected(Depth::Glance),
         work.expected(Depth::Walk),
-        table::human(&tables),
-        table::human(&counters),
+        table::human(&measured.tables),
+        table::human(&measured.sends),
+        table::human(&measured.counters),
+        table::human(&measured.latencies),
+        table::human(&measured.further),
     ));
     Ok(())
 }

@@ -7,6 +7,9 @@
 //!
 //! * *copied*: one process takes the new table in and sends it to the others, which copies it each time;
 //! * *moved*: a region goes to one process only, so that the sender makes one for each, and moves it.
+//!
+//! The third way holds a reference in each heap and no table: *one binary, counted*. The table is encoded as bytes, which
+//! lie outside of all heaps, and a send counts one more reference. Every read decodes.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +17,15 @@ use shared_term::{Pid, Region};
 
 use crate::crew::{Crew, FORGET, why};
 use crate::measure::replacing;
-use crate::rows::Bench;
+use crate::pulse::Pulse;
 use crate::rows::terms::{Subject, Way, check, us};
+use crate::rows::{Bench, Clock};
 use crate::table::{Figure, HOLDERS, IDLE, Row};
 use crate::term_table;
 
 pub(crate) const COPIED: &str = "copy for every process";
 pub(crate) const MOVED: &str = "moved region";
+pub(crate) const BINARY: &str = "one binary, counted";
 
 pub(crate) fn copied(bench: &Bench) -> Result<Row, String> {
     let row = run(bench, COPIED, Way::Copied, copies)?;
@@ -39,6 +44,17 @@ pub(crate) fn moved(bench: &Bench) -> Result<Row, String> {
     Ok(Row { note, ..row })
 }
 
+pub(crate) fn binary(bench: &Bench) -> Result<Row, String> {
+    let row = run(bench, BINARY, Way::Binary, copies)?;
+    let encoding = us(bench, || Way::Binary.table(bench, 0).map(drop))?;
+    let note = format!(
+        "A send counts one more reference to bytes outside of all heaps, and each read decodes them. To encode the \
+         document takes {encoding:.0} us, off the clock. The bytes are freed when the last holder's heap has let go: \
+         here each is told to. One that is not, and does not collect, keeps all of it."
+    );
+    Ok(Row { note, ..row })
+}
+
 /// Sends the new version to all of `pids`, which hold the old one.
 type Replace = fn(&Crew, &[Pid], Region) -> Result<(), String>;
 
@@ -46,25 +62,30 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace) -> Result<
     let subject = Subject::new(bench, way)?;
     let (ns_read, ns_walk) = subject.reads(bench)?;
     let ns_send = subject.sends(bench)?;
-    let replaced = |processes: usize| {
-        if let Some(reason) = subject.too_many(processes) {
+    let replaced = |processes: usize, paused: bool| {
+        if way != Way::Binary
+            && let Some(reason) = subject.too_many(processes)
+        {
             return Ok(Figure::none(reason));
         }
         bench.progress.step(&format!("replacing, {processes} processes with a table each"));
-        replacements(bench, &subject, processes, replace).map(Figure::measured)
+        replacements(bench, &subject, processes, replace, paused).map(Figure::measured)
     };
     let [_, few, many] = IDLE;
-    let few_idle = replaced(few)?;
+    let [some, most] = HOLDERS;
+    let few_idle = replaced(few, false)?;
     // Idle processes that can read the table hold it here.
-    let holders = if few == HOLDERS { few_idle.clone() } else { replaced(HOLDERS)? };
+    let holders = if few == most { few_idle.clone() } else { replaced(most, false)? };
     Ok(Row {
         name,
-        words: Figure::count(subject.size.words),
+        words: Figure::count(subject.words()),
         bytes_per_process: Figure::Is(subject.bytes_per_process),
+        bytes_kept: subject.kept(bench)?,
         ns_read,
         ns_walk,
         ns_send,
-        replace_us: [replaced(1)?, few_idle, replaced(many)?, holders],
+        replace_us: [replaced(1, false)?, few_idle, replaced(many, false)?, replaced(some, false)?, holders],
+        pause_us: replaced(most, true)?,
         note: format!(
             "Who may have to read the table holds one, so that idle processes are holders; the first column is about one \
              holder and nobody else. {} texts of more than 64 bytes ({} bytes) lie outside the heaps, and all tables share them.",
@@ -73,16 +94,25 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace) -> Result<
     })
 }
 
-fn replacements(bench: &Bench, subject: &Subject, processes: usize, replace: Replace) -> Result<Option<f64>, String> {
+fn replacements(
+    bench: &Bench,
+    subject: &Subject,
+    processes: usize,
+    replace: Replace,
+    paused: bool,
+) -> Result<Option<f64>, String> {
     let crew = Crew::new(2, subject.size.words)?;
     let pids = crew.spawn(processes)?;
+    let clock = if paused { Clock::Pause(Pulse::start(&crew)?) } else { Clock::Freed };
     let send = |version| -> Result<Duration, String> {
-        let new = term_table::region(&bench.document, version)?;
-        crew.expect(pids.len());
-        let start = Instant::now();
-        replace(&crew, &pids, new)?;
-        let took = crew.held()?.duration_since(start);
-        check(bench, &crew, &pids, version)?;
+        let new = subject.way.table(bench, version)?;
+        let took = clock.time(|| {
+            crew.expect(pids.len());
+            let start = Instant::now();
+            replace(&crew, &pids, new)?;
+            Ok(crew.held()?.duration_since(start))
+        })?;
+        check(bench, &crew, &pids, subject.way, version)?;
         Ok(took)
     };
     send(0)?;

@@ -8,7 +8,7 @@ use shared_term::{Atomics, Counters};
 
 use crate::measure::{adding, ns_per_call};
 use crate::rows::Bench;
-use crate::table::{CountRow, Figure};
+use crate::table::{CountRow, Figure, THREADS};
 
 pub(crate) const ATOMICS: &str = "Atomics: one cell";
 pub(crate) const SHARED: &str = "Counters, atomic layout";
@@ -35,7 +35,7 @@ pub(crate) fn shared(bench: &Bench) -> Result<CountRow, String> {
 
 pub(crate) fn striped(bench: &Bench) -> Result<CountRow, String> {
     let note = "Each thread adds to a row of its own, without a locked instruction; a total adds the rows. The bytes are \
-                those of two threads' rows, which have room for 15 counters more.";
+                those of four threads' rows, which have room for 15 counters more.";
     add(bench, STRIPED, &Counters::new(1), note)
 }
 
@@ -87,22 +87,25 @@ fn measure<A: Fn()>(
     note: &str,
 ) -> Result<CountRow, String> {
     let plan = &bench.plan;
-    bench.progress.step("adds, one thread");
-    let (alone, first) = adding(plan, 1, &adder);
-    bench.progress.step("adds, two threads");
-    let (together, second) = adding(plan, 2, &adder);
+    let mut made = 0;
+    let ns_add = THREADS.map(|threads| {
+        bench.progress.step(&format!("adds, {threads} threads"));
+        let (ns, adds) = adding(plan, threads, &adder);
+        made += adds;
+        Figure::measured(ns)
+    });
     bench.progress.step("totals");
     let ns_total = ns_per_call(plan, || {
         std::hint::black_box(total());
     });
-    let (made, counted) = (first + second, total());
+    let counted = total();
     if counted != made {
         return Err(format!("{made} requests were counted as {counted}"));
     }
     Ok(CountRow {
         name,
         bytes: Figure::count(bytes()),
-        ns_add: [alone, together].map(Figure::measured),
+        ns_add,
         ns_total: Figure::measured(ns_total),
         note: note.into(),
     })

@@ -18,20 +18,24 @@ use shared_term::{Atom, PersistentTerms, Pid, Region};
 
 use crate::crew::{Crew, why};
 use crate::measure::{PATIENCE, replacing};
-use crate::rows::Bench;
+use crate::pulse::Pulse;
 use crate::rows::terms::{Subject, TABLE, Way, check, check_sums, sums};
+use crate::rows::{Bench, Clock};
 use crate::table::{Figure, HOLDERS, IDLE, Row};
 use crate::term_table::{self, version};
 
 pub(crate) const GOT: &str = "persistent term";
 pub(crate) const KEPT: &str = "persistent term, kept";
 
+/// The most holders of a figure.
+const MOST: usize = HOLDERS[1];
+
 pub(crate) fn got(bench: &Bench) -> Result<Row, String> {
     let note = format!(
         "Each read gets the term anew, and nobody sends it: a send of it passes a pointer on. Idle processes hold nothing \
          and are passed over. The {} holders kept the old term and were told nothing: each copied all of it into its \
          heap.",
-        Figure::count(HOLDERS).human()
+        Figure::count(MOST).human()
     );
     run(bench, GOT, Way::Got, got_replaced, note)
 }
@@ -43,20 +47,21 @@ pub(crate) fn kept(bench: &Bench) -> Result<Row, String> {
 }
 
 /// Microseconds to replace the table until the old one is freed.
-type Replace = fn(&Bench, &Stage) -> Result<Option<f64>, String>;
+type Replace = fn(&Bench, &Stage, &Clock) -> Result<Option<f64>, String>;
 
 fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace, note: String) -> Result<Row, String> {
     let subject = Subject::new(bench, way)?;
     let (ns_read, ns_walk) = subject.reads(bench)?;
     let ns_send = subject.sends(bench)?;
-    let measured = |idle, holders| {
+    let measured = |idle, holders, paused: bool| {
         // Holders that are told nothing end with a copy each.
         if let Some(reason) = subject.too_many(if way == Way::Got { holders } else { 0 }) {
             return Ok(Figure::none(reason));
         }
         bench.progress.step(&format!("replacing, {idle} idle processes, {holders} holders"));
         let stage = Stage::new(subject.size.words, idle, holders)?;
-        replace(bench, &stage).map(Figure::measured)
+        let clock = if paused { Clock::Pause(Pulse::start(&stage.crew)?) } else { Clock::Freed };
+        replace(bench, &stage, &clock).map(Figure::measured)
     };
     let [nobody, few, many] = IDLE;
     Ok(Row {
@@ -66,7 +71,15 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace, note: Stri
         ns_read,
         ns_walk,
         ns_send,
-        replace_us: [measured(nobody, 0)?, measured(few, 0)?, measured(many, 0)?, measured(0, HOLDERS)?],
+        bytes_kept: subject.kept(bench)?,
+        replace_us: [
+            measured(nobody, 0, false)?,
+            measured(few, 0, false)?,
+            measured(many, 0, false)?,
+            measured(0, HOLDERS[0], false)?,
+            measured(0, MOST, false)?,
+        ],
+        pause_us: measured(0, MOST, true)?,
         note,
     })
 }
@@ -121,25 +134,27 @@ impl Stage {
             Some(table) if version(table) == Some(published) => check_sums(bench, sums(&bench.work, table)),
             _ => Err(format!("version {published} is not published")),
         })?;
-        check(bench, &self.crew, &self.holders, held)
+        check(bench, &self.crew, &self.holders, Way::Kept, held)
     }
 }
 
-fn got_replaced(bench: &Bench, stage: &Stage) -> Result<Option<f64>, String> {
+fn got_replaced(bench: &Bench, stage: &Stage, clock: &Clock) -> Result<Option<f64>, String> {
     stage.store().put(TABLE, term_table::region(&bench.document, 0)?).map_err(why)?;
     replacing(&bench.plan, 1, |version| {
         stage.crew.forget(&stage.holders)?;
         stage.hold(TABLE)?;
         let new = term_table::region(&bench.document, version)?;
-        let start = Instant::now();
-        stage.store().put(TABLE, new).map_err(why)?;
-        let took = stage.freed(stage.holders.len())?.duration_since(start);
+        let took = clock.time(|| {
+            let start = Instant::now();
+            stage.store().put(TABLE, new).map_err(why)?;
+            Ok(stage.freed(stage.holders.len())?.duration_since(start))
+        })?;
         stage.check(bench, TABLE, version, version - 1)?;
         Ok(took)
     })
 }
 
-fn kept_replaced(bench: &Bench, stage: &Stage) -> Result<Option<f64>, String> {
+fn kept_replaced(bench: &Bench, stage: &Stage, clock: &Clock) -> Result<Option<f64>, String> {
     /// Two versions are published at once.
     const KEYS: [Atom; 2] = [Atom::inline("even"), Atom::inline("odd")];
     let key = |version: u64| KEYS[usize::from(version % 2 == 1)];
@@ -147,11 +162,13 @@ fn kept_replaced(bench: &Bench, stage: &Stage) -> Result<Option<f64>, String> {
     stage.hold(key(0))?;
     replacing(&bench.plan, 1, |version| {
         let new = term_table::region(&bench.document, version)?;
-        let start = Instant::now();
-        stage.store().put(key(version), new).map_err(why)?;
-        stage.hold(key(version))?;
-        stage.store().erase(key(version - 1));
-        let took = stage.freed(0)?.duration_since(start);
+        let took = clock.time(|| {
+            let start = Instant::now();
+            stage.store().put(key(version), new).map_err(why)?;
+            stage.hold(key(version))?;
+            stage.store().erase(key(version - 1));
+            Ok(stage.freed(0)?.duration_since(start))
+        })?;
         stage.check(bench, key(version), version, version)?;
         Ok(took)
     })

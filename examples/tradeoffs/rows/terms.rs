@@ -9,9 +9,11 @@ use shared_term::{Atom, Cx, Pid, Region, Term};
 
 use crate::alloc::weigh;
 use crate::crew::{Crew, why};
+use crate::document::Key;
+use crate::encoded;
 use crate::measure::{PATIENCE, Reader, per, reading, repeated};
 use crate::rows::Bench;
-use crate::table::Figure;
+use crate::table::{Figure, KEEPERS};
 use crate::term_table::{self, Size, glance, lookup, version, walk};
 use crate::workload::{Depth, Workload};
 
@@ -34,6 +36,8 @@ pub(crate) enum Way {
     Copied,
     /// Its state is a table of its own: a region that was built for it, and moved.
     Moved,
+    /// Its state is a binary that all of them share.
+    Binary,
     /// It gets the persistent term in each turn, once per read.
     Got,
     /// Its state is the persistent term.
@@ -46,11 +50,49 @@ impl Way {
         matches!(self, Self::Copied | Self::Moved)
     }
 
+    fn is_persistent(self) -> bool {
+        matches!(self, Self::Got | Self::Kept)
+    }
+
+    /// A version of the table.
+    pub(crate) fn table(self, bench: &Bench, version: u64) -> Result<Region, String> {
+        if self != Self::Binary {
+            return term_table::region(&bench.document, version);
+        }
+        let bytes = encoded::encode(&bench.document, version).ok_or("the table takes more than 4 GiB as a binary")?;
+        Ok(Region::build(|h| h.bytes(bytes.into())))
+    }
+
+    pub(crate) fn version<P: Place>(self, table: Term<'_, P>) -> Option<u64> {
+        if self == Self::Binary { encoded::version(table.as_bytes()?) } else { version(table) }
+    }
+
+    #[inline(always)]
+    fn glance<P: Place>(self, table: Term<'_, P>, key: &Key) -> u64 {
+        match self {
+            Self::Binary => encoded::glance(table.as_bytes().and_then(|table| encoded::lookup(table, key))),
+            _ => glance(lookup(table, key)),
+        }
+    }
+
+    fn sums<P: Place>(self, work: &Workload, table: Term<'_, P>) -> [u64; 2] {
+        [work.pass(|key| self.glance(table, key)), work.pass(|key| self.walk(table, key))]
+    }
+
+    #[inline(always)]
+    fn walk<P: Place>(self, table: Term<'_, P>, key: &Key) -> u64 {
+        match self {
+            Self::Binary => encoded::walk(table.as_bytes().and_then(|table| encoded::lookup(table, key))),
+            _ => walk(lookup(table, key)),
+        }
+    }
+
     /// What makes a process hold the table.
     fn message(self, bench: &Bench, table: &Region) -> Result<Region, String> {
         match self {
-            Self::Copied => Ok(Region::copy_of(table.root())),
-            Self::Moved => term_table::region(&bench.document, 0),
+            // The copy of a binary is a reference to it.
+            Self::Copied | Self::Binary => Ok(Region::copy_of(table.root())),
+            Self::Moved => self.table(bench, 0),
             Self::Got | Self::Kept => Ok(Region::build(|h| h.atom(TABLE))),
         }
     }
@@ -74,7 +116,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) fn new(bench: &Bench, way: Way) -> Result<Self, String> {
-        let table = term_table::region(&bench.document, 0)?;
+        let table = way.table(bench, 0)?;
         let size = term_table::size(&table);
         let mut subject = Self { way, table, size, bytes_per_process: 0.0 };
         bench.progress.step("bytes per process");
@@ -85,10 +127,16 @@ impl Subject {
     /// Processes and a published table where that is the way; nobody holds it yet.
     fn crew(&self, workers: usize) -> Result<Crew, String> {
         let crew = Crew::new(workers, self.size.words)?;
-        if !self.way.is_own() {
+        if self.way.is_persistent() {
             crew.rt.persistent().put(TABLE, Region::copy_of(self.table.root())).map_err(why)?;
         }
         Ok(crew)
+    }
+
+    /// Of one table. What all tables share outside of the heaps is left out, but for the way in which all of it is there.
+    pub(crate) fn words(&self) -> usize {
+        let outside = if self.way == Way::Binary { self.size.outside_bytes.div_ceil(8) } else { 0 };
+        self.size.words + outside
     }
 
     fn give(&self, bench: &Bench, crew: &Crew, pids: &[Pid]) -> Result<(), String> {
@@ -117,6 +165,44 @@ impl Subject {
         Ok(bytes as f64 / pids?.len() as f64)
     }
 
+    /// Bytes that are left when a process gave its table to others, and has ended.
+    pub(crate) fn kept(&self, bench: &Bench) -> Result<Figure, String> {
+        bench.progress.step("bytes kept");
+        let crew = Crew::new(1, self.size.words)?;
+        let [owner] = crew.spawn(1)?[..] else { return Err("one process was asked for".into()) };
+        let keepers = crew.spawn(KEEPERS)?;
+        let way = self.way;
+        let (ended, bytes) = weigh(|| {
+            // Made here, so that what several share is weighed too.
+            let table = way.table(bench, 0)?;
+            if way.is_persistent() {
+                crew.rt.persistent().put(TABLE, table).map_err(why)?;
+            } else {
+                crew.expect(1);
+                crew.rt.send(owner, table).map_err(why)?;
+                crew.held()?;
+            }
+            if way == Way::Moved {
+                self.give(bench, &crew, &keepers)?;
+            } else {
+                crew.expect(keepers.len());
+                let to = keepers.clone();
+                crew.run(owner, move |cx, state| {
+                    let table = if way.is_persistent() { cx.atom(TABLE) } else { state };
+                    for pid in to {
+                        cx.send(pid, table);
+                    }
+                })?;
+                crew.held()?;
+            }
+            crew.end(owner)?;
+            // The turns in which the tables arrived are over.
+            crew.ask(&keepers, |_, _| ())
+        });
+        ended?;
+        Ok(Figure::Is(bytes as f64))
+    }
+
     /// Nanoseconds per read and per walk, each alone and with two processes at once.
     pub(crate) fn reads(&self, bench: &Bench) -> Result<([Figure; 2], [Figure; 2]), String> {
         let crew = self.crew(2)?;
@@ -125,8 +211,8 @@ impl Subject {
         let way = self.way;
         let carry = |nth: usize, reader: Reader| {
             let job = crew.run(pids[nth], move |cx, state| match reader.depth() {
-                Depth::Glance => reader.run(|key| glance(lookup(way.root(cx, state), key))),
-                Depth::Walk => reader.run(|key| walk(lookup(way.root(cx, state), key))),
+                Depth::Glance => reader.run(|key| way.glance(way.root(cx, state), key)),
+                Depth::Walk => reader.run(|key| way.walk(way.root(cx, state), key)),
             });
             // A reader that can't be sent is dropped, and missed.
             drop(job);
@@ -175,7 +261,7 @@ impl Subject {
             })?;
             let ns = told.recv_timeout(PATIENCE).map_err(|_| "the sender never answered")?;
             crew.held()?;
-            let held = crew.ask(&receivers, |_, state| version(state))?;
+            let held = crew.ask(&receivers, move |_, state| way.version(state))?;
             crew.forget(&receivers)?;
             crew.ask(&receivers, |_, _| ())?;
             if held.iter().all(|&held| held == Some(0)) { Ok(ns) } else { Err("a table was lost on its way".into()) }
@@ -200,9 +286,9 @@ impl Subject {
 }
 
 /// The processes' states are tables of this version, whole and right. (A few of them are read from end to end.)
-pub(crate) fn check(bench: &Bench, crew: &Crew, pids: &[Pid], expected: u64) -> Result<(), String> {
+pub(crate) fn check(bench: &Bench, crew: &Crew, pids: &[Pid], way: Way, expected: u64) -> Result<(), String> {
     const READ: usize = 8;
-    let held = crew.ask(pids, |_, state| version(state))?;
+    let held = crew.ask(pids, move |_, state| way.version(state))?;
     if held.iter().any(|&held| held != Some(expected)) {
         return Err(format!("a process holds another version than {expected}"));
     }
@@ -211,7 +297,7 @@ pub(crate) fn check(bench: &Bench, crew: &Crew, pids: &[Pid], expected: u64) -> 
         let work = Arc::clone(&bench.work);
         crew.run(pid, move |_, state| {
             // The row may have given up waiting.
-            let _ = tell.send(sums(&work, state));
+            let _ = tell.send(way.sums(&work, state));
         })?;
         check_sums(bench, told.recv_timeout(PATIENCE).map_err(|_| "a process never answered")?)?;
     }
@@ -220,7 +306,7 @@ pub(crate) fn check(bench: &Bench, crew: &Crew, pids: &[Pid], expected: u64) -> 
 
 /// Of all glances and all walks at a table.
 pub(crate) fn sums<P: Place>(work: &Workload, table: Term<'_, P>) -> [u64; 2] {
-    [work.pass(|key| glance(lookup(table, key))), work.pass(|key| walk(lookup(table, key)))]
+    Way::Copied.sums(work, table)
 }
 
 pub(crate) fn check_sums(bench: &Bench, sums: [u64; 2]) -> Result<(), String> {

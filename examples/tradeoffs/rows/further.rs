@@ -1,0 +1,230 @@
+//! Further figures that the question comes with.
+
+use std::hint::black_box;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use shared_term::heap::OwnedHeap;
+use shared_term::prelude::*;
+
+use crate::arc_tree::Table;
+use crate::crew::{Crew, why};
+use crate::document::{Doc, Document, Key};
+use crate::measure::{PATIENCE, median, ns_per_call, repeated};
+use crate::rows::Bench;
+use crate::table::{Fact, Figure};
+
+pub(crate) const DROP: &str = "dropping or collecting a large heap";
+pub(crate) const WALK: &str = "many small heaps, or one for all";
+pub(crate) const COUNT: &str = "a counter in immutable data";
+pub(crate) const CELL: &str = "a list cell under reference counts";
+
+fn fact(name: &'static str, figure: Figure, unit: &'static str, note: impl Into<String>) -> Fact {
+    Fact { name, figure, unit, note: note.into() }
+}
+
+/// List cells of two words: 100 MB.
+const CELLS: i64 = 100_000_000 / 16;
+
+pub(crate) fn dropping(bench: &Bench) -> Result<Vec<Fact>, String> {
+    bench.progress.step("100 MB");
+    let (mut collected, mut dropped) = (Vec::new(), Vec::new());
+    let ms = |took: Duration| took.as_secs_f64() * 1e3;
+    repeated(&bench.plan, bench.plan.rounds, || {
+        let mut heap = OwnedHeap::new(|h| h.list(0..CELLS));
+        let start = Instant::now();
+        let stats = heap.collect().map_err(why)?;
+        collected.push(ms(start.elapsed()));
+        if stats.live_words != 2 * CELLS as usize {
+            return Err(format!("{} words lived", stats.live_words));
+        }
+        let start = Instant::now();
+        drop(black_box(heap));
+        dropped.push(ms(start.elapsed()));
+        Ok(0.0)
+    })?;
+    Ok(vec![
+        fact(
+            "to collect 100 MB that live",
+            Figure::measured(median(collected)),
+            "ms",
+            "A copying collection moves every live word.",
+        ),
+        fact(
+            "to drop 100 MB",
+            Figure::measured(median(dropped)),
+            "ms",
+            "What the end of a process takes: its chunks go back to the allocator, and nothing is traced. A request \
+             process that ends before its heap fills is never collected at all.",
+        ),
+    ])
+}
+
+const LISTS: i64 = 1_000;
+const LENGTH: i64 = 1_000;
+
+/// Lists that were made one after the other, each in a heap of its own; and the same lists, made a cell of each at a time in
+/// one heap, as processes do that run by turns and share it.
+pub(crate) fn walking(bench: &Bench) -> Result<Vec<Fact>, String> {
+    bench.progress.step("lists");
+    let own: Vec<Region> = (0..LISTS).map(|n| Region::build(|h| h.list((0..LENGTH).map(|at| n + at)))).collect();
+    let shared = Region::build(|h| {
+        let mut lists = vec![h.nil(); LISTS as usize];
+        for at in (0..LENGTH).rev() {
+            for (list, n) in lists.iter_mut().zip(0..) {
+                *list = h.cons(h.int(n + at), *list);
+            }
+        }
+        h.tuple(&lists)
+    });
+    let sum = |list: shared_term::TermRef<'_>| list.list().filter_map(|n| n.as_int()).sum::<i64>();
+    let expected: i64 = (0..LISTS).map(|n| LENGTH * n + LENGTH * (LENGTH - 1) / 2).sum();
+    let roots = shared.root().as_tuple().unwrap_or_default();
+    let sums = [own.iter().map(|list| sum(list.root())).sum::<i64>(), roots.iter().map(|&list| sum(list)).sum()];
+    if sums != [expected; 2] {
+        return Err(format!("the sums of the lists are {sums:?}, and must be {expected}"));
+    }
+    let words = (2 * LISTS * LENGTH) as f64;
+    let per_word = |ns: Option<f64>| Figure::measured(ns.map(|ns| ns / words));
+    let apart = ns_per_call(&bench.plan, || {
+        black_box(own.iter().map(|list| sum(list.root())).sum::<i64>());
+    });
+    let mixed = ns_per_call(&bench.plan, || {
+        black_box(roots.iter().map(|&list| sum(list)).sum::<i64>());
+    });
+    Ok(vec![
+        fact(
+            "to walk 1,000 small heaps, a word",
+            per_word(apart),
+            "ns",
+            "1,000 lists of 1,000 cells, each in a heap of its own: neighbours in the list are neighbours in memory.",
+        ),
+        fact(
+            "to walk one interleaved heap, a word",
+            per_word(mixed),
+            "ns",
+            "The same lists, made by turns in one heap: each cell lies in a cache line with those of other lists.",
+        ),
+    ])
+}
+
+/// Where the number lies.
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Rust,
+    State,
+    Map,
+}
+
+/// Counts its own turns.
+struct Counting {
+    place: Place,
+    turns: u64,
+    rust: u64,
+    done: std::sync::mpsc::Sender<(Instant, Instant, u64)>,
+    began: Option<Instant>,
+}
+
+/// Keys of the map.
+const KEYS: u64 = 10_000;
+
+impl Process for Counting {
+    fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+        Ok(match self.place {
+            Place::Map => cx.map((0..KEYS).map(|key| (key, 0_u64))),
+            _ => cx.int(0),
+        })
+    }
+
+    fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        self.began = Some(Instant::now());
+        Ok(Again(state))
+    }
+
+    fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        const KEY: u64 = KEYS / 2;
+        let count = match self.place {
+            Place::Rust => self.rust,
+            Place::State => state.get()?,
+            Place::Map => state.lookup(KEY).ok_or_else(|| Exit::msg("no such key"))?.get()?,
+        };
+        if count == self.turns {
+            if let Some(began) = self.began {
+                // The row may have given up waiting.
+                let _ = self.done.send((began, Instant::now(), count));
+            }
+            return Ok(Stop(Exit::NORMAL));
+        }
+        let next = cx.int(count + 1);
+        Ok(Again(match self.place {
+            Place::Rust => {
+                self.rust += 1;
+                state
+            }
+            Place::State => next,
+            Place::Map => cx.insert(state, cx.int(KEY), next).ok_or_else(|| Exit::msg("no map"))?,
+        }))
+    }
+}
+
+pub(crate) fn counting(bench: &Bench) -> Result<Vec<Fact>, String> {
+    let measured = |place, what, turns: u64| -> Result<Figure, String> {
+        bench.progress.step(what);
+        let crew = Crew::new(1, 10)?;
+        let ns = repeated(&bench.plan, bench.plan.rounds, || {
+            let (done, told) = channel();
+            let pid = crew.rt.spawn(Counting { place, turns, rust: 0, done, began: None }).map_err(why)?;
+            crew.rt.send_new(pid, |h| h.nil()).map_err(why)?;
+            let (began, ended, count) = told.recv_timeout(PATIENCE).map_err(|_| "the counting never ended")?;
+            Ok(ended.duration_since(began).as_secs_f64() * 1e9 / count as f64)
+        });
+        ns.map(Figure::measured)
+    };
+    Ok(vec![
+        fact(
+            "a turn that adds 1 to a Rust field",
+            measured(Place::Rust, "in Rust", 200_000)?,
+            "ns",
+            "The behaviour's own data: mutable, and nobody else's.",
+        ),
+        fact(
+            "a turn that adds 1 to a state term",
+            measured(Place::State, "in the state", 200_000)?,
+            "ns",
+            "A number is an immediate: the new state is a word.",
+        ),
+        fact(
+            "a turn that adds 1 in a map of 10,000",
+            measured(Place::Map, "in a map", 2_000)?,
+            "ns",
+            "Nothing is changed in place: the path to the key is made anew, what is beside it is shared, and what was \
+             replaced is garbage for the next collection. This is what never mutating costs, and what makes a message, a \
+             snapshot and a literal safe to look at without a lock.",
+        ),
+    ])
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "one signature for all that is measured")]
+pub(crate) fn cell(_: &Bench) -> Result<Vec<Fact>, String> {
+    let of = |values: Vec<Doc>| {
+        let table = vec![(Key::Index(0), Doc::List(values))];
+        Table::new(&Document { name: String::new(), bytes: 0, values: 0, table }, 0, None).size()
+    };
+    let (two, one) = (of(vec![Doc::Int(1); 2]), of(vec![Doc::Int(1)]));
+    let heap = Region::build(|h| h.list(0..1)).words();
+    Ok(vec![
+        fact(
+            "a list cell of this example's counted tree",
+            Figure::count(two.words - one.words),
+            "words",
+            "Strong and weak count, a head of three words (a pointer to an array has a length), a tail.",
+        ),
+        fact(
+            "a list cell of the leanest counted tree",
+            Figure::count(two.lean_words - one.lean_words),
+            "words",
+            "One count, a head, a tail: one word in three is the count.",
+        ),
+        fact("a list cell of a heap", Figure::count(heap), "words", "A head and a tail; not even a header."),
+    ])
+}
