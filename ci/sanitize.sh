@@ -21,7 +21,8 @@ esac
 
 # A target directory of its own: the flags would otherwise rebuild everything, twice.
 # With `--target`, build scripts and macros stay without the sanitizer.
-export RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sanitize"
+# Without the pools of small blocks: what is freed goes to the sanitizer.
+export RUSTFLAGS="-Zsanitizer=address --cfg shared_term_no_pool" CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/sanitize"
 # `tests/oom.rs` has an allocator return null on purpose; that one sits before the sanitizer's.
 export ASAN_OPTIONS="detect_leaks=1:detect_stack_use_after_return=1"
 

@@ -4,7 +4,7 @@
 //! in a loop, they do once.
 
 use crate::heap::copy::Literals;
-use crate::heap::literal;
+use crate::heap::{literal, pool};
 use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
@@ -265,6 +265,51 @@ impl Mail {
 }
 
 impl Default for Mail {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A depot of a pool, for blocks that the model makes.
+#[derive(Debug)]
+pub struct Depot(pool::Depot);
+
+impl Depot {
+    /// An empty depot with room for so many batches.
+    #[must_use]
+    pub fn new(room: usize) -> Self {
+        Self(pool::Depot::new(room))
+    }
+}
+
+/// What one thread keeps of a pool.
+#[derive(Debug)]
+pub struct Cache(pool::Cache);
+
+impl Cache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(pool::Cache::new())
+    }
+
+    /// Blocks that are handed over at once; a cache holds twice as many.
+    pub const BATCH: usize = pool::BATCH;
+
+    /// A block that somebody gave. The caller has it alone.
+    pub fn take<T>(&self, depot: &Depot) -> Option<NonNull<T>> {
+        NonNull::new(self.0.take(|| &depot.0)?.cast())
+    }
+
+    /// Gives a block. `false`: there was no room for all, and the model has lost some.
+    pub fn give<T>(&self, block: NonNull<T>, depot: &Depot) -> bool {
+        let mut lost = false;
+        self.0.give(block.as_ptr().cast(), || &depot.0, |_| lost = true);
+        !lost
+    }
+}
+
+impl Default for Cache {
     fn default() -> Self {
         Self::new()
     }

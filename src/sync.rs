@@ -264,6 +264,10 @@ pub mod mutation {
         NotifyBeforePush,
         /// Mailbox: closes without a sentinel, so that a late push is lost.
         CloseWithoutSentinel,
+        /// Pool: who hands a batch to the depot keeps a block of it.
+        PoolKeepsBatch,
+        /// Pool: the depot gives a batch out and keeps it.
+        PoolTakesTwice,
         /// Counters: a row is handed over without synchronisation.
         HandoverRelaxed,
         /// Counters: a thread adds to its row after giving it away.

@@ -5,9 +5,10 @@
 //! the end pointer tell them apart, because they are freed differently.
 
 use super::literal::{self, BLOCK_BYTES};
+use super::pool;
 use super::region::RegionHead;
 use crate::term::word::Word;
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, dealloc};
 use std::ptr;
 
 /// Header of a chunk; its words follow.
@@ -94,8 +95,8 @@ impl Chunk {
     /// A chunk of its own for `words`, or null when there is no memory.
     pub(crate) fn allocate(words: usize) -> *mut Self {
         let Some(layout) = words_layout::<Self>(words) else { return ptr::null_mut() };
-        // SAFETY: the layout is not empty: it holds a header.
-        let this = unsafe { alloc(layout) }.cast::<Self>();
+        // Not empty: it holds a header.
+        let this = pool::allocate(layout).cast::<Self>();
         if !this.is_null() {
             // SAFETY: the memory was just made, for a header and the words.
             unsafe { Self::init(this, this.cast::<Word>().add(CHUNK_WORDS + words), Memory::Own) };
@@ -113,10 +114,10 @@ impl Chunk {
         unsafe {
             let end = Self::end(this).addr();
             match Self::memory(this) {
-                Memory::Own => dealloc(this.cast(), Layout::from_size_align_unchecked(end - this.addr(), 8)),
+                Memory::Own => pool::free(this.cast(), Layout::from_size_align_unchecked(end - this.addr(), 8)),
                 Memory::RegionHead => {
                     let head = RegionHead::of_inline(this);
-                    dealloc(head.cast(), Layout::from_size_align_unchecked(end - head.addr(), 8));
+                    pool::free(head.cast(), Layout::from_size_align_unchecked(end - head.addr(), 8));
                 }
                 Memory::Block => {
                     let block = this.byte_sub(literal::DEDICATED_HEADER_BYTES);

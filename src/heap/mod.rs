@@ -24,6 +24,11 @@ mod handles;
 pub(crate) mod literal;
 pub(crate) mod off_heap;
 mod owned;
+#[cfg_attr(
+    any(all(loom, feature = "loom"), miri, shared_term_no_pool),
+    allow(dead_code, reason = "such a build allocates without pools, and a model makes its own")
+)]
+pub(crate) mod pool;
 pub(crate) mod raw;
 pub(crate) mod region;
 mod to_term;
@@ -31,6 +36,7 @@ mod verify;
 
 pub use collect::CollectStats;
 pub use owned::OwnedHeap;
+pub use pool::pooled_bytes;
 pub use region::Region;
 pub use to_term::{ToTerm, heap_of};
 

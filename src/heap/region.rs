@@ -3,14 +3,17 @@
 use super::chunk::{Chunk, Memory, words_layout};
 use super::copy::{Literals, copy};
 use super::raw::{Parts, RawHeap, Source};
-use super::{Heap, HeapError, off_heap, unwind};
+use super::{Heap, HeapError, off_heap, pool, unwind};
 use crate::term::word::{self, Word};
 use crate::term::{Place, Term, TermRef};
-use std::alloc::alloc;
+use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
 /// Head of a region; its first chunk lies in the same allocation. This is the node of a mailbox, so that a message costs
 /// one allocation.
+///
+/// A region whose root is an immediate has no words, and of its head the first [`IMMEDIATE`](Self::IMMEDIATE) bytes: what
+/// is handed round is a pointer to a head, and not a reference.
 #[repr(C)]
 pub(crate) struct RegionHead {
     /// For the list that the region is on; its owner's.
@@ -19,12 +22,12 @@ pub(crate) struct RegionHead {
     /// Bits 8 to 63: a bit for each area that the region points into. The low byte: as what it is in a mailbox; see
     /// [`Region::mark`].
     filter: u64,
-    off_heap: *mut Word,
-    words: usize,
-    last: *mut Chunk,
     /// Lets loom see reads of the contents against their writing and their end.
     #[cfg(all(loom, feature = "loom"))]
     contents: crate::sync::UnsafeCell<()>,
+    off_heap: *mut Word,
+    words: usize,
+    last: *mut Chunk,
     inline: Chunk,
 }
 
@@ -32,9 +35,20 @@ pub(crate) struct RegionHead {
 const MARK: u64 = 0xff;
 
 impl RegionHead {
+    /// The memory of a head whose root is an immediate.
+    const IMMEDIATE: Layout = match Layout::from_size_align(std::mem::offset_of!(Self, off_heap), align_of::<Self>()) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!(),
+    };
+
     /// A bit for each area that the region points into, and in the low byte its mark.
-    pub(crate) fn filter_and_mark(&self) -> u64 {
-        self.filter
+    ///
+    /// # Safety
+    ///
+    /// `this` must be the head of a region, and nobody may write to it meanwhile.
+    pub(crate) unsafe fn filter_and_mark(this: *const Self) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe { (*this).filter }
     }
 
     /// The head whose inline chunk this is.
@@ -45,9 +59,9 @@ impl RegionHead {
     /// An empty head with room for `words`, or null when there is no memory.
     fn allocate(words: usize) -> *mut Self {
         let Some(layout) = words_layout::<Self>(words) else { return ptr::null_mut() };
-        // SAFETY: the layout is not empty, and the header and the chunk header fit in it.
+        let head = pool::allocate(layout).cast::<Self>();
+        // SAFETY: the head and the header of its chunk fit in the layout.
         unsafe {
-            let head = alloc(layout).cast::<Self>();
             if !head.is_null() {
                 let inline = &raw mut (*head).inline;
                 Chunk::init(inline, head.byte_add(layout.size()).cast(), Memory::RegionHead);
@@ -99,7 +113,7 @@ impl Region {
     pub fn build(f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Self {
         let mut builder = Builder::new(GUESS).unwrap_or_else(|error| unwind(error));
         let root = f(builder.heap()).word();
-        builder.seal(root)
+        builder.seal(root).unwrap_or_else(|error| unwind(error))
     }
 
     /// Builds a region in place, or nothing: the closure's error is passed on, and so is the lack of memory.
@@ -124,7 +138,7 @@ impl Region {
         let mut builder = Builder::new(GUESS)?;
         let heap = builder.heap();
         let root = super::catch_limit(|| f(heap).map(Term::word))??;
-        Ok(builder.seal(root))
+        Ok(builder.seal(root)?)
     }
 
     /// A region with a copy of `term`, sharing kept, literals copied in.
@@ -156,39 +170,30 @@ impl Region {
         unsafe { Self::copy_sized(w, GUESS, literals) }
     }
 
-    /// A region whose root is an immediate: nothing but a head. Most messages are.
+    /// A region whose root is an immediate: nothing but the beginning of a head. Most messages are.
     #[inline]
-    fn of_immediate(w: Word) -> Result<Self, HeapError> {
-        let head = RegionHead::allocate(0);
+    fn of_immediate(root: Word) -> Result<Self, HeapError> {
+        debug_assert!(word::is_immediate(root));
+        let head = pool::allocate(RegionHead::IMMEDIATE).cast::<RegionHead>();
         if head.is_null() {
             return Err(HeapError::OutOfMemory { words: 0 });
         }
-        // SAFETY: the head is ours, and its inline chunk is empty.
-        unsafe {
-            let inline = &raw mut (*head).inline;
-            Ok(Self::fill(
-                head,
-                w,
-                &Parts { first: inline, last: inline, off_heap: ptr::null_mut(), filter: 0, words: 0 },
-            ))
-        }
+        // SAFETY: the head is ours, with these fields.
+        Ok(unsafe { Self::begin(head, root, 0) })
     }
 
-    /// The region of a head that has everything but what is written here.
+    /// Writes what every head has. The region exists from then on: what else it has must have been written (invariant 8).
     ///
     /// # Safety
     ///
-    /// The head must be the caller's; `parts` must be what was built in its inline chunk and behind it.
+    /// The head must be the caller's.
     #[inline(always)]
-    unsafe fn fill(head: *mut RegionHead, root: Word, parts: &Parts) -> Self {
-        // SAFETY: the caller's promise; every field is written before the region exists (invariant 8).
+    unsafe fn begin(head: *mut RegionHead, root: Word, filter: u64) -> Self {
+        // SAFETY: the caller's promise.
         unsafe {
             (&raw mut (*head).next).write(ptr::null_mut());
             (&raw mut (*head).root).write(root);
-            (&raw mut (*head).filter).write(parts.filter);
-            (&raw mut (*head).off_heap).write(parts.off_heap);
-            (&raw mut (*head).words).write(parts.words);
-            (&raw mut (*head).last).write(parts.last);
+            (&raw mut (*head).filter).write(filter);
             #[cfg(all(loom, feature = "loom"))]
             {
                 (&raw mut (*head).contents).write(crate::sync::UnsafeCell::new(()));
@@ -207,7 +212,7 @@ impl Region {
         let mut builder = Builder::new(words)?;
         // SAFETY: the caller's promise; the copy goes to a heap of its own.
         let root = unsafe { copy(&mut builder.heap, 0, w, literals, None) }?;
-        Ok(builder.seal(root))
+        builder.seal(root)
     }
 
     /// A region with a tuple: the immediates of `front`, and behind them a copy of a term.
@@ -229,7 +234,7 @@ impl Region {
             ptr::copy_nonoverlapping(front.as_ptr(), tuple.add(1), front.len());
             tuple.add(1 + front.len()).write(last);
         }
-        Ok(builder.seal(word::pointer(tuple, word::BOXED)))
+        builder.seal(word::pointer(tuple, word::BOXED))
     }
 
     /// The root, lent for as long as the region.
@@ -240,22 +245,30 @@ impl Region {
 
     /// Words in use, garbage of the building included.
     pub fn words(&self) -> usize {
+        // SAFETY: the region owns its head, which is whole unless the root is an immediate.
+        unsafe { if self.is_immediate() { 0 } else { (*self.head.as_ptr()).words } }
+    }
+
+    #[inline(always)]
+    fn is_immediate(&self) -> bool {
         // SAFETY: the region owns its head.
-        unsafe { self.head.as_ref().words }
+        word::is_immediate(unsafe { (*self.head.as_ptr()).root })
     }
 
     pub(crate) fn root_word(&self) -> Word {
+        let head = self.head.as_ptr();
         // SAFETY: the region owns its head.
-        #[cfg(all(loom, feature = "loom"))]
-        unsafe { self.head.as_ref() }.contents.with(|_| ());
-        // SAFETY: as above.
-        unsafe { self.head.as_ref().root }
+        unsafe {
+            #[cfg(all(loom, feature = "loom"))]
+            (*head).contents.with(|_| ());
+            (*head).root
+        }
     }
 
     /// A bit for each area that the region points into.
     pub(crate) fn filter(&self) -> u64 {
         // SAFETY: the region owns its head.
-        unsafe { self.head.as_ref().filter & !MARK }
+        unsafe { (*self.head.as_ptr()).filter & !MARK }
     }
 
     /// As what the region is in a mailbox. Zero, which every new region has, is a message; the rest is for the floor of
@@ -263,13 +276,13 @@ impl Region {
     #[inline(always)]
     pub(crate) fn mark(&self) -> u8 {
         // SAFETY: the region owns its head.
-        unsafe { self.head.as_ref().filter as u8 }
+        unsafe { (*self.head.as_ptr()).filter as u8 }
     }
 
     /// Sets the [`mark`](Self::mark).
     pub(crate) fn set_mark(&mut self, mark: u8) {
         // SAFETY: the region owns its head.
-        let filter = unsafe { &mut self.head.as_mut().filter };
+        let filter = unsafe { &mut (*self.head.as_ptr()).filter };
         *filter = *filter & !MARK | u64::from(mark);
     }
 
@@ -286,8 +299,9 @@ impl Region {
         Self { head }
     }
 
-    /// The memory, without an owner.
+    /// The memory of a region whose root is no immediate, without an owner.
     pub(crate) fn into_parts(self) -> Parts {
+        debug_assert!(!self.is_immediate());
         let head = self.into_raw().as_ptr();
         // SAFETY: the head was ours; its inline chunk is the first of the region.
         unsafe {
@@ -317,6 +331,9 @@ impl Region {
 
     /// The region as a heap, for walking its words.
     pub(crate) fn as_heap<R>(&self, f: impl FnOnce(&RawHeap) -> R) -> R {
+        if self.is_immediate() {
+            return f(&RawHeap::new(0));
+        }
         // SAFETY: the heap is only read, and forgotten again: the memory stays the region's.
         let heap = unsafe {
             let head = self.head.as_ptr();
@@ -341,6 +358,9 @@ impl Drop for Region {
             #[cfg(all(loom, feature = "loom"))]
             if !std::thread::panicking() {
                 (*head).contents.with_mut(|_| ());
+            }
+            if word::is_immediate((*head).root) {
+                return pool::free(head.cast(), RegionHead::IMMEDIATE);
             }
             let mut off_heap = (*head).off_heap;
             let panicked = off_heap::drop_until(&mut off_heap, ptr::null_mut());
@@ -384,8 +404,16 @@ impl Builder {
         unsafe { Heap::from_raw(&raw mut self.heap) }
     }
 
-    /// Ends the building; `root` is of the built heap.
-    pub(crate) fn seal(mut self, root: Word) -> Region {
+    /// Ends the building; `root` is of the built heap. With an immediate for a root all that was built is garbage, and goes.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for the head.
+    pub(crate) fn seal(mut self, root: Word) -> Result<Region, HeapError> {
+        if word::is_immediate(root) {
+            drop(self.heap);
+            return Region::of_immediate(root);
+        }
         self.heap.note(root);
         let head = self.head;
         let mut parts = self.heap.into_parts();
@@ -402,7 +430,10 @@ impl Builder {
                 (*parts.last).next = parts.first;
                 parts.last = adopted;
             }
-            Region::fill(head, root, &parts)
+            (&raw mut (*head).off_heap).write(parts.off_heap);
+            (&raw mut (*head).words).write(parts.words);
+            (&raw mut (*head).last).write(parts.last);
+            Ok(Region::begin(head, root, parts.filter))
         }
     }
 }

@@ -6,10 +6,11 @@ use super::node::Node;
 use super::options::Settings;
 use super::{Exit, Process, caught};
 use crate::Pid;
-use crate::heap::Region;
 use crate::heap::raw::RawHeap;
+use crate::heap::{Region, pool};
 use crate::persistent::{Card, Occupant};
 use crate::term::word::{self, Word};
+use std::alloc::{Layout, handle_alloc_error};
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -128,8 +129,12 @@ impl<P: Process> Erase<P> {
     const VTABLE: VTable = VTable {
         // SAFETY: the caller's promise: the header is the first field of a `Cell<P>`.
         behaviour: |header| unsafe { (&raw mut *(*header.cast::<Cell<P>>().as_ptr()).behaviour.get()).cast::<P>() },
-        // SAFETY: as above; the cell was made by `Box`, and its behaviour has been dropped when the process ended.
-        free: |header| drop(unsafe { Box::from_raw(header.cast::<Cell<P>>().as_ptr()) }),
+        // SAFETY: as above; `create` has made the cell, and its behaviour has been dropped when the process ended.
+        free: |header| unsafe {
+            let cell = header.cast::<Cell<P>>().as_ptr();
+            cell.drop_in_place();
+            pool::free(cell.cast(), Layout::new::<Cell<P>>());
+        },
     };
 }
 
@@ -138,7 +143,10 @@ impl Task {
     pub(crate) fn create<P: Process>(node: &Arc<Node>, pid: Pid, behaviour: P, settings: Settings) -> Self {
         let card = node.domain().slots.card(pid.slot());
         card.revive();
-        let cell = Box::new(Cell {
+        let layout = Layout::new::<Cell<P>>();
+        let memory = pool::allocate(layout).cast::<Cell<P>>();
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let cell = Cell {
             header: Header {
                 recipient: Recipient {
                     occupant: Occupant { pid, schedule: Self::schedule },
@@ -162,8 +170,10 @@ impl Task {
                 relations: UnsafeCell::new(None),
             },
             behaviour: UnsafeCell::new(ManuallyDrop::new(behaviour)),
-        });
-        Self(NonNull::from(Box::leak(cell)).cast())
+        };
+        // SAFETY: the memory is new, and for a cell.
+        unsafe { memory.write(cell) };
+        Self(memory.cast())
     }
 
     /// # Safety

@@ -107,7 +107,7 @@ impl Queue {
         unsafe {
             while !stack.is_null() {
                 let next = (*stack).next;
-                filter |= (*stack).filter_and_mark();
+                filter |= RegionHead::filter_and_mark(stack);
                 (*stack).next = first;
                 first = stack;
                 stack = next;

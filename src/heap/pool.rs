@@ -1,0 +1,294 @@
+//! Small blocks of memory, kept for the next who needs one of the same size.
+//!
+//! A message is allocated by its sender and freed by its receiver, a process by who spawned it and who ran it: on another
+//! thread as a rule, which is what allocators are slowest at, and what their threads fight over. Here each thread keeps
+//! what it frees, and allocates from that first. Who has too many hands half of them, as one batch, to a *depot*, and who
+//! has none takes a batch from there: one lock for [`BATCH`] blocks. (Magazines, as in Bonwick and Adams, *Magazines and
+//! Vmem*, 2001.)
+//!
+//! The blocks are allocations of their own: what is too much for the depot goes back to the allocator, and so does what
+//! a thread has when it ends. `--cfg shared_term_no_pool` leaves all of it out, so that a sanitizer sees each use of
+//! freed memory.
+
+use crate::sync::Mutex;
+use crate::sync::mutation::{Mutation, mutated};
+use std::cell::{Cell, UnsafeCell};
+
+/// Blocks that a thread hands over or takes at once.
+pub(crate) const BATCH: usize = if crate::IS_LOOM { 2 } else { 64 };
+
+/// A block of the size that its cache and depot are for.
+pub(crate) type Block = *mut u8;
+
+/// The blocks that one thread keeps.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    len: Cell<usize>,
+    blocks: UnsafeCell<[Block; 2 * BATCH]>,
+}
+
+impl Cache {
+    pub(crate) const fn new() -> Self {
+        Self { len: Cell::new(0), blocks: UnsafeCell::new([std::ptr::null_mut(); 2 * BATCH]) }
+    }
+
+    /// A block, from the depot if this thread has none.
+    #[inline]
+    pub(crate) fn take<'d>(&self, depot: impl FnOnce() -> &'d Depot) -> Option<Block> {
+        let len = self.len.get();
+        if len == 0 {
+            return self.refill(depot());
+        }
+        self.len.set(len - 1);
+        // SAFETY: a cache is its thread's (it is not `Sync`), and nothing is borrowed across a call; `len` blocks are there.
+        Some(unsafe { (*self.blocks.get())[len - 1] })
+    }
+
+    /// Keeps a block. What is too much goes to the depot, and what is too much for that to `free`.
+    #[inline]
+    pub(crate) fn give<'d>(&self, block: Block, depot: impl FnOnce() -> &'d Depot, free: impl FnMut(Block)) {
+        if self.len.get() == 2 * BATCH {
+            self.hand_over(depot(), free);
+        }
+        let len = self.len.get();
+        // SAFETY: as in `take`; there is room.
+        unsafe { (*self.blocks.get())[len] = block };
+        self.len.set(len + 1);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, depot: &Depot) -> Option<Block> {
+        let batch = depot.take()?;
+        // SAFETY: as in `take`.
+        unsafe { (&mut *self.blocks.get())[..BATCH].copy_from_slice(&batch) };
+        self.len.set(BATCH - 1);
+        Some(batch[BATCH - 1])
+    }
+
+    /// The older half goes: what was freed last is in this processor's cache.
+    #[cold]
+    #[inline(never)]
+    fn hand_over(&self, depot: &Depot, free: impl FnMut(Block)) {
+        // SAFETY: as in `take`.
+        let blocks = unsafe { &mut *self.blocks.get() };
+        let batch = blocks.first_chunk().expect("as many as two batches");
+        if !depot.give(batch) {
+            batch.iter().copied().for_each(free);
+        }
+        let gone = if mutated(Mutation::PoolKeepsBatch) { BATCH - 1 } else { BATCH };
+        blocks.copy_within(gone.., 0);
+        self.len.set(2 * BATCH - gone);
+    }
+
+    /// Gives up everything.
+    pub(crate) fn drain(&self, free: impl FnMut(Block)) {
+        let len = self.len.replace(0);
+        // SAFETY: as in `take`.
+        let blocks = unsafe { *self.blocks.get() };
+        blocks[..len].iter().copied().for_each(free);
+    }
+}
+
+/// Batches that no thread has.
+#[derive(Debug)]
+pub(crate) struct Depot {
+    batches: Mutex<Vec<[Block; BATCH]>>,
+    /// The most batches that are kept.
+    room: usize,
+}
+
+// SAFETY: the blocks are memory that belongs to nobody else.
+unsafe impl Send for Depot {}
+// SAFETY: as above; they are reached under the lock alone.
+unsafe impl Sync for Depot {}
+
+impl Depot {
+    pub(crate) fn new(room: usize) -> Self {
+        Self { batches: Mutex::new(Vec::new()), room }
+    }
+
+    fn take(&self) -> Option<[Block; BATCH]> {
+        let mut batches = self.batches.lock();
+        if mutated(Mutation::PoolTakesTwice) {
+            return batches.last().copied();
+        }
+        batches.pop()
+    }
+
+    /// Keeps a batch, if there is room, and memory to note it in.
+    fn give(&self, batch: &[Block; BATCH]) -> bool {
+        let mut batches = self.batches.lock();
+        let keeps = batches.len() < self.room && batches.try_reserve(1).is_ok();
+        if keeps {
+            batches.push(*batch);
+        }
+        keeps
+    }
+
+    fn blocks(&self) -> usize {
+        self.batches.lock().len() * BATCH
+    }
+}
+
+pub use global::pooled_bytes;
+pub(crate) use global::{allocate, free};
+
+/// One depot for each size, and a cache of each for every thread.
+#[cfg(not(any(all(loom, feature = "loom"), miri, shared_term_no_pool)))]
+mod global {
+    use super::{BATCH, Block, Cache, Depot};
+    use std::alloc::Layout;
+    use std::sync::LazyLock;
+
+    /// Sizes go up from the smallest by [`STEP`]: what allocators round up to anyway.
+    const SMALLEST: usize = 24;
+    const STEP: usize = 16;
+    const CLASSES: usize = 16;
+    const LARGEST: usize = SMALLEST + STEP * (CLASSES - 1);
+    const ALIGN: usize = 16;
+    /// Bytes that a depot keeps.
+    const ROOM: usize = 1 << 20;
+
+    static DEPOTS: LazyLock<[Depot; CLASSES]> =
+        LazyLock::new(|| std::array::from_fn(|class| Depot::new(ROOM / (BATCH * size(class)))));
+
+    struct Caches([Cache; CLASSES]);
+
+    impl Drop for Caches {
+        fn drop(&mut self) {
+            for (class, cache) in self.0.iter().enumerate() {
+                // SAFETY: blocks of a class were allocated with its layout, and what a cache has is nobody else's.
+                cache.drain(|block| unsafe { std::alloc::dealloc(block, layout(class)) });
+            }
+        }
+    }
+
+    thread_local! {
+        static CACHES: Caches = const { Caches([const { Cache::new() }; CLASSES]) };
+    }
+
+    const fn size(class: usize) -> usize {
+        SMALLEST + STEP * class
+    }
+
+    const fn layout(class: usize) -> Layout {
+        match Layout::from_size_align(size(class), ALIGN) {
+            Ok(layout) => layout,
+            Err(_) => unreachable!(),
+        }
+    }
+
+    /// The class that a layout belongs to, if it is small.
+    #[inline(always)]
+    fn class(layout: Layout) -> Option<usize> {
+        let class = layout.size().saturating_sub(SMALLEST).div_ceil(STEP);
+        (layout.size() <= LARGEST && layout.align() <= ALIGN).then_some(class)
+    }
+
+    /// Memory for `layout`, which is not empty, or null when there is none.
+    #[inline]
+    pub(crate) fn allocate(layout: Layout) -> Block {
+        let Some(class) = class(layout) else {
+            // SAFETY: not empty, as the caller says.
+            return unsafe { std::alloc::alloc(layout) };
+        };
+        // A thread that ends has no cache any more.
+        let block = CACHES.try_with(|caches| caches.0[class].take(|| &DEPOTS[class])).ok().flatten();
+        // SAFETY: the layout of a class is not empty.
+        block.unwrap_or_else(|| unsafe { std::alloc::alloc(self::layout(class)) })
+    }
+
+    /// Frees what [`allocate`] gave.
+    ///
+    /// # Safety
+    ///
+    /// `block` must come from [`allocate`] with the same layout, and nobody may use it any more.
+    #[inline]
+    pub(crate) unsafe fn free(block: Block, layout: Layout) {
+        let Some(class) = class(layout) else {
+            // SAFETY: the caller's promise: such a layout went to the allocator as it is.
+            return unsafe { std::alloc::dealloc(block, layout) };
+        };
+        // SAFETY: every block of a class was allocated with its layout.
+        let free = |block| unsafe { std::alloc::dealloc(block, self::layout(class)) };
+        if CACHES.try_with(|caches| caches.0[class].give(block, || &DEPOTS[class], free)).is_err() {
+            free(block);
+        }
+    }
+
+    /// Bytes of small blocks that wait to be used again, beside what each thread keeps: messages, first chunks of heaps and
+    /// processes that have been freed. O(1); takes some locks for a moment.
+    ///
+    /// At most 1 MiB for each of 16 sizes up to 264 bytes; a thread keeps at most 128 blocks of each (248 KiB in all), which
+    /// go back to the allocator when it ends.
+    ///
+    /// ```
+    /// assert!(shared_term::heap::pooled_bytes() <= 16 << 20);
+    /// ```
+    pub fn pooled_bytes() -> usize {
+        DEPOTS.iter().enumerate().map(|(class, depot)| depot.blocks() * size(class)).sum()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_block_is_large_enough_and_wastes_little() {
+            for size in 1..=LARGEST {
+                let class = class(Layout::from_size_align(size, 8).unwrap()).unwrap();
+                assert!(size <= super::size(class) && (class == 0 || super::size(class - 1) < size), "{size}");
+            }
+            assert_eq!(class(Layout::from_size_align(LARGEST + 1, 8).unwrap()), None);
+            assert_eq!(class(Layout::from_size_align(64, 32).unwrap()), None);
+        }
+
+        #[test]
+        fn what_one_thread_frees_another_gets() {
+            // A size that nothing else in this crate's tests asks for.
+            let layout = Layout::from_size_align(LARGEST, ALIGN).unwrap();
+            let blocks: Vec<_> = (0..4 * BATCH).map(|_| allocate(layout).expose_provenance()).collect();
+            let freed = blocks.clone();
+            std::thread::spawn(move || {
+                for block in freed {
+                    // SAFETY: allocated above with this layout, and given up there.
+                    unsafe { free(std::ptr::with_exposed_provenance_mut(block), layout) };
+                }
+            })
+            .join()
+            .unwrap();
+            let again: Vec<_> = (0..BATCH).map(|_| allocate(layout)).collect();
+            assert!(again.iter().all(|block| blocks.contains(&block.addr())));
+            for block in again {
+                // SAFETY: allocated above.
+                unsafe { free(block, layout) };
+            }
+        }
+    }
+}
+
+/// Without pools: every block goes to the allocator.
+#[cfg(any(all(loom, feature = "loom"), miri, shared_term_no_pool))]
+mod global {
+    use super::Block;
+    use std::alloc::Layout;
+
+    pub(crate) fn allocate(layout: Layout) -> Block {
+        // SAFETY: not empty, as the caller says.
+        unsafe { std::alloc::alloc(layout) }
+    }
+
+    /// # Safety
+    ///
+    /// `block` must come from [`allocate`] with the same layout, and nobody may use it any more.
+    pub(crate) unsafe fn free(block: Block, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { std::alloc::dealloc(block, layout) };
+    }
+
+    /// Bytes of small blocks that wait to be used again: none, in this build.
+    pub fn pooled_bytes() -> usize {
+        0
+    }
+}
