@@ -29,7 +29,7 @@ fn a_deep_list_is_handled_without_recursion() {
     assert_eq!(copy.words(), 2 * DEPTH);
     copy.verify().unwrap();
     let mut heap = OwnedHeap::new(|h| h.copy(a.root()));
-    assert_eq!(heap.collect().unwrap().live_words, 2 * DEPTH);
+    assert_eq!(heap.collect_major().unwrap().moved_words, 2 * DEPTH);
     heap.verify().unwrap();
     assert!(heap.root() == a.root());
 }
@@ -47,7 +47,7 @@ fn sharing_survives_a_copy_and_a_collection() {
     let copy = Region::copy_of(dag.root());
     assert_eq!(copy.words(), dag.words());
     let mut heap = OwnedHeap::new(|h| h.copy(dag.root()));
-    assert_eq!(heap.collect().unwrap().live_words, dag.words());
+    assert_eq!(heap.collect_major().unwrap().moved_words, dag.words());
     assert!(heap.root() == dag.root() && copy.root() == dag.root());
     assert_eq!(heap.root().cmp(&dag.root()), std::cmp::Ordering::Equal);
     heap.verify().unwrap();
@@ -64,14 +64,14 @@ fn a_destructor_that_panics_spoils_no_collection() {
         h.resource(tracker.panicking());
         h.tuple(&[old, new])
     });
-    assert_eq!(panics(|| heap.collect()), Some("a destructor that panics"));
+    assert_eq!(panics(|| heap.collect_major()), Some("a destructor that panics"));
     assert_eq!(tracker.dropped(), 3);
     heap.verify().unwrap();
     assert_eq!(heap.used_words(), heap.root().size_words(), "the collection took place");
     let [old, new] = heap.root().tuple_of().unwrap();
     assert!(old.resource::<common::Tracked>().is_some());
     assert_eq!(new.as_bytes(), Some(&[7; 100][..]));
-    heap.collect().unwrap();
+    heap.collect_major().unwrap();
     drop(heap);
     assert_eq!((tracker.made(), tracker.dropped()), (5, 5));
 }
@@ -99,14 +99,14 @@ fn a_limit_holds_after_a_collection_and_an_adoption() {
         for _ in 0..3 {
             let most = fill(&mut heap);
             assert!((999..=1000).contains(&most), "{most} words with {live} live");
-            heap.collect().unwrap();
+            heap.collect_major().unwrap();
             heap.verify().unwrap();
         }
         assert_eq!(heap.used_words(), live as usize / 2 * 2);
     }
     let mut heap = OwnedHeap::with_limit(1000, |h| h.adopt(Region::build(|h| h.list(0..400))));
     assert!((999..=1000).contains(&fill(&mut heap)));
-    heap.collect().unwrap();
+    heap.collect_major().unwrap();
     let mut adopt = |n: i64| {
         let region = Region::build(|h| h.list(0..n));
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -126,7 +126,7 @@ fn what_was_there_survives_a_limit() {
     let mut heap = OwnedHeap::with_limit(200, |h| h.tuple(&[h.resource(tracker.value()), h.list(0..10)]));
     fill(&mut heap);
     let big = Region::build(|h| h.list((0..1000).map(|_| h.resource(tracker.value()))));
-    heap.collect().unwrap();
+    heap.collect_major().unwrap();
     let used = heap.used_words();
     assert!(panics(|| heap.turn(|h, t| (h.tuple(&[t, h.copy(big.root())]), ()))).is_none());
     assert_eq!(heap.used_words(), used, "a copy that does not fit is taken back");

@@ -183,7 +183,8 @@ enum Op {
     FailedBuild(Index),
     PanickingTurn(Index),
     Clone,
-    Collect,
+    CollectMinor,
+    CollectMajor,
 }
 
 fn leaves() -> impl Strategy<Value = Leaf> {
@@ -231,7 +232,8 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => r().prop_map(Op::FailedBuild),
         1 => r().prop_map(Op::PanickingTurn),
         1 => Just(Op::Clone),
-        2 => Just(Op::Collect),
+        3 => Just(Op::CollectMinor),
+        2 => Just(Op::CollectMajor),
     ]
 }
 
@@ -499,9 +501,21 @@ impl World {
                 assert_eq!(copy.root(), m.heap.root());
                 m.heap = copy;
             }
-            Op::Collect => {
+            Op::CollectMinor => {
+                let before = m.heap.info();
+                let stats = m.heap.collect_minor().unwrap();
+                let after = m.heap.info();
+                assert!(stats.moved_words <= before.young_words);
+                assert_eq!(after.young_words + after.old_words, stats.after_words);
+                assert!(after.old_words >= before.old_words, "what is old stays");
+                assert!(stats.after_words >= m.heap.root().size_words());
+                assert_eq!(after.adopted_words, 0);
+                assert_eq!(after.moved_words, before.moved_words + stats.moved_words as u64);
+                assert_eq!(after.minor_collections, before.minor_collections + 1);
+            }
+            Op::CollectMajor => {
                 let live = m.heap.root().size_words();
-                assert_eq!(m.heap.collect().unwrap().live_words, live);
+                assert_eq!(m.heap.collect_major().unwrap().moved_words, live);
                 assert_eq!(m.heap.used_words(), live);
             }
         }

@@ -67,7 +67,7 @@ fn a_region_that_adopts_others_owns_their_memory() {
     let mut heap = OwnedHeap::new(|h| term!(h, {:before, h.list(0..50)}));
     heap.turn(|h, before| (h.tuple(&[before, h.adopt(whole)]), ()));
     heap.verify().unwrap();
-    assert_eq!(heap.collect().unwrap().live_words, 3 + 3 + 100 + copy.words());
+    assert_eq!(heap.collect_major().unwrap().moved_words, 3 + 3 + 100 + copy.words());
     heap.verify().unwrap();
     assert_eq!(heap.root().as_tuple().unwrap()[1], copy.root());
     drop(heap);
@@ -87,7 +87,7 @@ fn what_a_heap_adopts_is_dropped_with_it() {
         heap.turn(|h, t| (h.tuple(&[t, h.adopt(region(1))]), ()));
         heap.verify().unwrap();
         let before = heap.root().to_string();
-        heap.collect().unwrap();
+        heap.collect_major().unwrap();
         heap.verify().unwrap();
         assert_eq!(heap.root().to_string(), before.as_str());
     }
@@ -118,7 +118,7 @@ fn a_round_trip_through_a_heap_changes_nothing() {
     assert_eq!(heap.root(), original.root());
     // Inside a turn too: out of the heap and in again.
     heap.turn(|h, t| (h.adopt(Region::copy_of(t)), ()));
-    assert_eq!(heap.collect().unwrap().live_words, original.words());
+    assert_eq!(heap.collect_major().unwrap().moved_words, original.words());
     assert_eq!(heap.root(), original.root());
 }
 

@@ -220,12 +220,12 @@ fn the_last_of_regions_and_heaps_and_handles_frees() {
         let mut heap = OwnedHeap::new(|h| h.adopt(copy));
         heap.turn(|h, root| (h.tuple(&[root, root, h.copy(root)]), ()));
         for _ in 0..3 {
-            heap.collect().unwrap();
+            heap.collect_major().unwrap();
             assert!(array.is_alive());
         }
         let mut other = heap.clone();
         heap.turn(|h, _| (h.nil(), ()));
-        heap.collect().unwrap();
+        heap.collect_major().unwrap();
         assert!(array.is_alive(), "the clone has it");
         let outside = other.turn(|h, root| {
             let handle = root.tuple_of::<3>().unwrap()[0];

@@ -220,7 +220,7 @@ fn binaries_on_both_sides_of_the_limit() {
         let copy = Region::copy_of(r.root());
         let slice = Region::build(|h| h.slice(h.copy(copy.root()), 0..n).unwrap());
         let mut heap = OwnedHeap::new(|h| h.adopt(copy));
-        heap.collect().unwrap();
+        heap.collect_major().unwrap();
         let out = heap.root().to_bytes().unwrap();
         assert!(!outside || out.as_ptr() == address);
         drop((r, heap));
@@ -262,14 +262,14 @@ fn resources_are_dropped_once_however_they_travelled() {
         h.tuple(&[t, t])
     });
     let mut heap = OwnedHeap::new(|h| h.tuple(&[h.copy(r.root()), h.adopt(Region::copy_of(r.root()))]));
-    heap.collect().unwrap();
-    heap.collect().unwrap();
+    heap.collect_major().unwrap();
+    heap.collect_major().unwrap();
     let all: Vec<_> = heap.root().as_tuple().unwrap().iter().flat_map(|t| t.as_tuple().unwrap()).collect();
     assert!(all.windows(2).all(|w| w[0] == w[1]), "copies are equal: it is one value");
     let arc = all[0].as_resource().unwrap().to_arc::<common::Tracked>().unwrap();
     drop(r);
     heap.turn(|h, _| (h.nil(), ()));
-    assert_eq!(heap.collect().unwrap().live_words, 0);
+    assert_eq!(heap.collect_major().unwrap().moved_words, 0);
     assert_eq!(tracker.dropped(), 0);
     drop(arc);
     assert_eq!(tracker.dropped(), 1);
@@ -349,7 +349,7 @@ fn depth_is_no_limit() {
         assert_eq!(hash_of(a.root()), hash_of(b.root()));
         assert!(a.root().to_string().len() > 2 * DEPTH);
         let mut heap = OwnedHeap::new(|h| h.copy(a.root()));
-        assert_eq!(heap.collect().unwrap().live_words, DEPTH * words);
+        assert_eq!(heap.collect_major().unwrap().moved_words, DEPTH * words);
         assert!(heap.root() == b.root());
     }
 }
@@ -385,7 +385,7 @@ fn a_panic_in_what_the_constructors_call_leaves_a_sound_heap() {
         heap.verify().unwrap();
         assert_eq!(heap.root().to_string(), text.as_str());
     }
-    heap.collect().unwrap();
+    heap.collect_major().unwrap();
     heap.verify().unwrap();
     assert_eq!(heap.root().to_string(), text);
 }

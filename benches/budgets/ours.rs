@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
-use shared_term::heap::OwnedHeap;
+use shared_term::heap::{CollectStats, HeapError, OwnedHeap};
 use shared_term::persistent::Put;
 use shared_term::prelude::*;
 use shared_term::runtime::{Deterministic, Handle};
@@ -533,25 +533,29 @@ fn live_heap() -> OwnedHeap {
     OwnedHeap::new(|h| h.list((0..LIVE_CELLS).map(|i| term!(h, {i, i}))))
 }
 
-fn collection(heap: &mut OwnedHeap) -> Result<f64, String> {
-    let mut stats = Ok(shared_term::heap::CollectStats::default());
-    let took = timed(|| stats = heap.collect());
-    Ok(per(took, stats.map_err(text)?.live_words as u64))
+type Collect = fn(&mut OwnedHeap) -> Result<CollectStats, HeapError>;
+
+fn collection(heap: &mut OwnedHeap, collect: Collect) -> Result<f64, String> {
+    let mut stats = Ok(CollectStats::default());
+    let took = timed(|| stats = collect(heap));
+    Ok(per(took, stats.map_err(text)?.moved_words as u64))
 }
 
-/// `n` collections of a heap whose only live data is a list of 10,000 pairs of integers, just built: the median, per
-/// live word. (Heaps have one generation.)
+/// `n` minor collections of a heap whose only live data is a list of 10,000 pairs of integers, just built: the median, per
+/// live word.
 pub(crate) fn collect_minor(plan: Plan) -> Result<Sampler, String> {
-    Ok(Box::new(move || median((0..plan.n).map(|_| collection(&mut live_heap())).collect::<Result<_, _>>()?)))
+    let minor = || collection(&mut live_heap(), OwnedHeap::collect_minor);
+    Ok(Box::new(move || median((0..plan.n).map(|_| minor()).collect::<Result<_, _>>()?)))
 }
 
-/// `n` collections of the same data one after the other, after two that are not timed: per live word.
+/// `n` major collections of the same data one after the other, after two that are not timed: per live word.
 pub(crate) fn collect_major(plan: Plan) -> Result<Sampler, String> {
     Ok(Box::new(move || {
         let mut heap = live_heap();
-        collection(&mut heap)?;
-        collection(&mut heap)?;
-        let all = (0..plan.n).map(|_| collection(&mut heap)).sum::<Result<f64, _>>()?;
+        let mut major = || collection(&mut heap, OwnedHeap::collect_major);
+        major()?;
+        major()?;
+        let all = (0..plan.n).map(|_| major()).sum::<Result<f64, _>>()?;
         Ok(per(all, plan.n))
     }))
 }

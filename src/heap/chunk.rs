@@ -104,6 +104,22 @@ impl Chunk {
         this
     }
 
+    /// Frees the chunks of a list from `chunk` up to, and without, `until`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`free`](Self::free), for each of them; `until` must be null or on the list.
+    pub(crate) unsafe fn free_until(mut chunk: *mut Self, until: *mut Self) {
+        while chunk != until {
+            // SAFETY: the caller's promise; the link is read before the chunk goes.
+            unsafe {
+                let next = (*chunk).next;
+                Self::free(chunk);
+                chunk = next;
+            }
+        }
+    }
+
     /// Frees the memory of a chunk (but not what the off-heap objects in it hold). A slot is left to its owner.
     ///
     /// # Safety

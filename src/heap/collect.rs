@@ -1,17 +1,23 @@
-//! Copying collection between turns, and evacuation from retired literal areas.
+//! Collections between turns: minor, major, and evacuation from retired literal areas, which is a major one.
 //!
 //! Nothing borrows from a heap between turns, so here forwarding pointers may be written into the from-space: over the
 //! header of a boxed object, and into the tail of a list cell whose head becomes zero. Areas are never written: what is
 //! evacuated from them is found again through a side table.
+//!
+//! A major collection moves everything that lives into a new old generation. A minor one moves what was made since the
+//! last collection into a new young generation, and what has lived through one already, or was adopted, into the old one
+//! behind what is there, which it neither moves nor looks at.
 
 use super::HeapError;
 use super::bits::Forwards;
 use super::copy::copy_words;
+use super::generations::{self, Ranges};
 use super::literal::{self, Area};
 use super::off_heap;
-use super::raw::{Bump, RawHeap};
+use super::raw::{Bump, RawHeap, Scan};
 use crate::term::word::{self, Word};
 use std::cell::Cell;
+use std::ptr;
 
 /// What a collection did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,9 +25,11 @@ use std::cell::Cell;
 pub struct CollectStats {
     /// Words in use before it.
     pub before_words: usize,
-    /// Words that were live, and moved.
-    pub live_words: usize,
-    /// Words copied out of retired literal areas; part of `live_words`.
+    /// Words in use after it: all that live, and after a minor collection also what has died in the old generation.
+    pub after_words: usize,
+    /// Words that it moved.
+    pub moved_words: usize,
+    /// Words copied out of retired literal areas; part of `moved_words`.
     pub evacuated_words: usize,
 }
 
@@ -42,60 +50,136 @@ pub(crate) unsafe fn in_retired(w: Word, retired: u64) -> bool {
 
 /// Does any word of the heap, garbage included, point into a retired area? Read only: bits of a filter can be those of
 /// other areas, and no heap is collected for a coincidence (H17).
+#[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process is asked"))]
 pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
     if heap.filter & retired == 0 {
         return false;
     }
-    let mut cursor = heap.start();
     // SAFETY: the objects of a heap between turns are complete, and the areas they point into live (invariant 4).
     unsafe {
         in_retired(root, retired)
-            || std::iter::from_fn(|| heap.next_object(&mut cursor))
-                .any(|(p, n)| (0..n).any(|i| in_retired(*p.add(i), retired)))
+            || heap.all().flat_map(|run| run.objects()).any(|(p, n)| (0..n).any(|i| in_retired(*p.add(i), retired)))
     }
 }
 
-/// Moves what `root` reaches into new chunks and frees the old ones. `retired` has the bits of areas to evacuate: what is
-/// reached in a retired area among them is copied like data. The filter is exact afterwards.
+/// A minor collection: moves what `root` reaches in the young generation, and frees the rest of that. What was made since
+/// the last collection stays young, all else goes to the old generation.
 ///
 /// On an error the heap is empty, and the root nil: part of it had been moved.
 ///
 /// # Safety
 ///
 /// No term of the heap but the root may be used afterwards; the areas that the heap points into must live.
-pub(crate) unsafe fn collect(heap: &mut RawHeap, root: &mut Word, retired: u64) -> Result<CollectStats, HeapError> {
-    let before_words = heap.used();
+pub(crate) unsafe fn collect_minor(heap: &mut RawHeap, root: &mut Word) -> Result<CollectStats, HeapError> {
+    let (before_words, old_words) = (heap.used(), heap.old_words());
+    let alone = old_words == 0 && heap.only_eden();
+    let eden = Ranges::new(heap.eden());
+    let tenured = Ranges::new(heap.old_runs());
+    let mut old = generations::take(heap);
     let mut to = RawHeap::new(usize::MAX);
-    // A destructor of another thread local may collect when this one is gone already.
-    let scratch = EVACUATED.try_with(Cell::take).ok().flatten();
-    let mut collector = Collector { to: &mut to, retired, evacuated: scratch, evacuated_words: 0 };
-    // SAFETY: the caller's promise. Off-heap payloads move bit for bit with their objects; until the sweep the list of
-    // the from-space is the truth about who owns them (invariant 8), so an error drops each of them once.
-    unsafe {
-        let new_root = collector.run(*root);
-        if let Some(mut evacuated) = collector.evacuated.take() {
-            evacuated.clear();
-            let _ = EVACUATED.try_with(|kept| kept.set(Some(evacuated)));
-        }
-        let new_root = match new_root {
-            Ok(w) => w,
-            Err(error) => {
-                // While `to` lives: the headers of what was moved are there.
-                *root = word::NIL;
-                heap.clear();
-                return Err(error);
+    let moved = match (&mut old, &eden, &tenured) {
+        // SAFETY: the caller's promise. Off-heap payloads move bit for bit with their objects; until the sweep the list
+        // of the from-space is the truth about who owns them (invariant 8), so an error drops each of them once.
+        (Ok(_), _, _) if alone => unsafe { Collector::new(&mut to, None).collect(*root, &Everything) },
+        (Ok(old), Ok(eden), Ok(tenured)) => {
+            let scan = old.space.scan();
+            let moves = FromEden { eden, tenured };
+            // SAFETY: as above; what goes to the old generation reaches nothing in eden.
+            unsafe {
+                Collector::new(&mut to, Some(&mut old.space)).collect(*root, &moves).and_then(|root| {
+                    Collector::new(&mut old.space, None).run(scan, &FromYoung { tenured })?;
+                    Ok(root)
+                })
             }
-        };
-        let stats =
-            CollectStats { before_words, live_words: collector.to.used(), evacuated_words: collector.evacuated_words };
-        off_heap::sweep(&mut heap.off_heap, &mut to.off_heap);
-        to.limit = heap.limit;
-        to.set_end();
-        *root = new_root;
-        // Last, because it runs destructors of users, and these may panic.
-        drop(std::mem::replace(heap, to));
-        Ok(stats)
+        }
+        (&mut Err(error), _, _) | (_, &Err(error), _) | (_, _, &Err(error)) => Err(error),
+    };
+    let (root_word, mut old) = match (moved, old) {
+        (Ok(word), Ok(old)) => (word, old),
+        (Err(error), old) => {
+            heap.old = old.ok();
+            // While `to` lives: the headers of what was moved are there.
+            return Err(fail(heap, root, error));
+        }
+        (_, Err(error)) => return Err(fail(heap, root, error)),
+    };
+    let stayed = |p| alone || eden.as_ref().is_ok_and(|eden| eden.contains(p));
+    // SAFETY: everything that lives has been moved, from eden to `to`, from elsewhere to the old generation.
+    unsafe { off_heap::sweep(&mut heap.off_heap, stayed, &mut to.off_heap, &mut old.space.off_heap) };
+    let moved_words = to.young_words() + old.space.young_words() - old_words;
+    old.collected_minor(&to, moved_words);
+    to.filter |= old.space.filter;
+    to.old = Some(old);
+    to.set_limit(heap.limit);
+    *root = root_word;
+    let stats = CollectStats { before_words, after_words: to.used(), moved_words, evacuated_words: 0 };
+    // Last, because it runs destructors of users, and these may panic.
+    drop(std::mem::replace(heap, to));
+    Ok(stats)
+}
+
+/// A major collection: moves what `root` reaches into a new old generation, and frees everything else. `retired` has the
+/// bits of areas to evacuate: what is reached in a retired area among them is copied like data. The filter is exact
+/// afterwards.
+///
+/// On an error the heap is empty, and the root nil: part of it had been moved.
+///
+/// # Safety
+///
+/// As for [`collect_minor`].
+pub(crate) unsafe fn collect_major(
+    heap: &mut RawHeap,
+    root: &mut Word,
+    retired: u64,
+) -> Result<CollectStats, HeapError> {
+    let before_words = heap.used();
+    let mut old = match generations::take(heap) {
+        Ok(old) => old,
+        Err(error) => return Err(fail(heap, root, error)),
+    };
+    let mut to = RawHeap::new(usize::MAX);
+    let mut collector = Collector::new(&mut to, None);
+    collector.retired = retired;
+    // A destructor of another thread local may collect when this one is gone already.
+    collector.evacuated = EVACUATED.try_with(Cell::take).ok().flatten();
+    // SAFETY: as in `collect_minor`.
+    let moved = unsafe { collector.collect(*root, &Everything) };
+    let evacuated_words = collector.evacuated_words;
+    if let Some(mut evacuated) = collector.evacuated.take() {
+        evacuated.clear();
+        let _ = EVACUATED.try_with(|kept| kept.set(Some(evacuated)));
     }
+    let root_word = match moved {
+        Ok(word) => word,
+        Err(error) => {
+            heap.old = Some(old);
+            // While `to` lives: the headers of what was moved are there.
+            return Err(fail(heap, root, error));
+        }
+    };
+    let mut none = ptr::null_mut();
+    // SAFETY: everything that lives has been moved to `to`.
+    unsafe {
+        off_heap::sweep(&mut heap.off_heap, |_| true, &mut to.off_heap, &mut none);
+        off_heap::sweep(&mut old.space.off_heap, |_| true, &mut to.off_heap, &mut none);
+    }
+    let moved_words = to.young_words();
+    let mut young = RawHeap::new(heap.limit);
+    young.filter = to.filter;
+    let dead_old = old.collected_major(to);
+    young.old = Some(old);
+    *root = root_word;
+    // Last, because it runs destructors of users, and these may panic.
+    drop((std::mem::replace(heap, young), dead_old));
+    Ok(CollectStats { before_words, after_words: moved_words, moved_words, evacuated_words })
+}
+
+/// What was moved cannot be told from what was not: the heap is given up.
+#[cold]
+fn fail(heap: &mut RawHeap, root: &mut Word, error: HeapError) -> HeapError {
+    *root = word::NIL;
+    heap.clear();
+    error
 }
 
 thread_local! {
@@ -103,96 +187,161 @@ thread_local! {
     static EVACUATED: Cell<Option<Box<Forwards>>> = const { Cell::new(None) };
 }
 
+/// Where an object goes that is no literal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Move {
+    /// To the space that is being scanned.
+    Here,
+    /// To the other space.
+    There,
+    /// It stays where it is.
+    Stay,
+}
+
+/// What a collection moves where.
+trait Moves {
+    fn of(&self, p: *mut Word) -> Move;
+}
+
+/// All there is.
+struct Everything;
+
+impl Moves for Everything {
+    #[inline(always)]
+    fn of(&self, _: *mut Word) -> Move {
+        Move::Here
+    }
+}
+
+/// What was made since the last collection; what is older, but not old yet, goes to the old generation.
+struct FromEden<'a> {
+    eden: &'a Ranges,
+    tenured: &'a Ranges,
+}
+
+impl Moves for FromEden<'_> {
+    #[inline(always)]
+    fn of(&self, p: *mut Word) -> Move {
+        if self.eden.contains(p) {
+            Move::Here
+        } else if self.tenured.contains(p) {
+            Move::Stay
+        } else {
+            Move::There
+        }
+    }
+}
+
+/// Everything but the old generation.
+struct FromYoung<'a> {
+    tenured: &'a Ranges,
+}
+
+impl Moves for FromYoung<'_> {
+    #[inline(always)]
+    fn of(&self, p: *mut Word) -> Move {
+        if self.tenured.contains(p) { Move::Stay } else { Move::Here }
+    }
+}
+
 struct Collector<'a> {
+    /// Where things move, and are scanned.
     to: &'a mut RawHeap,
+    /// Where other things move, and are scanned later.
+    other: Option<&'a mut RawHeap>,
     retired: u64,
     /// Objects copied out of areas, by address; made when the first is.
     evacuated: Option<Box<Forwards>>,
     evacuated_words: usize,
 }
 
-impl Collector<'_> {
-    /// On an error the to-space's own top is old.
+impl<'a> Collector<'a> {
+    fn new(to: &'a mut RawHeap, other: Option<&'a mut RawHeap>) -> Self {
+        Self { to, other, retired: 0, evacuated: None, evacuated_words: 0 }
+    }
+
+    /// Moves what `root` reaches; where that is now. On an error the to-space's own top is old.
     ///
     /// # Safety
     ///
-    /// As for [`collect`].
+    /// As for [`collect_minor`], with a `moves` that tells the spaces of the heap apart.
+    unsafe fn collect(&mut self, root: Word, moves: &impl Moves) -> Result<Word, HeapError> {
+        let (scan, mut bump) = (self.to.scan(), self.to.lend());
+        // SAFETY: the root is the only term, of a living object.
+        let root = unsafe {
+            if word::is_literal(root) {
+                let moved;
+                (moved, bump) = self.literal(root, bump)?;
+                moved
+            } else if word::is_pointer(root) {
+                match moves.of(word::address(root)) {
+                    Move::Here if word::is_list(root) => cell(self.to, root, &mut bump)?,
+                    Move::Here => boxed(self.to, root, &mut bump)?,
+                    Move::There => self.there(root)?,
+                    Move::Stay => root,
+                }
+            } else {
+                root
+            }
+        };
+        self.to.restore(bump);
+        // SAFETY: the caller's promise.
+        unsafe { self.run(scan, moves) }?;
+        Ok(root)
+    }
+
+    /// Moves what the words from `scan` on reach.
+    ///
+    /// # Safety
+    ///
+    /// As for [`collect`](Self::collect); the scan must be of the to-space.
     #[inline(never)]
-    unsafe fn run(&mut self, mut root: Word) -> Result<Word, HeapError> {
-        let (mut scan, mut bump) = (self.to.scan(), self.to.lend());
+    unsafe fn run(&mut self, mut scan: Scan, moves: &impl Moves) -> Result<(), HeapError> {
+        let mut bump = self.to.lend();
         // SAFETY: objects of the to-space are complete when they are allocated; each of their words is relocated once.
         unsafe {
-            if word::is_literal(root) {
-                (root, bump) = self.literal(root, bump)?;
-            } else if word::is_list(root) {
-                root = self.cell(root, &mut bump)?;
-            } else if word::is_boxed(root) {
-                root = self.boxed(root, &mut bump)?;
-            }
             while let Some(p) = scan.next(self.to, &bump) {
                 let w = *p;
                 if word::is_literal(w) {
                     (*p, bump) = self.literal(w, bump)?;
-                } else if !word::is_list(w) {
-                    *p = self.boxed(w, &mut bump)?;
+                    continue;
+                }
+                match moves.of(word::address(w)) {
+                    Move::Here => {}
+                    Move::There => {
+                        *p = self.there(w)?;
+                        continue;
+                    }
+                    Move::Stay => continue,
+                }
+                if !word::is_list(w) {
+                    *p = boxed(self.to, w, &mut bump)?;
                 } else if p.add(1) == bump.top {
                     let at;
-                    (at, bump) = spine(self.to, bump, p)?;
+                    (at, bump) = spine(self.to, bump, p, moves)?;
                     scan.resume(at, &bump);
                 } else {
-                    *p = self.cell(w, &mut bump)?;
+                    *p = cell(self.to, w, &mut bump)?;
                 }
             }
-            self.to.restore(bump);
-            Ok(root)
         }
+        self.to.restore(bump);
+        Ok(())
     }
 
-    /// Where a cell is now.
+    /// Where an object is now that goes to the other space.
     ///
     /// # Safety
     ///
-    /// `w` must be a pointer to a cell of the from-space, moved or not.
-    #[inline(always)]
-    unsafe fn cell(&mut self, w: Word, bump: &mut Bump) -> Result<Word, HeapError> {
-        let from = word::address(w);
-        // SAFETY: a cell of the from-space, or what was left when it moved.
-        unsafe {
-            let (head, tail) = (*from, *from.add(1));
-            if head == 0 {
-                return Ok(tail);
-            }
-            let to = bump.alloc(self.to, 2)?;
-            to.write(head);
-            to.add(1).write(tail);
-            let copy = word::pointer(to, word::LIST);
-            *from = 0;
-            *from.add(1) = copy;
-            Ok(copy)
-        }
-    }
-
-    /// Where an object with a header is now.
-    ///
-    /// # Safety
-    ///
-    /// `w` must be a pointer to such an object of the from-space, moved or not.
-    #[inline(always)]
-    unsafe fn boxed(&mut self, w: Word, bump: &mut Bump) -> Result<Word, HeapError> {
-        let from = word::address(w);
-        // SAFETY: an object of the from-space, or what was left when it moved.
-        unsafe {
-            let header = *from;
-            if !word::is_header(header) {
-                return Ok(header);
-            }
-            let size = 1 + word::header_size(header);
-            let to = bump.alloc(self.to, size)?;
-            copy_words(from, to, size);
-            let copy = word::pointer(to, word::BOXED);
-            *from = copy;
-            Ok(copy)
-        }
+    /// `w` must be a pointer to an object of the from-space, moved or not.
+    #[inline(never)]
+    unsafe fn there(&mut self, w: Word) -> Result<Word, HeapError> {
+        let Some(other) = &mut self.other else { unreachable!("everything moves to one space") };
+        let mut bump = other.lend();
+        // SAFETY: the caller's promise.
+        let moved = unsafe { if word::is_list(w) { cell(other, w, &mut bump) } else { boxed(other, w, &mut bump) } }?;
+        other.restore(bump);
+        Ok(moved)
     }
 
     /// # Safety
@@ -229,15 +378,67 @@ impl Collector<'_> {
     }
 }
 
+/// Where a cell is now.
+///
+/// # Safety
+///
+/// `w` must be a pointer to a cell of the from-space, moved or not.
+#[inline(always)]
+unsafe fn cell(to_space: &mut RawHeap, w: Word, bump: &mut Bump) -> Result<Word, HeapError> {
+    let from = word::address(w);
+    // SAFETY: a cell of the from-space, or what was left when it moved.
+    unsafe {
+        let (head, tail) = (*from, *from.add(1));
+        if head == 0 {
+            return Ok(tail);
+        }
+        let to = bump.alloc(to_space, 2)?;
+        to.write(head);
+        to.add(1).write(tail);
+        let copy = word::pointer(to, word::LIST);
+        *from = 0;
+        *from.add(1) = copy;
+        Ok(copy)
+    }
+}
+
+/// Where an object with a header is now.
+///
+/// # Safety
+///
+/// `w` must be a pointer to such an object of the from-space, moved or not.
+#[inline(always)]
+unsafe fn boxed(to_space: &mut RawHeap, w: Word, bump: &mut Bump) -> Result<Word, HeapError> {
+    let from = word::address(w);
+    // SAFETY: an object of the from-space, or what was left when it moved.
+    unsafe {
+        let header = *from;
+        if !word::is_header(header) {
+            return Ok(header);
+        }
+        let size = 1 + word::header_size(header);
+        let to = bump.alloc(to_space, size)?;
+        copy_words(from, to, size);
+        let copy = word::pointer(to, word::BOXED);
+        *from = copy;
+        Ok(copy)
+    }
+}
+
 /// Moves cells one behind the other for as long as nothing else is to be scanned between them, which for a list of
 /// immediates is to its end: without going back to each for its tail. Returns where the scan goes on.
 ///
 /// # Safety
 ///
 /// `p` must be the last word of the to-space, all others being scanned, and its contents a pointer to a cell of the
-/// from-space, moved or not.
+/// from-space that moves here, or has.
 #[inline(never)]
-unsafe fn spine(heap: &mut RawHeap, mut bump: Bump, mut p: *mut Word) -> Result<(*mut Word, Bump), HeapError> {
+unsafe fn spine(
+    heap: &mut RawHeap,
+    mut bump: Bump,
+    mut p: *mut Word,
+    moves: &impl Moves,
+) -> Result<(*mut Word, Bump), HeapError> {
     // SAFETY: the caller's promise.
     let mut w = unsafe { *p };
     loop {
@@ -258,7 +459,8 @@ unsafe fn spine(heap: &mut RawHeap, mut bump: Bump, mut p: *mut Word) -> Result<
             to.write(head);
             p = to.add(1);
             p.write(tail);
-            if word::is_pointer(head) || !word::is_list(tail) || word::is_literal(tail) {
+            let ends = word::is_pointer(head) || !word::is_list(tail) || word::is_literal(tail);
+            if ends || moves.of(word::address(tail)) != Move::Here {
                 return Ok((to, bump));
             }
             w = tail;

@@ -68,6 +68,9 @@ impl Entry {
         unsafe { NonNull::new_unchecked(p) }
     }
 
+    /// No area.
+    pub(crate) const NULL: Self = Self(0);
+
     pub(crate) fn is_null(self) -> bool {
         self.0 == 0
     }
@@ -397,7 +400,7 @@ impl Inner {
             // SAFETY: the layout is not empty. Entries are zeroed: a slot without an area has none.
             unsafe {
                 let block = NonNull::new(alloc(block_layout(BLOCK_BYTES)?).cast::<Block>())?;
-                block.as_ptr().write(Block { shift: shift as u64, live: 0, entries: [Entry(0)] });
+                block.as_ptr().write(Block { shift: shift as u64, live: 0, entries: [Entry::NULL] });
                 let slots = BLOCK_BYTES >> shift;
                 ptr::write_bytes((&raw mut (*block.as_ptr()).entries).cast::<Entry>(), 0, slots);
                 let first = shared_header_bytes(shift).div_ceil(1 << shift);

@@ -19,7 +19,9 @@ mod bits;
 mod chunk;
 mod collect;
 pub(crate) mod copy;
+mod generations;
 mod handles;
+mod info;
 #[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
 pub(crate) mod literal;
 pub(crate) mod off_heap;
@@ -33,16 +35,18 @@ pub(crate) mod raw;
 pub(crate) mod region;
 mod to_term;
 mod verify;
+mod walk;
 
 pub use collect::CollectStats;
+pub use info::HeapInfo;
 pub use owned::OwnedHeap;
 pub use pool::pooled_bytes;
 pub use region::Region;
 pub use to_term::{ToTerm, heap_of};
 
-pub(crate) use collect::collect;
-#[cfg(feature = "persistent")]
+#[cfg(feature = "runtime")]
 pub(crate) use collect::points_into;
+pub(crate) use collect::{collect_major, collect_minor};
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};
@@ -67,6 +71,8 @@ pub enum HeapError {
     },
     /// The heap would have passed its limit.
     Limit {
+        /// Words asked for.
+        asked: usize,
         /// Words it would have had.
         words: usize,
         /// Words it may have.
@@ -78,7 +84,9 @@ impl fmt::Display for HeapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutOfMemory { words } => write!(f, "no memory for {words} words"),
-            Self::Limit { words, limit } => write!(f, "a heap of {words} words, over its limit of {limit}"),
+            Self::Limit { asked, words, limit } => {
+                write!(f, "{asked} words more make a heap of {words} words, over its limit of {limit}")
+            }
         }
     }
 }
@@ -103,6 +111,18 @@ fn catch_limit<R>(f: impl FnOnce() -> R) -> Result<R, HeapError> {
     // The closure's own panics go on; what it leaves half-built is dropped with the builder.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
         .map_err(|payload| heap_error(payload).unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
+}
+
+/// When a process collects its heap, between two turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CollectWhen {
+    /// When the heap has grown past its threshold: twice the words that the last collection left, and at least
+    /// `min_heap_words`.
+    #[default]
+    Pressure,
+    /// Then, and whenever the mailbox is empty and something was made since the last collection: a process that waits
+    /// holds no young garbage. Costs a collection (most are minor) for each time it goes idle.
+    Idle,
 }
 
 /// Longest binary that lies in the heap itself; longer ones are a shared [`Bytes`] outside.
@@ -509,7 +529,7 @@ impl<'h> Heap<'h> {
         let raw = self.raw();
         let words = raw.used().saturating_add(region.words());
         if words > raw.limit {
-            unwind(HeapError::Limit { words, limit: raw.limit });
+            unwind(HeapError::Limit { asked: region.words(), words, limit: raw.limit });
         }
         let w = raw.adopt(region);
         self.term(w)

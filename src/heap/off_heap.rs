@@ -77,6 +77,21 @@ pub(crate) fn next(p: *mut Word) -> *mut Word {
     ptr::with_exposed_provenance_mut(unsafe { *p.add(1) } as usize)
 }
 
+/// Bytes of the binaries on a list, each as often as it is there.
+pub(crate) fn bytes(list: *mut Word) -> usize {
+    let (mut p, mut bytes) = (list, 0);
+    while !p.is_null() {
+        // SAFETY: an object on a list is complete, and its header tells which payload it has.
+        unsafe {
+            if word::header_kind(*p) == Object::Bytes {
+                bytes += (*payload::<Bytes>(p)).len();
+            }
+        }
+        p = next(p);
+    }
+    bytes
+}
+
 /// What a user's destructor panicked with, kept until the memory is in order again.
 #[must_use]
 pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
@@ -145,19 +160,30 @@ unsafe fn drop_payload(p: *mut Word) {
     }
 }
 
-/// After a collection: links what was moved to the list of the new heap, and leaves what was not on that of the old one.
+/// After a collection: links what was moved from where `left` holds to the list `to`, what was moved from elsewhere to
+/// the list `other`, and leaves what was not moved on its own.
 ///
 /// # Safety
 ///
-/// `from` must be the list of the old heap, whose moved objects have a forwarding pointer for a header.
-pub(crate) unsafe fn sweep(from: &mut *mut Word, to: &mut *mut Word) {
+/// `from` must be the list of the space that was collected, whose moved objects have a forwarding pointer for a header;
+/// the other lists must be those of the spaces they went to.
+pub(crate) unsafe fn sweep(
+    from: &mut *mut Word,
+    left: impl Fn(*mut Word) -> bool,
+    to: &mut *mut Word,
+    other: &mut *mut Word,
+) {
     let (mut p, mut dead) = (*from, ptr::null_mut());
     while !p.is_null() {
         let after = next(p);
-        // SAFETY: an object of the list, which is taken apart; each goes to one of the two.
+        // SAFETY: an object of the list, which is taken apart; each goes to one of the three.
         unsafe {
             let first = *p;
-            if word::is_header(first) { link(p, &mut dead) } else { link(word::address(first), to) }
+            if word::is_header(first) {
+                link(p, &mut dead);
+            } else {
+                link(word::address(first), if left(p) { to } else { other });
+            }
         }
         p = after;
     }

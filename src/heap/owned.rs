@@ -1,7 +1,7 @@
 //! A heap without a process.
 
 use super::raw::RawHeap;
-use super::{CollectStats, Heap, HeapError, collect, unwind, verify};
+use super::{CollectStats, Heap, HeapError, HeapInfo, collect_major, collect_minor, unwind, verify};
 use crate::term::word::Word;
 use crate::term::{Term, TermRef};
 
@@ -15,8 +15,8 @@ use crate::term::{Term, TermRef};
 /// }
 /// heap.turn(|h, list| (h.int(list.list().count() as u64), ()));
 /// assert_eq!(heap.root().as_int(), Some(100));
-/// let stats = heap.collect().unwrap();
-/// assert_eq!((stats.before_words, stats.live_words), (200, 0));
+/// let stats = heap.collect_major().unwrap();
+/// assert_eq!((stats.before_words, stats.moved_words), (200, 0));
 /// ```
 #[derive(Debug)]
 pub struct OwnedHeap {
@@ -53,14 +53,44 @@ impl OwnedHeap {
         unsafe { TermRef::from_word(self.root) }
     }
 
-    /// Moves what the root reaches into new memory, and frees everything else.
+    /// A minor collection: frees what has died among the objects that were made since the last collection, or lived
+    /// through one. Those that live through a second one, or were adopted and live through one, go to the old generation,
+    /// which is not looked at. O(words that it moves).
     ///
     /// # Errors
     ///
     /// When there is no memory to move to; the heap is then empty, and its root is nil.
-    pub fn collect(&mut self) -> Result<CollectStats, HeapError> {
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let mut heap = OwnedHeap::new(|h| h.list(0..10));
+    /// heap.collect_minor()?;
+    /// heap.turn(|h, old| (h.cons(h.int(1), old), ()));
+    /// let stats = heap.collect_minor()?;
+    /// assert_eq!((stats.moved_words, heap.info().young_words, heap.info().old_words), (22, 2, 20));
+    /// assert_eq!(heap.collect_minor()?.moved_words, 2);
+    /// assert_eq!(heap.collect_minor()?.moved_words, 0);
+    /// # Ok::<(), shared_term::HeapError>(())
+    /// ```
+    pub fn collect_minor(&mut self) -> Result<CollectStats, HeapError> {
         // SAFETY: no turn is running, so the root is the only term.
-        unsafe { collect(&mut self.raw, &mut self.root, 0) }
+        unsafe { collect_minor(&mut self.raw, &mut self.root) }
+    }
+
+    /// A major collection: moves what the root reaches into a new old generation, and frees everything else. O(words that
+    /// live).
+    ///
+    /// # Errors
+    ///
+    /// As [`collect_minor`](Self::collect_minor).
+    pub fn collect_major(&mut self) -> Result<CollectStats, HeapError> {
+        // SAFETY: as above.
+        unsafe { collect_major(&mut self.raw, &mut self.root, 0) }
+    }
+
+    /// What is in the heap, and what its collections did.
+    pub fn info(&self) -> HeapInfo {
+        self.raw.info()
     }
 
     /// Words in use, garbage included.
@@ -68,7 +98,8 @@ impl OwnedHeap {
         self.raw.used()
     }
 
-    /// Checks every word of the heap: headers, pointers, the order of keys, the off-heap list.
+    /// Checks every word of the heap: headers, pointers, the order of keys, the off-heap lists, and that nothing
+    /// points from an older generation to a younger.
     ///
     /// # Errors
     ///

@@ -2,6 +2,7 @@
 
 use super::HeapError;
 use super::chunk::Chunk;
+use super::generations::Old;
 use super::literal::{self, Entry};
 use super::off_heap;
 use super::region::Region;
@@ -13,16 +14,8 @@ const FIRST_CHUNK: usize = 29; // with the header, 256 bytes
 /// Chunks grow with their heap up to this many words (256 KiB).
 const LARGEST_CHUNK: usize = 1 << 15;
 
-/// Where a heap's chunks come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// Allocations of their own.
-    Own,
-    /// Blocks of the literal area that the entry names.
-    Literal(Entry),
-}
-
-/// A heap: a list of chunks, the newest of which is allocated from.
+/// A heap: a list of chunks, the newest of which is allocated from; the chunks that it has adopted; and, once it was
+/// collected, its old generation, which is a heap of its own.
 ///
 /// Lazy: there is no chunk before the first allocation. Nothing that was allocated moves until the heap is collected.
 #[derive(Debug)]
@@ -31,17 +24,22 @@ pub(crate) struct RawHeap {
     pub(crate) top: *mut Word,
     end: *mut Word,
     /// Oldest chunk; the list goes on to `current`, and ends there.
-    first: *mut Chunk,
-    current: *mut Chunk,
-    /// Words in all chunks but the current one.
+    pub(super) first: *mut Chunk,
+    pub(super) current: *mut Chunk,
+    /// Chunks of regions that were adopted since the last collection, newest region first.
+    pub(super) adopted: *mut Chunk,
+    /// Words in all of these chunks but the current one.
     closed: usize,
-    /// Newest first.
+    /// The off-heap objects in these chunks, newest first.
     pub(crate) off_heap: *mut Word,
-    /// A bit for each area that a word of this heap points into (invariant 4), garbage included.
+    /// A bit for each area that a word of this heap points into (invariant 4), garbage and old generation included.
     pub(crate) filter: u64,
-    /// Words that the heap may grow to.
+    /// Words that the heap may grow to, its old generation included.
     pub(crate) limit: usize,
-    source: Source,
+    /// The area whose blocks the chunks are; null for allocations of their own.
+    source: Entry,
+    /// Made by the first collection.
+    pub(crate) old: Option<Box<Old>>,
 }
 
 // SAFETY: a heap owns its chunks; terms on the stack of a turn do not outlive the turn, so that between turns the heap
@@ -51,7 +49,7 @@ unsafe impl Send for RawHeap {}
 /// A point to roll back to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mark {
-    first: *mut Chunk,
+    adopted: *mut Chunk,
     current: *mut Chunk,
     top: *mut Word,
     closed: usize,
@@ -154,13 +152,6 @@ impl Scan {
     }
 }
 
-/// A point from which the words of a heap are walked on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Cursor {
-    chunk: *mut Chunk,
-    next: *mut Word,
-}
-
 impl RawHeap {
     pub(crate) const fn new(limit: usize) -> Self {
         Self {
@@ -168,11 +159,13 @@ impl RawHeap {
             end: ptr::null_mut(),
             first: ptr::null_mut(),
             current: ptr::null_mut(),
+            adopted: ptr::null_mut(),
             closed: 0,
             off_heap: ptr::null_mut(),
             filter: 0,
             limit,
-            source: Source::Own,
+            source: Entry::NULL,
+            old: None,
         }
     }
 
@@ -181,7 +174,7 @@ impl RawHeap {
     /// # Safety
     ///
     /// `chunk` must be an empty chunk that nothing else owns.
-    pub(crate) unsafe fn in_chunk(chunk: *mut Chunk, source: Source) -> Self {
+    pub(crate) unsafe fn in_chunk(chunk: *mut Chunk, source: Entry) -> Self {
         let mut heap = Self::new(usize::MAX);
         // SAFETY: the caller's promise.
         (heap.top, heap.end) = unsafe { (Chunk::start(chunk), Chunk::end(chunk)) };
@@ -211,13 +204,23 @@ impl RawHeap {
 
     /// Has anything been allocated or adopted since the heap was new, or cleared?
     pub(crate) fn has_memory(&self) -> bool {
-        !self.first.is_null()
+        !self.first.is_null() || !self.adopted.is_null() || self.old.as_ref().is_some_and(|old| old.space.has_memory())
     }
 
-    /// Words in use.
+    /// Words in use, in both generations.
     pub(crate) fn used(&self) -> usize {
+        self.young_words() + self.old_words()
+    }
+
+    /// Words in use in the old generation.
+    pub(crate) fn old_words(&self) -> usize {
+        self.old.as_ref().map_or(0, |old| old.space.young_words())
+    }
+
+    /// Words in use in this heap's own chunks: in all but the old generation.
+    pub(crate) fn young_words(&self) -> usize {
         if self.current.is_null() {
-            return 0;
+            return self.closed;
         }
         // SAFETY: `top` lies in the current chunk.
         self.closed + unsafe { self.top.offset_from_unsigned(Chunk::start(self.current)) }
@@ -258,13 +261,16 @@ impl RawHeap {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, n: usize) -> Result<(), HeapError> {
-        let used = self.used();
+        let (used, young) = (self.used(), self.young_words());
         let Some(room) = self.limit.checked_sub(used).filter(|&room| room >= n) else {
-            return Err(HeapError::Limit { words: used.saturating_add(n), limit: self.limit });
+            return Err(HeapError::Limit { asked: n, words: used.saturating_add(n), limit: self.limit });
         };
-        let chunk = match self.source {
-            Source::Own => Chunk::allocate(n.max(used.clamp(FIRST_CHUNK, LARGEST_CHUNK).min(room))),
-            Source::Literal(entry) => literal::dedicated(entry, n),
+        let chunk = if self.source.is_null() {
+            // A part of what is there, so that few chunks hold much.
+            let most = LARGEST_CHUNK.max(young / 4);
+            Chunk::allocate(n.max(used.clamp(FIRST_CHUNK, most).min(room)))
+        } else {
+            literal::dedicated(self.source, n)
         };
         if chunk.is_null() {
             return Err(HeapError::OutOfMemory { words: n });
@@ -277,7 +283,7 @@ impl RawHeap {
                 (*self.current).top = self.top;
                 (*self.current).next = chunk;
             }
-            self.closed = used;
+            self.closed = young;
             self.current = chunk;
             (self.top, self.end) = (Chunk::start(chunk), Chunk::end(chunk));
         }
@@ -294,7 +300,7 @@ impl RawHeap {
 
     pub(crate) fn mark(&self) -> Mark {
         Mark {
-            first: self.first,
+            adopted: self.adopted,
             current: self.current,
             top: self.top,
             closed: self.closed,
@@ -309,29 +315,21 @@ impl RawHeap {
     ///
     /// `mark` must be of this heap, not collected since, and nothing that is used later may point behind it.
     pub(crate) unsafe fn roll_back(&mut self, mark: &Mark) {
-        // SAFETY: objects younger than the mark are at the front of the list, and nobody reads them any more. Chunks
-        // adopted since the mark stand before its first one, chunks grown since behind its current one.
+        // SAFETY: objects younger than the mark are at the front of the list, and nobody reads them any more. So are
+        // chunks adopted since then; chunks grown since then stand behind the one that was current.
         let panicked = unsafe {
             let panicked = off_heap::drop_until(&mut self.off_heap, mark.off_heap);
-            let mut chunk = self.first;
-            while chunk != mark.first {
-                let next = (*chunk).next;
-                // A heap that was empty has no first chunk to stop at: everything goes.
-                Chunk::free(chunk);
-                chunk = next;
-            }
-            if !mark.current.is_null() {
-                chunk = (*mark.current).next;
+            Chunk::free_until(self.adopted, mark.adopted);
+            if mark.current.is_null() {
+                Chunk::free_until(self.first, ptr::null_mut());
+                self.first = ptr::null_mut();
+            } else {
+                Chunk::free_until((*mark.current).next, ptr::null_mut());
                 (*mark.current).next = ptr::null_mut();
-                while !chunk.is_null() {
-                    let next = (*chunk).next;
-                    Chunk::free(chunk);
-                    chunk = next;
-                }
             }
             panicked
         };
-        (self.first, self.current, self.closed, self.filter) = (mark.first, mark.current, mark.closed, mark.filter);
+        (self.adopted, self.current, self.closed, self.filter) = (mark.adopted, mark.current, mark.closed, mark.filter);
         self.top = mark.top;
         self.set_end();
         panicked.pass_on();
@@ -370,26 +368,23 @@ impl RawHeap {
         // SAFETY: the region's chunks and objects are ours from here on.
         unsafe {
             off_heap::prepend(parts.off_heap, &mut self.off_heap);
-            if self.current.is_null() {
-                // The last chunk of the region becomes the one to allocate from; it has whatever room is left.
-                self.current = parts.last;
-                self.top = (*parts.last).top;
-                self.closed = parts.words - Chunk::used(parts.last);
-            } else {
-                (*parts.last).next = self.first;
-                self.closed += parts.words;
-            }
-            self.first = parts.first;
+            (*parts.last).next = self.adopted;
         }
+        self.adopted = parts.first;
+        self.closed += parts.words;
         self.set_end();
         self.filter |= parts.filter;
         root
     }
 
-    /// Frees everything without tracing: only the off-heap list is walked (invariant 9).
+    /// Frees everything without tracing: only the off-heap lists are walked (invariant 9).
     pub(crate) fn clear(&mut self) {
-        let empty = Self { limit: self.limit, source: self.source, ..Self::new(0) };
-        drop(std::mem::replace(self, empty));
+        let mut old = self.old.take();
+        let space = old.as_mut().map(|old| old.clear());
+        let empty = Self { limit: self.limit, source: self.source, old, ..Self::new(0) };
+        let young = std::mem::replace(self, empty);
+        // The young generation first: of an interrupted collection, headers of its objects are in the old one.
+        drop((young, space));
     }
 
     /// A scan of what will be allocated from now on.
@@ -397,83 +392,22 @@ impl RawHeap {
         Scan { chunk: self.current, at: self.top, limit: self.top }
     }
 
-    /// The first word of the heap.
-    pub(crate) fn start(&self) -> Cursor {
-        let next = if self.first.is_null() {
-            ptr::null_mut()
-        } else {
-            // SAFETY: a chunk of this heap.
-            unsafe { Chunk::start(self.first) }
-        };
-        Cursor { chunk: self.first, next }
-    }
-
-    /// The terms of the next object that has any, from the cursor on: the first of them, and how many. Opaque objects are
-    /// stepped over. The words may be changed, and the heap may grow, between two calls.
-    ///
-    /// # Safety
-    ///
-    /// The cursor must be of this heap, not collected or rolled back since, at the start of an object or at the end of
-    /// all; every object from it on must be complete.
-    #[inline(always)]
-    pub(crate) unsafe fn next_object(&self, cursor: &mut Cursor) -> Option<(*mut Word, usize)> {
-        loop {
-            if cursor.chunk.is_null() {
-                if self.first.is_null() {
-                    return None;
-                }
-                *cursor = self.start(); // taken when the heap was empty
-            }
-            // SAFETY: the cursor stands in a chunk of this heap, at the start of an object or at the chunk's end.
-            unsafe {
-                let chunk = cursor.chunk;
-                let limit = if chunk == self.current { self.top } else { (*chunk).top };
-                while cursor.next < limit {
-                    let p = cursor.next;
-                    let w = *p;
-                    if !word::is_header(w) {
-                        cursor.next = p.add(2);
-                        return Some((p, 2));
-                    }
-                    let n = word::header_size(w);
-                    cursor.next = p.add(1 + n);
-                    if !word::header_is_opaque(w) {
-                        return Some((p.add(1), n));
-                    }
-                }
-                if chunk == self.current {
-                    return None;
-                }
-                cursor.chunk = (*chunk).next;
-                cursor.next = Chunk::start(cursor.chunk);
-            }
-        }
-    }
-
-    /// The chunks, oldest first, as ranges of the words in use.
-    pub(crate) fn ranges(&self) -> Vec<std::ops::Range<*mut Word>> {
-        let (mut ranges, mut chunk) = (Vec::new(), self.first);
-        while !chunk.is_null() {
-            // SAFETY: a chunk of this heap.
-            unsafe {
-                let top = if chunk == self.current { self.top } else { (*chunk).top };
-                ranges.push(Chunk::start(chunk)..top);
-                chunk = (*chunk).next;
-            }
-        }
-        ranges
-    }
-
-    /// Ends allocation and hands out the memory: first chunk, last chunk, off-heap list, words.
+    /// Ends allocation and hands out the memory of a heap that was never collected, and that has a chunk of its own: what
+    /// it adopted goes behind.
     pub(crate) fn into_parts(mut self) -> Parts {
-        let words = self.used();
-        if !self.current.is_null() {
-            // SAFETY: the current chunk is ours.
-            unsafe { (*self.current).top = self.top };
+        debug_assert!(self.old.is_none() && !self.current.is_null());
+        let (words, mut last) = (self.young_words(), self.current);
+        // SAFETY: the chunks are ours.
+        unsafe {
+            (*last).top = self.top;
+            (*last).next = self.adopted;
+            while !(*last).next.is_null() {
+                last = (*last).next;
+            }
         }
-        let parts =
-            Parts { first: self.first, last: self.current, off_heap: self.off_heap, filter: self.filter, words };
-        (self.first, self.current, self.off_heap) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let parts = Parts { first: self.first, last, off_heap: self.off_heap, filter: self.filter, words };
+        (self.first, self.current, self.adopted) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        self.off_heap = ptr::null_mut();
         parts
     }
 }
@@ -493,12 +427,8 @@ impl Drop for RawHeap {
         // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more.
         let panicked = unsafe {
             let panicked = off_heap::drop_until(&mut self.off_heap, ptr::null_mut());
-            let mut chunk = self.first;
-            while !chunk.is_null() {
-                let next = (*chunk).next;
-                Chunk::free(chunk);
-                chunk = next;
-            }
+            Chunk::free_until(self.adopted, ptr::null_mut());
+            Chunk::free_until(self.first, ptr::null_mut());
             panicked
         };
         panicked.pass_on();

@@ -2,7 +2,8 @@
 
 use super::chunk::{Chunk, Memory, words_layout};
 use super::copy::{Literals, copy};
-use super::raw::{Parts, RawHeap, Source};
+use super::literal::Entry;
+use super::raw::{Parts, RawHeap};
 use super::{Heap, HeapError, off_heap, pool, unwind};
 use crate::term::word::{self, Word};
 use crate::term::{Place, Term, TermRef};
@@ -364,12 +365,7 @@ impl Drop for Region {
             }
             let mut off_heap = (*head).off_heap;
             let panicked = off_heap::drop_until(&mut off_heap, ptr::null_mut());
-            let mut chunk = &raw mut (*head).inline;
-            while !chunk.is_null() {
-                let next = (*chunk).next;
-                Chunk::free(chunk);
-                chunk = next;
-            }
+            Chunk::free_until(&raw mut (*head).inline, ptr::null_mut());
             panicked
         };
         panicked.pass_on();
@@ -395,7 +391,7 @@ impl Builder {
             return Err(HeapError::OutOfMemory { words });
         }
         // SAFETY: the inline chunk is empty and ours; the heap frees it, and with it the head, if the building ends here.
-        let heap = unsafe { RawHeap::in_chunk(&raw mut (*head).inline, Source::Own) };
+        let heap = unsafe { RawHeap::in_chunk(&raw mut (*head).inline, Entry::NULL) };
         Ok(Self { heap, head })
     }
 
@@ -416,20 +412,10 @@ impl Builder {
         }
         self.heap.note(root);
         let head = self.head;
-        let mut parts = self.heap.into_parts();
+        // The inline chunk is the first: a builder's heap is never empty.
+        let parts = self.heap.into_parts();
         // SAFETY: the chunks and the head are ours.
         unsafe {
-            let inline = &raw mut (*head).inline;
-            if parts.first != inline {
-                // What was adopted stands before the inline chunk. A region begins with that one: the rest goes behind.
-                let mut adopted = parts.first;
-                while (*adopted).next != inline {
-                    adopted = (*adopted).next;
-                }
-                (*adopted).next = ptr::null_mut();
-                (*parts.last).next = parts.first;
-                parts.last = adopted;
-            }
             (&raw mut (*head).off_heap).write(parts.off_heap);
             (&raw mut (*head).words).write(parts.words);
             (&raw mut (*head).last).write(parts.last);

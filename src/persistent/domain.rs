@@ -9,7 +9,7 @@ use super::slots::Slots;
 use super::table::{Entry, Table};
 use crate::heap::copy::{Literals, copy, size_words};
 use crate::heap::literal::{self, Area, Space};
-use crate::heap::raw::{RawHeap, Source};
+use crate::heap::raw::RawHeap;
 use crate::heap::{HeapError, Region};
 use crate::sync::Mutex;
 use crate::sync::atomic::{Ordering, fence};
@@ -225,7 +225,7 @@ impl Domain {
         literals: Literals,
     ) -> Result<(Option<Box<Area>>, Word), HeapError> {
         let Some((area, chunk)) = self.space.reserve(words) else { return Err(HeapError::OutOfMemory { words }) };
-        let source = Source::Literal(literal::entry_of_chunk(chunk));
+        let source = literal::entry_of_chunk(chunk);
         let mut deps = Vec::new();
         // SAFETY: the chunk is empty and ours. The copy is read by nobody before it is published.
         let (copied, parts) = unsafe {

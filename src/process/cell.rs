@@ -6,6 +6,7 @@ use super::node::Node;
 use super::options::Settings;
 use super::{Exit, Process, caught};
 use crate::Pid;
+use crate::heap::CollectWhen;
 use crate::heap::raw::RawHeap;
 use crate::heap::{Region, pool};
 use crate::persistent::{Card, Occupant};
@@ -76,14 +77,14 @@ pub(crate) struct Owned {
     pub(crate) deferred: Queue,
     /// Bits of what the private messages point into; more than that is allowed, less is not.
     pub(crate) messages_filter: u64,
-    /// Words at which the heap is collected after a turn.
+    /// Words in use beyond which the heap is collected after a turn.
     pub(crate) threshold: usize,
     pub(crate) min_heap_words: u32,
+    pub(crate) minors_before_major: u32,
+    pub(crate) collect_when: CollectWhen,
     pub(crate) next: NextTurn,
     /// Does the process see exit signals as events?
     pub(crate) traps_exits: bool,
-    /// The heap limit without what evacuations were allowed on top.
-    pub(crate) limit: usize,
 }
 
 impl Owned {
@@ -163,9 +164,10 @@ impl Task {
                     messages_filter: 0,
                     threshold: settings.min_heap_words as usize,
                     min_heap_words: settings.min_heap_words,
+                    minors_before_major: settings.minors_before_major,
+                    collect_when: settings.collect_when,
                     next: NextTurn::Init,
                     traps_exits: false,
-                    limit: settings.limit,
                 }),
                 relations: UnsafeCell::new(None),
             },

@@ -105,7 +105,7 @@ impl Exit {
             match &self.0 {
                 Kind::Term(reason) => h.copy(reason.root()),
                 Kind::Panic(message) => worded(Atom::inline("panic"), message),
-                Kind::Heap(HeapError::Limit { words, limit }) => {
+                Kind::Heap(HeapError::Limit { words, limit, .. }) => {
                     h.tuple(&[h.atom(Atom::inline("limit")), h.int(*words as u64), h.int(*limit as u64)])
                 }
                 _ => self.as_atom().map_or_else(|| worded(Atom::ERROR, &self.to_string()), |atom| h.atom(atom)),

@@ -13,6 +13,7 @@
 //! grace period of a global collection. Cut long jobs with [`Flow::Again`], told by [`Cx::should_yield`].
 
 mod cell;
+mod collection;
 mod context;
 mod event;
 mod exit;

@@ -1,5 +1,6 @@
 //! What can be chosen for a process when it is spawned.
 
+use crate::heap::CollectWhen;
 use std::fmt;
 
 /// What can differ from process to process; what is not set here is as the runtime's
@@ -10,6 +11,8 @@ use std::fmt;
 /// |---|---|---|
 /// | [`min_heap_words`](Self::min_heap_words) | 512 | `min_heap_size`, which is rounded up to a size of its list |
 /// | [`max_heap_words`](Self::max_heap_words) | none | `max_heap_size`, which is looked at when the process collects |
+/// | [`minors_before_major`](Self::minors_before_major) | 65,535 | `fullsweep_after`, of which 65,536 makes 0 |
+/// | [`collect_when`](Self::collect_when) | [`CollectWhen::Pressure`] | |
 ///
 /// ```
 /// use shared_term::{prelude::*, process::SpawnOptions};
@@ -27,6 +30,8 @@ use std::fmt;
 pub struct SpawnOptions {
     min_heap_words: Option<usize>,
     max_heap_words: Option<usize>,
+    minors_before_major: Option<u32>,
+    collect_when: Option<CollectWhen>,
 }
 
 /// Options that cannot be had.
@@ -67,10 +72,17 @@ impl std::error::Error for OptionError {}
 pub(crate) struct Settings {
     pub(crate) min_heap_words: u32,
     pub(crate) limit: usize,
+    pub(crate) minors_before_major: u32,
+    pub(crate) collect_when: CollectWhen,
 }
 
 impl Settings {
-    pub(crate) const DEFAULT: Self = Self { min_heap_words: 512, limit: usize::MAX };
+    pub(crate) const DEFAULT: Self = Self {
+        min_heap_words: 512,
+        limit: usize::MAX,
+        minors_before_major: 65_535,
+        collect_when: CollectWhen::Pressure,
+    };
 }
 
 impl SpawnOptions {
@@ -79,7 +91,7 @@ impl SpawnOptions {
 
     /// Nothing set.
     pub const fn new() -> Self {
-        Self { min_heap_words: None, max_heap_words: None }
+        Self { min_heap_words: None, max_heap_words: None, minors_before_major: None, collect_when: None }
     }
 
     /// Words below which the heap is not collected. No memory is taken for them ahead of time.
@@ -95,6 +107,19 @@ impl SpawnOptions {
         self
     }
 
+    /// Minor collections between two major ones, unless the old generation asks for one earlier; with 0 every collection
+    /// is a major one. Every value means what it says.
+    pub const fn minors_before_major(mut self, n: u32) -> Self {
+        self.minors_before_major = Some(n);
+        self
+    }
+
+    /// When the process collects.
+    pub const fn collect_when(mut self, when: CollectWhen) -> Self {
+        self.collect_when = Some(when);
+        self
+    }
+
     /// Every option with a value: what is not set is that of `defaults`.
     pub(crate) fn over(self, defaults: Settings) -> Result<Settings, OptionError> {
         let limit = self.max_heap_words.unwrap_or(defaults.limit);
@@ -106,6 +131,11 @@ impl SpawnOptions {
         if min_heap_words as usize > limit {
             return Err(OptionError::MaxBelowMin { max: limit, min: min_heap_words as usize });
         }
-        Ok(Settings { min_heap_words, limit })
+        Ok(Settings {
+            min_heap_words,
+            limit,
+            minors_before_major: self.minors_before_major.unwrap_or(defaults.minors_before_major),
+            collect_when: self.collect_when.unwrap_or(defaults.collect_when),
+        })
     }
 }

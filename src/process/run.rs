@@ -8,7 +8,7 @@ use super::signals::{self, Kind};
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::copy::Literals;
 use crate::heap::raw::Mark;
-use crate::heap::{HeapError, Region, collect, points_into};
+use crate::heap::{Region, collect_major, points_into};
 use crate::persistent::{Between, Participant, Quiescence, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
@@ -77,6 +77,9 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
         if has_turn(owned()) {
             card.requeue();
             return Ok(Ran::Ready);
+        }
+        if owned().is_untidy() {
+            caught(|| collect(task, participant, 0))??;
         }
         match card.between(filter(owned())) {
             Between::Idle => return Ok(Ran::Idle),
@@ -245,11 +248,12 @@ fn keep(
 ) -> After {
     if word::is_immediate(new) {
         // Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
+        owned.heap.end_allowance();
         if owned.heap.has_memory() {
             owned.heap.clear();
         }
         owned.heap.filter = 0;
-        owned.heap.set_limit(owned.limit);
+        owned.threshold = owned.min_heap_words as usize;
         owned.state = new;
         return After::Going;
     }
@@ -257,39 +261,40 @@ fn keep(
         // Terms only point to older ones (invariant 2), so the old state reaches nothing of this turn.
         // SAFETY: as just said.
         unsafe { owned.heap.roll_back(mark) };
-        return After::Going;
+        return collect_if(cfg!(shared_term_stress), task, participant, 0);
     }
+    let mut adopted = 0;
     if let Some(message) = message.take() {
+        adopted = message.words();
         // What was moved in is not copied for having come: it counts as if it had lived through a collection. Twice as
         // much does not, so that of many messages those are collected that the state has let go of.
-        owned.threshold = owned.threshold.max(message.words() * 2);
+        owned.threshold = owned.threshold.max(adopted * 2);
         owned.heap.adopt(message);
     }
     owned.heap.note(new);
     owned.state = new;
     // Adopting asks for no room: what was sent must not carry a heap past its limit either.
-    if owned.heap.used() <= owned.threshold.min(owned.heap.limit) {
-        return After::Going;
+    collect_if(owned.is_under_pressure(), task, participant, adopted)
+}
+
+/// What comes after a turn, and after a collection if one is due.
+fn collect_if(due: bool, task: Task, participant: &Participant, adopted: usize) -> After {
+    match due.then(|| collect(task, participant, adopted)) {
+        Some(Err(exit)) => After::End(exit),
+        Some(Ok(())) | None => After::Going,
     }
-    let result = {
-        // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
-        // card's filter says, and what its heap points into stays until it has answered.
-        let long = owned.heap.used() > LONG_COLLECTION;
-        let _offline = long.then(|| Offline::new(&task.header().node.domain().quiescence, participant));
-        // SAFETY: between turns: the state is the only root.
-        unsafe { collect(&mut owned.heap, &mut owned.state, 0) }
-    };
-    match result {
-        Ok(stats) => {
-            owned.threshold = (stats.live_words * 2).max(owned.min_heap_words as usize);
-            owned.heap.set_limit(owned.limit);
-            if stats.live_words > owned.limit {
-                return After::End(Exit::heap(HeapError::Limit { words: stats.live_words, limit: owned.limit }));
-            }
-            After::Going
-        }
-        Err(error) => After::End(Exit::heap(error)),
-    }
+}
+
+/// Collects the heap, between two turns, the last of which has adopted so many words.
+fn collect(task: Task, participant: &Participant, adopted: usize) -> Result<(), Exit> {
+    // SAFETY: the caller owns the process, between two turns.
+    let owned = unsafe { task.owned() };
+    // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
+    // card's filter says, and what its heap points into stays until it has answered.
+    let long = owned.heap.used() > LONG_COLLECTION;
+    let _offline = long.then(|| Offline::new(&task.header().node.domain().quiescence, participant));
+    // SAFETY: between turns: the state is the only root.
+    unsafe { owned.collect(adopted) }.map_err(Exit::heap)
 }
 
 /// A worker that looks at nothing but the heap it works on; online again when this is dropped, also by a destructor of
@@ -324,13 +329,14 @@ fn evacuate(task: Task) -> Result<(), Exit> {
     let (mut holds, mut words) = (false, 0);
     if points_into(&owned.heap, owned.state, retired) {
         // SAFETY: between turns: the state is the only root. The areas live until this process has answered.
-        let stats = caught(|| unsafe { collect(&mut owned.heap, &mut owned.state, retired) })?.map_err(Exit::heap)?;
+        let stats =
+            caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, retired) })?.map_err(Exit::heap)?;
         holds = true;
         words = stats.evacuated_words;
         // The process did nothing wrong: what it was made to copy does not count against its limit until its next
-        // collection of its own (H20).
-        owned.heap.set_limit(owned.limit.saturating_add(words));
-        owned.threshold = owned.threshold.max(stats.live_words * 2);
+        // major collection of its own (H20).
+        owned.heap.allow(words);
+        owned.threshold = owned.threshold.max(stats.after_words * 2);
     }
     if owned.messages_filter & retired != 0 && !mutated(Mutation::EvacuateForgetsMessages) {
         let mut filter = 0;

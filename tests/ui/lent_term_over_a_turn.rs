@@ -4,6 +4,6 @@ use shared_term::heap::OwnedHeap;
 fn main() {
     let mut heap = OwnedHeap::new(|h| h.list([1]));
     let root = heap.root();
-    heap.collect().unwrap();
+    heap.collect_major().unwrap();
     println!("{root}");
 }

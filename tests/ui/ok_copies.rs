@@ -25,5 +25,5 @@ fn main() {
     });
     let lent = a.root();
     assert_eq!(lent.to_string(), "{wrapped,[1,2]}");
-    a.collect().unwrap();
+    a.collect_major().unwrap();
 }

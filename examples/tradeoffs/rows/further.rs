@@ -33,10 +33,10 @@ pub(crate) fn dropping(bench: &Bench) -> Result<Vec<Fact>, String> {
     repeated(&bench.plan, bench.plan.rounds, || {
         let mut heap = OwnedHeap::new(|h| h.list(0..CELLS));
         let start = Instant::now();
-        let stats = heap.collect().map_err(why)?;
+        let stats = heap.collect_major().map_err(why)?;
         collected.push(ms(start.elapsed()));
-        if stats.live_words != 2 * CELLS as usize {
-            return Err(format!("{} words lived", stats.live_words));
+        if stats.after_words != 2 * CELLS as usize {
+            return Err(format!("{} words lived", stats.after_words));
         }
         let start = Instant::now();
         drop(black_box(heap));

@@ -1,0 +1,55 @@
+//! What a heap has, and what its collections did.
+
+use super::raw::RawHeap;
+
+/// What is in a heap, and what its collections have done. Counted, not estimated.
+///
+/// ```
+/// use shared_term::heap::OwnedHeap;
+/// let mut heap = OwnedHeap::new(|h| h.list(0..100));
+/// assert_eq!((heap.info().young_words, heap.info().old_words), (200, 0));
+/// heap.collect_major()?;
+/// let info = heap.info();
+/// assert_eq!((info.young_words, info.old_words), (0, 200));
+/// assert_eq!((info.minor_collections, info.major_collections, info.moved_words), (0, 1, 200));
+/// # Ok::<(), shared_term::HeapError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct HeapInfo {
+    /// Words in use in the young generation, garbage included: made or adopted since the last collection, or lived through
+    /// one minor collection.
+    pub young_words: usize,
+    /// Part of `young_words`: words of the regions that were adopted since the last collection. (OTP: heap fragments.)
+    pub adopted_words: usize,
+    /// Words in use in the old generation, what died there since the last major collection included.
+    pub old_words: usize,
+    /// Bytes of the binaries that lie outside the heap, garbage included, each as often as the heap has an object for it.
+    pub off_heap_bytes: usize,
+    /// Minor collections of this heap so far.
+    pub minor_collections: u64,
+    /// Major collections of this heap so far, evacuations for a global collection included.
+    pub major_collections: u64,
+    /// Words that all of them have moved.
+    pub moved_words: u64,
+}
+
+impl RawHeap {
+    /// O(chunks that were adopted since the last collection, and off-heap objects).
+    pub(crate) fn info(&self) -> HeapInfo {
+        let mut info = HeapInfo {
+            young_words: self.young_words(),
+            adopted_words: self.runs_from(self.adopted).map(|run| run.words()).sum(),
+            off_heap_bytes: super::off_heap::bytes(self.off_heap),
+            ..HeapInfo::default()
+        };
+        if let Some(old) = &self.old {
+            info.old_words = self.old_words();
+            info.off_heap_bytes += super::off_heap::bytes(old.space.off_heap);
+            info.minor_collections = old.minors;
+            info.major_collections = old.majors;
+            info.moved_words = old.moved_words;
+        }
+        info
+    }
+}

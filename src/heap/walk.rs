@@ -1,0 +1,98 @@
+//! Walking the words of a heap that stands still.
+
+use super::chunk::Chunk;
+use super::raw::RawHeap;
+use crate::term::word::{self, Word};
+use std::ptr;
+
+/// Words in use, one behind the other, of one chunk.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) chunk: *mut Chunk,
+    pub(super) start: *mut Word,
+    pub(super) end: *mut Word,
+}
+
+impl From<*mut Word> for Run {
+    /// None yet.
+    fn from(start: *mut Word) -> Self {
+        Self { chunk: ptr::null_mut(), start, end: start }
+    }
+}
+
+impl Run {
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(super) fn words(&self) -> usize {
+        // SAFETY: both lie in the chunk, or are the same.
+        unsafe { self.end.offset_from_unsigned(self.start) }
+    }
+
+    pub(super) fn contains(&self, p: *mut Word) -> bool {
+        self.start <= p && p < self.end
+    }
+
+    /// The terms of each object that has any: the first of them, and how many.
+    ///
+    /// # Safety
+    ///
+    /// The run must begin at an object, and hold complete objects that nobody changes meanwhile.
+    pub(super) unsafe fn objects(self) -> impl Iterator<Item = (*mut Word, usize)> {
+        let mut next = self.start;
+        std::iter::from_fn(move || {
+            while next < self.end {
+                let p = next;
+                // SAFETY: the caller's promise: an object, whose size its first word tells.
+                unsafe {
+                    let w = *p;
+                    if !word::is_header(w) {
+                        next = p.add(2);
+                        return Some((p, 2));
+                    }
+                    let n = word::header_size(w);
+                    next = p.add(1 + n);
+                    if !word::header_is_opaque(w) {
+                        return Some((p.add(1), n));
+                    }
+                }
+            }
+            None
+        })
+    }
+}
+
+impl RawHeap {
+    /// The end of the words in use of a chunk of this heap.
+    pub(super) fn end_of(&self, chunk: *mut Chunk) -> *mut Word {
+        // SAFETY: a chunk of the heap.
+        if chunk == self.current { self.top } else { unsafe { (*chunk).top } }
+    }
+
+    /// The words in use from `chunk` on, which is one of this heap's lists, to the end of the list.
+    pub(super) fn runs_from(&self, chunk: *mut Chunk) -> impl Iterator<Item = Run> {
+        let mut next = chunk;
+        std::iter::from_fn(move || {
+            let chunk = next;
+            if chunk.is_null() {
+                return None;
+            }
+            // SAFETY: a chunk of the heap. Behind the current chunk there is none of the same list.
+            unsafe {
+                next = if chunk == self.current { ptr::null_mut() } else { (*chunk).next };
+                Some(Run { chunk, start: Chunk::start(chunk), end: self.end_of(chunk) })
+            }
+        })
+    }
+
+    /// The young generation: this heap's own chunks, oldest first, and those that it has adopted.
+    pub(super) fn young(&self) -> impl Iterator<Item = Run> {
+        self.runs_from(self.first).chain(self.runs_from(self.adopted))
+    }
+
+    /// All words in use.
+    pub(super) fn all(&self) -> impl Iterator<Item = Run> {
+        self.young().chain(self.old_runs())
+    }
+}
