@@ -90,8 +90,12 @@ fn unknown_arguments_are_refused_and_help_is_not() {
 #[test]
 fn a_small_table_of_the_users_gives_an_object_per_row() {
     let path = file("small.json", br#"["zero", {"one": [1, 1.5, true, null]}]"#);
-    let output = run(&["--quick", "--json", "--table", path.to_str().unwrap()]);
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report").join("deep");
+    let _ = std::fs::remove_dir_all(&dir);
+    let report = format!("--report={}", dir.display());
+    let output = run(&["--quick", "--json", &report, "--table", path.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(std::fs::read_to_string(dir.join("index.html")).unwrap().contains("<svg"));
     let lines = String::from_utf8(output.stdout).unwrap();
     let rows: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let tables: Vec<_> = rows.iter().filter(|row| row["section"] == "table").collect();
@@ -103,7 +107,9 @@ fn a_small_table_of_the_users_gives_an_object_per_row() {
             assert!(!is_figure || figure.as_f64().is_some_and(|figure| figure > 0.0), "{key} in {row}");
         }
     }
-    assert_eq!(rows.iter().filter(|row| row["section"] == "counting").count(), 6);
+    for (section, count) in [("sends", 9), ("counting", 6), ("latency", 3), ("further", 10)] {
+        assert_eq!(rows.iter().filter(|row| row["section"] == section).count(), count, "{section}");
+    }
     for row in &rows {
         for (key, figure) in row.as_object().unwrap() {
             assert!(!figure.is_null() || row["reasons"][key].is_string(), "{key} in {row}");

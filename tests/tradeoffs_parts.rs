@@ -29,6 +29,8 @@ mod mini_runtime;
 mod progress;
 #[path = "../examples/tradeoffs/pulse.rs"]
 mod pulse;
+#[path = "../examples/tradeoffs/report/mod.rs"]
+mod report;
 #[path = "../examples/tradeoffs/rows/mod.rs"]
 mod rows;
 #[path = "../examples/tradeoffs/shared_heap.rs"]

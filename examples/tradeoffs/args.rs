@@ -5,12 +5,13 @@ use std::path::PathBuf;
 pub(crate) const HELP: &str = "\
 tradeoffs: what does it cost to give many processes one table, under each way of handing it over?
 
-usage: cargo run --release --example tradeoffs -- [--table FILE] [--quick] [--json]
+usage: cargo run --release --example tradeoffs -- [--table FILE] [--quick] [--json] [--report DIR]
 
   --table FILE  use this JSON document as the table (an object, or an array whose positions become the keys);
                 without it, the shipped media type database is used
   --quick       shorter measurements: the whole run ends within 20 seconds on two cores with the shipped document
   --json        print one JSON object per row instead of the table
+  --report DIR  write one HTML page with plots to DIR/index.html as well; DIR is made where there is none
   --help        print this text
 
 exit codes: 0 measured, 1 a row failed its checks or could not run, 2 bad arguments or a bad document
@@ -21,6 +22,7 @@ pub(crate) struct Args {
     pub(crate) table: Option<PathBuf>,
     pub(crate) quick: bool,
     pub(crate) json: bool,
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -39,21 +41,24 @@ pub(crate) fn parse(args: impl IntoIterator<Item = std::ffi::OsString>) -> Resul
             Some("--help" | "-h") => return Ok(Request::Help),
             Some("--quick") => parsed.quick = true,
             Some("--json") => parsed.json = true,
-            Some("--table") => {
-                let file = args.next().filter(|file| !file.is_empty());
-                parsed.table = Some(file.ok_or("--table needs a file name after it")?.into());
-            }
-            Some(flag) if flag.starts_with("--table=") => {
-                let file = &flag["--table=".len()..];
-                if file.is_empty() {
-                    return Err("--table= needs a file name after it".into());
-                }
-                parsed.table = Some(file.into());
-            }
+            Some("--table") => parsed.table = Some(path("--table", args.next())?),
+            Some("--report") => parsed.report = Some(path("--report", args.next())?),
+            Some(flag) if flag.starts_with("--table=") => parsed.table = Some(path("--table", after(flag))?),
+            Some(flag) if flag.starts_with("--report=") => parsed.report = Some(path("--report", after(flag))?),
             _ => return Err(format!("unknown argument {}", arg.to_string_lossy())),
         }
     }
     Ok(Request::Run(parsed))
+}
+
+/// What follows the `=` of a flag.
+fn after(flag: &str) -> Option<std::ffi::OsString> {
+    flag.split_once('=').map(|(_, value)| value.into())
+}
+
+fn path(flag: &str, value: Option<std::ffi::OsString>) -> Result<PathBuf, String> {
+    let value = value.filter(|value| !value.is_empty());
+    value.map(PathBuf::from).ok_or_else(|| format!("{flag} needs the name of a file or directory after it"))
 }
 
 #[cfg(test)]
@@ -66,8 +71,8 @@ mod tests {
 
     #[test]
     fn every_flag_in_any_order() {
-        let all = Args { table: Some("t.json".into()), quick: true, json: true };
-        assert_eq!(parse_strs(&["--json", "--table", "t.json", "--quick"]), Ok(Request::Run(all)));
+        let all = Args { table: Some("t.json".into()), quick: true, json: true, report: Some("out".into()) };
+        assert_eq!(parse_strs(&["--json", "--table", "t.json", "--quick", "--report=out"]), Ok(Request::Run(all)));
         let table = Args { table: Some("a=b.json".into()), ..Args::default() };
         assert_eq!(parse_strs(&["--table=a=b.json"]), Ok(Request::Run(table)));
         assert_eq!(parse_strs(&[]), Ok(Request::Run(Args::default())));
@@ -78,8 +83,9 @@ mod tests {
     fn bad_arguments_are_named() {
         assert!(parse_strs(&["--tabel"]).is_err_and(|e| e.contains("--tabel")));
         assert!(parse_strs(&["table.json"]).is_err_and(|e| e.contains("table.json")));
-        assert!(parse_strs(&["--table"]).is_err_and(|e| e.contains("file name")));
-        assert!(parse_strs(&["--table", ""]).is_err_and(|e| e.contains("file name")));
-        assert!(parse_strs(&["--table="]).is_err_and(|e| e.contains("file name")));
+        assert!(parse_strs(&["--table"]).is_err_and(|e| e.contains("needs the name")));
+        assert!(parse_strs(&["--table", ""]).is_err_and(|e| e.contains("needs the name")));
+        assert!(parse_strs(&["--report"]).is_err_and(|e| e.contains("--report needs the name")));
+        assert!(parse_strs(&["--table="]).is_err_and(|e| e.contains("needs the name")));
     }
 }

@@ -15,6 +15,7 @@ mod measure;
 mod mini_runtime;
 mod progress;
 mod pulse;
+mod report;
 mod rows;
 mod shared_heap;
 mod table;
@@ -72,6 +73,13 @@ fn run(args: &Args, document: Document) -> Result<(), Failed> {
             print(&format!("{object}\n"));
         }
     })?;
+    if let Some(dir) = &args.report {
+        let written = report::write(dir, &bench.document, &measured);
+        let path = written.map_err(|why| Failed { row: "--report", why })?;
+        if !args.json {
+            print(&format!("{}\n\n", path.display()));
+        }
+    }
     if args.json {
         return Ok(());
     }

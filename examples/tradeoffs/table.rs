@@ -345,6 +345,29 @@ impl Print for CountRow {
     }
 }
 
+/// What a table shows, cell by cell.
+pub(crate) struct Grid {
+    pub(crate) headings: Vec<String>,
+    pub(crate) lines: Vec<GridLine>,
+}
+
+pub(crate) struct GridLine {
+    pub(crate) name: &'static str,
+    pub(crate) cells: Vec<String>,
+}
+
+/// The rows with their units; a heading in one piece.
+pub(crate) fn grid<R: Print>(rows: &[R]) -> Grid {
+    let headings = rows.first().map(|row| row.columns().into_iter().map(|column| column.name.to_owned()).collect());
+    let line = |row: &R| {
+        let unit = row.unit();
+        let cells =
+            row.columns().into_iter().map(|column| format!("{} {unit}", column.figure.human()).trim_end().to_owned());
+        GridLine { name: row.name(), cells: cells.collect() }
+    };
+    Grid { headings: headings.unwrap_or_default(), lines: rows.iter().map(line).collect() }
+}
+
 /// An aligned table with what has to be said about its rows below it. Nothing for no rows.
 pub(crate) fn human<R: Print>(rows: &[R]) -> String {
     let Some(first) = rows.first() else { return String::new() };
