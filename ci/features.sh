@@ -20,10 +20,10 @@ tree=$(cargo tree --no-default-features -e normal --prefix none --format "{lib}"
 
 export CARGO_TARGET_DIR=target/loom
 say "the cfg loom without its feature is inert"
-RUSTFLAGS="--cfg loom" cargo check -q --features arc-swap,epoch
+RUSTFLAGS="--cfg loom" cargo check -q --features arc-swap,epoch,hyaline
 say "both keys of loom"
 RUSTFLAGS="--cfg loom" cargo check -q --no-default-features --features loom
-RUSTFLAGS="--cfg loom --cfg crossbeam_loom" cargo check -q --no-default-features --features loom,epoch
+RUSTFLAGS="--cfg loom --cfg crossbeam_loom" cargo check -q --no-default-features --features loom,epoch,hyaline
 say "both keys of loom, with epoch but without its cfg, do not compile"
 if errors=$(RUSTFLAGS="--cfg loom" cargo check -q --no-default-features --features loom,epoch 2>&1); then
     echo "it compiled: models of the epoch would pass after one execution"

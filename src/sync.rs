@@ -290,6 +290,10 @@ pub mod mutation {
         ReadFenceMissing,
         /// Counters: the writer's fence is missing.
         WriterFenceMissing,
+        /// Published cells: a value is published relaxed.
+        PublishRelaxed,
+        /// Published cells: a value is read relaxed.
+        ReadRelaxed,
     }
 
     #[cfg(all(loom, feature = "loom"))]

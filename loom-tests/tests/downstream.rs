@@ -74,7 +74,7 @@ fn a_published_value_brings_what_came_before() {
             (limit, theirs.get(0))
         });
         served.add(0, 5);
-        limit.replace(5);
+        limit.store(5);
         let (limit, served) = thread.join().unwrap();
         assert!(limit <= served, "a limit of {limit}, and {served} served");
     });

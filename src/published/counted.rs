@@ -1,5 +1,6 @@
 //! arc-swap.
 
+use std::ptr;
 use std::sync::Arc;
 
 use arc_swap::cache::Cache;
@@ -56,10 +57,23 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
         pin.load(); // lets the value go, if it was replaced
     }
 
-    fn replace(&self, value: T) {
+    fn store(&self, value: T) {
         self.0.store(Arc::new(value));
     }
 
+    fn compare_and_store(&self, current: &T, new: T) -> Result<(), T> {
+        let old = self.0.load();
+        if !ptr::eq(Arc::as_ptr(&old), current) {
+            return Err(new);
+        }
+        let new = Arc::new(new);
+        let before = self.0.compare_and_swap(&*old, Arc::clone(&new));
+        if Arc::ptr_eq(&old, &before) {
+            return Ok(());
+        }
+        Err(Arc::into_inner(new).expect("what was not published is nobody else's"))
+    }
+    // Not by `compare_and_store`, which would load once more.
     fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<(), E> {
         loop {
             let old = self.0.load();

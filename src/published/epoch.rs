@@ -1,15 +1,14 @@
 //! crossbeam-epoch, with a collector per cell: who stays long in one cell holds up no other.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, fence};
+use std::sync::{Arc, Weak};
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
-use super::sealed;
+use super::{contain, sealed};
 
 /// A value that was replaced under one epoch is dropped two epochs later, each of which takes one round; one more to
 /// find it.
@@ -25,9 +24,20 @@ thread_local! {
 
 struct Registration {
     cell: u64,
-    handle: LocalHandle,
+    /// Some until it is dropped.
+    handle: Option<LocalHandle>,
     /// Dead once the cell is.
-    alive: std::sync::Weak<AtomicUsize>,
+    shared: Weak<Shared>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let (Some(handle), Some(shared)) = (self.handle.take(), self.shared.upgrade()) else { return };
+        shared.mark(&handle.pin());
+        // It enters for a last time when it goes, which may keep somebody else's collection from its aim.
+        drop(handle);
+        shared.collect_if_any();
+    }
 }
 
 /// `current` is a leaked box. A guard that is pinned before the pointer is loaded keeps it alive: who takes the
@@ -35,19 +45,46 @@ struct Registration {
 #[derive(Debug)]
 pub struct Cell<T> {
     current: AtomicPtr<T>,
-    id: u64,
-    collector: Collector,
-    /// Values replaced and not dropped.
-    retained: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
 }
 
-impl<T> Cell<T> {
+/// What a thread that ends still needs of a cell.
+///
+/// **Nothing stays behind.** Whoever was in, for whatever reason, looks for values that were not dropped once it has left,
+/// and one thread at a time collects, once more if somebody came by meanwhile. So the last one that held others up makes
+/// good for it, or has it made good for.
+#[derive(Debug)]
+struct Shared {
+    id: u64,
+    collector: Collector,
+    /// What was deferred counts down here, and must not own the collector that owns it.
+    deferred: Arc<Deferred>,
+    state: AtomicU8,
+}
+
+#[derive(Debug, Default)]
+struct Deferred {
+    /// Values replaced and not dropped.
+    values: AtomicUsize,
+    /// And marks: what was put into the queue of the collector, and did not come out.
+    all: AtomicUsize,
+}
+
+/// Nobody collects.
+const IDLE: u8 = 0;
+/// Somebody does.
+const BUSY: u8 = 1;
+/// Somebody does, and must once more.
+const AGAIN: u8 = 2;
+
+impl Shared {
     /// Pinning now and then drops values, whose own drop can come back here: hence nowhere a borrow that must succeed.
     #[inline]
-    fn enter(&self) -> Guard {
+    fn enter(self: &Arc<Self>) -> Guard {
         let guard = HANDLES.try_with(|handles| {
             let handles = handles.try_borrow().ok()?;
-            handles.iter().find(|one| one.cell == self.id).map(|one| one.handle.pin())
+            let one = handles.iter().find(|one| one.cell == self.id)?;
+            one.handle.as_ref().map(LocalHandle::pin)
         });
         match guard {
             Ok(Some(guard)) => guard,
@@ -57,57 +94,102 @@ impl<T> Cell<T> {
 
     /// Enters for the first time on this thread.
     #[cold]
-    fn register(&self) -> Guard {
+    fn register(self: &Arc<Self>) -> Guard {
         let handle = self.collector.register();
         let guard = handle.pin();
-        // Where the list cannot be had, at the end of a thread or within a drop, the handle serves this once: the guard
-        // outlives it.
+        let mut handle = Some(handle);
         let gone = HANDLES.try_with(|handles| {
             let mut handles = handles.try_borrow_mut().ok()?;
-            let gone: Vec<_> = handles.extract_if(.., |one| one.alive.strong_count() == 0).collect();
-            handles.push(Registration { cell: self.id, handle, alive: Arc::downgrade(&self.retained) });
+            let gone: Vec<_> = handles.extract_if(.., |one| one.shared.strong_count() == 0).collect();
+            handles.push(Registration { cell: self.id, handle: handle.take(), shared: Arc::downgrade(self) });
             Some(gone)
         });
+        if handle.is_some() {
+            // The list cannot be had, at the end of a thread or within a drop: the handle serves this once, and the
+            // guard outlives it.
+            self.mark(&guard);
+        }
         // After the borrow: dropping handles can drop values.
         drop(gone);
         guard
     }
 
+    /// Puts a mark into what `guard`'s handle leaves in the queue when it goes. The collector takes a few such bags out
+    /// per round, and a round that found empty ones has got somewhere.
+    fn mark(&self, guard: &Guard) {
+        self.deferred.all.fetch_add(1, Relaxed);
+        let deferred = Arc::clone(&self.deferred);
+        guard.defer(move || _ = deferred.all.fetch_sub(1, Relaxed));
+    }
+
+    /// Drops what can be dropped, or leaves it to the thread that is about it.
+    fn collect(self: &Arc<Self>) {
+        // AcqRel, all three: who came by had left before, and the rounds that follow see that.
+        if self.state.swap(AGAIN, AcqRel) != IDLE {
+            return;
+        }
+        loop {
+            self.state.swap(BUSY, AcqRel);
+            let mut idle = 0;
+            let mut before = self.deferred.all.load(Relaxed);
+            // A round drops a few values only, so it goes on as long as it gets somewhere.
+            while self.retained() != 0 && idle < ROUNDS {
+                self.enter().flush();
+                let now = self.deferred.all.load(Relaxed);
+                idle = if now < before { 0 } else { idle + 1 };
+                before = now;
+            }
+            if self.state.compare_exchange(BUSY, IDLE, AcqRel, Relaxed).is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// After leaving.
+    #[inline]
+    fn collect_if_any(self: &Arc<Self>) {
+        // Pairs with the one in `retire`: either that writer sees that this thread has left, or this one sees the count.
+        fence(SeqCst);
+        if self.retained() != 0 {
+            self.collect();
+        }
+    }
+
+    fn retained(&self) -> usize {
+        // Relaxed, here and where it changes: a count, which the fences order.
+        self.deferred.values.load(Relaxed)
+    }
+}
+
+impl<T> Cell<T> {
     fn retire(&self, old: *mut T, guard: &Guard)
     where
         T: Send + 'static,
     {
-        // Relaxed, here and below: a count that announces nothing.
-        self.retained.fetch_add(1, Relaxed);
-        let (old, retained) = (Retired(old), Arc::clone(&self.retained));
+        self.shared.deferred.values.fetch_add(1, Relaxed);
+        self.shared.deferred.all.fetch_add(1, Relaxed);
+        // Pairs with the one in `collect_if_any`.
+        fence(SeqCst);
+        let (old, deferred) = (Retired(old), Arc::clone(&self.shared.deferred));
         // SAFETY: the pointer is out of the cell, so who still has it entered before; `T` is Send and 'static, so any
         // thread may drop it at any time.
         unsafe {
             guard.defer_unchecked(move || {
-                // A panic of the value's destructor is nobody's who happens to enter or to leave now, and it must keep no
-                // other value from being dropped. What it was thrown with may panic too.
-                if let Err(payload) = catch_unwind(AssertUnwindSafe(|| old.free())) {
-                    std::mem::forget(payload);
-                }
-                retained.fetch_sub(1, Relaxed);
+                contain(|| old.free());
+                deferred.values.fetch_sub(1, Relaxed);
+                deferred.all.fetch_sub(1, Relaxed);
             });
         }
+        // Out of this thread's hands: somebody else may be the one who collects.
+        guard.flush();
     }
 
     pub(super) fn collect(&self) {
-        let mut idle = 0;
-        let mut before = self.retained();
-        // A round drops a few values only, so it goes on as long as it gets somewhere.
-        while before != 0 && idle < ROUNDS {
-            self.enter().flush();
-            let now = self.retained();
-            idle = if now < before { 0 } else { idle + 1 };
-            before = now;
-        }
+        self.shared.collect();
     }
 
     pub(super) fn retained(&self) -> usize {
-        self.retained.load(Relaxed)
+        self.shared.retained()
     }
 }
 
@@ -136,9 +218,7 @@ impl<T> Pin<'_, T> {
     /// Leaves, and drops what has been waiting for that.
     fn leave(&mut self) {
         self.guard = None;
-        if self.cell.retained() != 0 {
-            self.cell.collect();
-        }
+        self.cell.shared.collect_if_any();
     }
 }
 
@@ -172,10 +252,13 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
     fn new(value: T) -> Self {
         Self {
             current: AtomicPtr::new(Box::into_raw(Box::new(value))),
-            // Relaxed: all that matters is that no number comes twice.
-            id: NEXT.fetch_add(1, Relaxed),
-            collector: Collector::new(),
-            retained: Arc::new(AtomicUsize::new(0)),
+            shared: Arc::new(Shared {
+                // Relaxed: all that matters is that no number comes twice.
+                id: NEXT.fetch_add(1, Relaxed),
+                collector: Collector::new(),
+                deferred: Arc::default(),
+                state: AtomicU8::new(IDLE),
+            }),
         }
     }
 
@@ -187,7 +270,7 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
 
     #[inline]
     fn pin(&self) -> Pin<'_, T> {
-        Pin { cell: self, guard: Some(self.enter()) }
+        Pin { cell: self, guard: Some(self.shared.enter()) }
     }
 
     #[inline]
@@ -198,25 +281,41 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
 
     fn repin(pin: &mut Pin<'_, T>) {
         pin.leave();
-        pin.guard = Some(pin.cell.enter());
+        pin.guard = Some(pin.cell.shared.enter());
     }
 
-    fn replace(&self, value: T) {
+    fn store(&self, value: T) {
         let new = Box::into_raw(Box::new(value));
-        let guard = self.enter();
+        let guard = self.shared.enter();
         // AcqRel: Release publishes the value; Acquire, because it may be here that the old one is dropped.
         self.retire(self.current.swap(new, AcqRel), &guard);
         drop(guard);
         self.collect();
     }
 
+    fn compare_and_store(&self, current: &T, new: T) -> Result<(), T> {
+        let new = Box::into_raw(Box::new(new));
+        let guard = self.shared.enter();
+        let old = ptr::from_ref(current).cast_mut();
+        // As in `store`. The address cannot have been used again: `current` is alive.
+        if self.current.compare_exchange(old, new, AcqRel, Relaxed).is_ok() {
+            self.retire(old, &guard);
+            drop(guard);
+            self.collect();
+            return Ok(());
+        }
+        // SAFETY: made above, and not published.
+        Err(*unsafe { Box::from_raw(new) })
+    }
+
+    // Not by `compare_and_store`, which would collect in vain: the reader that the closure's argument comes from is in.
     fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<(), E> {
         let mut pin = self.pin();
         loop {
             let old = ptr::from_ref(Self::get(&mut pin)).cast_mut();
             // SAFETY: as in `get`; the pin stays.
             let new = Box::into_raw(Box::new(f(unsafe { &*old })?));
-            // As in `replace`. The address cannot have been used again: the guard keeps it.
+            // As in `store`. The address cannot have been used again: the guard keeps it.
             if self.current.compare_exchange(old, new, AcqRel, Relaxed).is_ok() {
                 self.retire(old, pin.guard.as_ref().expect("a pin that did not leave"));
                 return Ok(());

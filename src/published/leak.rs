@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use crate::sync::Mutex;
 use crate::sync::atomic::AtomicPtr;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire};
+use crate::sync::mutation::{Mutation, ordering};
 
 use super::sealed;
 
@@ -34,7 +35,7 @@ impl<T> Cell<T> {
     fn current(&self) -> &T {
         // Acquire: pairs with the writers' Release, so that the value is there.
         // SAFETY: it is not null and not freed before the cell.
-        unsafe { &*self.current.load(Acquire) }
+        unsafe { &*self.current.load(ordering(Mutation::ReadRelaxed, Acquire)) }
     }
 
     fn keep(&self, old: *mut T) {
@@ -71,30 +72,32 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
 
     fn repin(_: &mut Self::Pin<'_>) {}
 
-    fn replace(&self, value: T) {
+    fn store(&self, value: T) {
         // AcqRel: Release publishes the value; Acquire, because the cell's drop frees what another writer made.
-        self.keep(self.current.swap(Box::into_raw(Box::new(value)), AcqRel));
+        let order = ordering(Mutation::PublishRelaxed, AcqRel);
+        self.keep(self.current.swap(Box::into_raw(Box::new(value)), order));
     }
 
-    fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<(), E> {
-        loop {
-            let old = self.current();
-            let new = Box::into_raw(Box::new(f(old)?));
-            let old = std::ptr::from_ref(old).cast_mut();
-            // As in `replace`. The address cannot have been used again: nothing is freed.
-            if self.current.compare_exchange(old, new, AcqRel, Acquire).is_ok() {
-                self.keep(old);
-                return Ok(());
-            }
-            // SAFETY: made above, and not published.
-            drop(unsafe { Box::from_raw(new) });
+    fn compare_and_store(&self, current: &T, new: T) -> Result<(), T> {
+        let old = std::ptr::from_ref(current).cast_mut();
+        let new = Box::into_raw(Box::new(new));
+        // As in `store`. The address cannot have been used again: nothing is freed.
+        if self.current.compare_exchange(old, new, ordering(Mutation::PublishRelaxed, AcqRel), Acquire).is_ok() {
+            self.keep(old);
+            return Ok(());
         }
+        // SAFETY: made above, and not published.
+        Err(*unsafe { Box::from_raw(new) })
     }
 }
 
 impl<T> Drop for Cell<T> {
     fn drop(&mut self) {
+        if crate::IS_LOOM && std::thread::panicking() {
+            return; // a model that failed is torn down outside of loom's execution
+        }
+        // Acquire: as in `store`.
         // SAFETY: a leaked box, and nobody borrows the cell.
-        drop(unsafe { Box::from_raw(*self.current.get_mut()) });
+        drop(unsafe { Box::from_raw(self.current.load(Acquire)) });
     }
 }

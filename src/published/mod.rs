@@ -17,42 +17,62 @@
 //!
 //! # Which way
 //!
-//! | | [`Leak`] | [`Counted`](https://docs.rs/arc-swap) (feature `arc-swap`) | [`Epoch`](https://docs.rs/crossbeam-epoch) (feature `epoch`) |
-//! |---|---|---|---|
-//! | a read | one load | a debt slot of the thread is written | the thread's epoch is written, with a fence |
-//! | a read through a [`Pin`] | one load | one load and a comparison, while the value is the same | one load |
-//! | a replaced value is dropped | with the cell | by its last reader, or at once | by [`replace`](Published::replace), or else by a reader that leaves later |
-//! | a reader that never leaves keeps alive | (everything is) | the value that it reads | every value replaced since it came |
-//! | good for | values set a few times in a program's life | the common case | many reads under one `Pin`, by threads that leave soon |
+//! | | [`Leak`] | [`Counted`](https://docs.rs/arc-swap) | [`Epoch`](https://docs.rs/crossbeam-epoch) | [`Hyaline`](https://docs.rs/seize) |
+//! |---|---|---|---|---|
+//! | feature | | `arc-swap`, on by default | `epoch` | `hyaline` |
+//! | a read | one load | a debt slot of the thread is written | the thread's epoch is written, with a fence | the thread's place is written, twice, once with a locked instruction |
+//! | a read through a [`Pin`] | one load | one load and a comparison, while the value is the same | one load | one load |
+//! | a [`store`](Published::store) | an exchange | an exchange, and a look at the slots of all threads | an exchange, and some rounds of the collector | an exchange, and a barrier in all running threads: a system call |
+//! | a replaced value is dropped | with the cell | by its last reader, or at once | by the `store`, or else by a reader that leaves later | by the `store`, or else by the last reader that was in |
+//! | a reader that never leaves keeps alive | (everything is) | the value that it reads | every value replaced since it came | every value replaced since it came |
+//! | good for | values set a few times in a program's life | the common case, and what must be held over an `.await` | many reads under one `Pin`, by threads that leave soon | the same, in many cells |
+//!
+//! [`Counted`](Published) is the default: `Published<Config>` is a counted cell wherever a type is written, in a field or a
+//! `static`. In an expression Rust infers type parameters instead of looking at defaults: where nothing else says which way,
+//! write `Published::<_, Counted>::new`. Without the feature `arc-swap` there is no default. [`comparison`] has the
+//! figures.
 //!
 //! A [`Ref`] and a [`Pin`] stay on their thread, so a future that holds one over an `.await` is not `Send`, and a
 //! runtime that needs it to be refuses it at compile time. The way over an `.await` is
 //! `Published::<_, Counted>::to_arc`.
 //!
+//! # When a value ends
+//!
+//! With every way but `Leak` the end of a replaced value needs no further `store`: it comes with the `store` where nobody
+//! reads the cell, and with the last reader that was in at the time otherwise. That reader drops it, so destructors run on any
+//! thread, within a `read`, a `repin` or a `store`, or where a guard is dropped. `Epoch` and `Hyaline` catch a panic of a destructor
+//! there: it is nobody's who happens to come by. What a reader that was forgotten (`mem::forget`) keeps is never dropped.
+//! `retained` counts, and `collect` is for a moment of one's own choice.
+//!
 //! # Progress
 //!
 //! Reads are wait-free with `Leak`, and never wait for a writer with the others. Writers of one cell do not wait for
-//! readers; concurrent [`update`](Published::update)s retry, so their closure can run several times.
+//! readers; concurrent [`update`](Published::update)s retry, so their closure can run several times. With `Leak` writers
+//! take turns at a lock, for a push. The first read of a thread, or of a thread in a cell, allocates with all ways but `Leak`.
 //!
 //! # Under loom
 //!
-//! All ways are one cell that loom sees: reads see what they could see in production, and replaced values are dropped
-//! with the cell.
+//! `Leak` is what runs in production. The others, whose crates loom does not see, are one cell that it sees: reads see what they
+//! could see in production, and replaced values are dropped with the cell.
 
 #[cfg(all(feature = "arc-swap", not(all(loom, feature = "loom"))))]
 mod counted;
 #[cfg(all(feature = "epoch", not(all(loom, feature = "loom"))))]
 mod epoch;
-#[cfg(not(all(loom, feature = "loom")))]
+#[cfg(all(feature = "hyaline", not(all(loom, feature = "loom"))))]
+mod hyaline;
 mod leak;
-#[cfg(all(loom, feature = "loom"))]
+#[cfg(all(any(feature = "arc-swap", feature = "epoch", feature = "hyaline"), loom, feature = "loom"))]
 mod modelled;
-#[cfg(all(loom, feature = "loom"))]
-use modelled as leak;
 #[cfg(all(feature = "arc-swap", loom, feature = "loom"))]
 use modelled as counted;
 #[cfg(all(feature = "epoch", loom, feature = "loom"))]
 use modelled as epoch;
+#[cfg(all(feature = "hyaline", loom, feature = "loom"))]
+use modelled as hyaline;
+
+#[doc = include_str!("../../docs/published.md")]
+pub mod comparison {}
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -76,8 +96,17 @@ mod sealed {
         fn pin(&self) -> Self::Pin<'_>;
         fn get<'p>(pin: &'p mut Self::Pin<'_>) -> &'p T;
         fn repin(pin: &mut Self::Pin<'_>);
-        fn replace(&self, value: T);
-        fn try_update<E>(&self, f: impl FnMut(&T) -> Result<T, E>) -> Result<(), E>;
+        fn store(&self, value: T);
+        fn compare_and_store(&self, current: &T, new: T) -> Result<(), T>;
+
+        fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<(), E> {
+            loop {
+                let old = self.read();
+                if self.compare_and_store(&old, f(&old)?).is_ok() {
+                    return Ok(());
+                }
+            }
+        }
     }
 }
 use sealed::{Cell, Way};
@@ -121,8 +150,35 @@ impl Way for Epoch {
 #[cfg(feature = "epoch")]
 impl Reclaim for Epoch {}
 
+/// Hyaline, for each cell its own: each `store` hands what it replaced to the readers that are in, and the last of them to leave
+/// drops it. Entering is one store and leaving one exchange of a word of the thread's own, whatever the number of
+/// cells; a `store` pays for that with a barrier in all running threads, and an entry for every thread that reads cells.
+#[cfg(feature = "hyaline")]
+#[derive(Debug, Clone, Copy)]
+pub enum Hyaline {}
+
+#[cfg(feature = "hyaline")]
+impl Way for Hyaline {
+    type Cell<T: Send + Sync + 'static> = hyaline::Cell<T>;
+}
+#[cfg(feature = "hyaline")]
+impl Reclaim for Hyaline {}
+
+/// Runs destructors of users. A panic is nobody's who happens to enter or to leave now, and it must keep no other value from
+/// being dropped. What it was thrown with may panic too, so that is leaked.
+#[cfg(all(any(feature = "epoch", feature = "hyaline"), not(all(loom, feature = "loom"))))]
+fn contain(f: impl FnOnce()) {
+    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        std::mem::forget(payload);
+    }
+}
+
 /// One value, read by many and replaced by few. See the [module](self).
-pub struct Published<T: Send + Sync + 'static, R: Reclaim> {
+pub struct Published<
+    T: Send + Sync + 'static,
+    #[cfg(feature = "arc-swap")] R: Reclaim = Counted,
+    #[cfg(not(feature = "arc-swap"))] R: Reclaim,
+> {
     cell: R::Cell<T>,
 }
 
@@ -147,7 +203,7 @@ impl<T: Send + Sync + 'static, R: Reclaim> Published<T, R> {
     ///
     /// let cell = Published::<_, Leak>::new(1);
     /// let before = cell.read();
-    /// cell.replace(2);
+    /// cell.store(2);
     /// assert_eq!((*before, *cell.read()), (1, 2));
     /// ```
     ///
@@ -173,7 +229,7 @@ impl<T: Send + Sync + 'static, R: Reclaim> Published<T, R> {
     /// let cell = Published::<_, Leak>::new(0);
     /// let mut pin = cell.pin();
     /// for n in 1..10 {
-    ///     cell.replace(n);
+    ///     cell.store(n);
     ///     assert_eq!(*pin.get(), n);
     /// }
     /// ```
@@ -188,14 +244,35 @@ impl<T: Send + Sync + 'static, R: Reclaim> Published<T, R> {
     /// use shared_term::published::{Leak, Published};
     ///
     /// let cell = Published::<_, Leak>::new("draft");
-    /// cell.replace("final");
+    /// cell.store("final");
     /// assert_eq!(*cell.read(), "final");
     /// ```
     #[doc(alias = "persistent_term:put/2")]
-    #[doc(alias = "store")]
+    #[doc(alias = "replace")]
     #[doc(alias = "swap")]
-    pub fn replace(&self, value: T) {
-        self.cell.replace(value);
+    pub fn store(&self, value: T) {
+        self.cell.store(value);
+    }
+
+    /// Publishes `new` if the value is still the one that `current` refers to: that very value, not an equal one.
+    ///
+    /// # Errors
+    ///
+    /// `new`, where another writer was faster.
+    ///
+    /// ```
+    /// use shared_term::published::{Leak, Published};
+    ///
+    /// let cell = Published::<_, Leak>::new(vec![1]);
+    /// let seen = cell.read();
+    /// assert_eq!(cell.compare_and_store(&seen, vec![1, 2]), Ok(()));
+    /// assert_eq!(cell.compare_and_store(&seen, vec![1, 3]), Err(vec![1, 3]));
+    /// assert_eq!(*cell.read(), [1, 2]);
+    /// ```
+    #[doc(alias = "compare_and_swap")]
+    #[doc(alias = "compare_exchange")]
+    pub fn compare_and_store(&self, current: &T, new: T) -> Result<(), T> {
+        self.cell.compare_and_store(current, new)
     }
 
     /// Publishes what `f` makes of the value; again with the newer value if another writer was faster.
@@ -241,7 +318,7 @@ impl<T: Send + Sync + 'static> Published<T, Leak> {
     /// use shared_term::published::{Leak, Published};
     ///
     /// let cell = Published::<_, Leak>::new(1);
-    /// cell.replace(2);
+    /// cell.store(2);
     /// assert_eq!(cell.retained(), 1);
     /// ```
     pub fn retained(&self) -> usize {
@@ -249,35 +326,47 @@ impl<T: Send + Sync + 'static> Published<T, Leak> {
     }
 }
 
-#[cfg(feature = "epoch")]
-impl<T: Send + Sync + 'static> Published<T, Epoch> {
-    /// The replaced values that are not dropped yet.
-    ///
-    /// ```
-    /// use shared_term::published::{Epoch, Published};
-    ///
-    /// let cell = Published::<_, Epoch>::new(1);
-    /// cell.replace(2);
-    /// assert_eq!(cell.retained(), 0); // nobody was reading
-    /// ```
-    pub fn retained(&self) -> usize {
-        self.cell.retained()
-    }
+macro_rules! waits_for_readers {
+    ($($feature:literal $way:ident;)*) => {$(
+        #[cfg(feature = $feature)]
+        impl<T: Send + Sync + 'static> Published<T, $way> {
+            /// The replaced values that are not dropped yet: some reader that was in then may still read them.
+            ///
+            /// ```
+            #[doc = concat!("use shared_term::published::{Published, ", stringify!($way), "};")]
+            ///
+            #[doc = concat!("let cell = Published::<_, ", stringify!($way), ">::new(1);")]
+            /// let reader = cell.read();
+            /// cell.store(2);
+            /// assert_eq!((*reader, cell.retained()), (1, 1));
+            /// drop(reader);
+            /// assert_eq!(cell.retained(), 0);
+            /// ```
+            pub fn retained(&self) -> usize {
+                self.cell.retained()
+            }
 
-    /// Drops the replaced values that nobody can be reading any more. [`replace`](Self::replace) and readers that leave
-    /// do so themselves; this is for a moment of one's own choice.
-    ///
-    /// ```
-    /// use shared_term::published::{Epoch, Published};
-    ///
-    /// let cell = Published::<_, Epoch>::new(1);
-    /// cell.replace(2);
-    /// cell.collect();
-    /// assert_eq!(cell.retained(), 0);
-    /// ```
-    pub fn collect(&self) {
-        self.cell.collect();
-    }
+            /// Drops the replaced values that nobody can be reading any more. [`store`](Self::store) and readers that
+            /// leave do so themselves; this is for a moment of one's own choice.
+            ///
+            /// ```
+            #[doc = concat!("use shared_term::published::{Published, ", stringify!($way), "};")]
+            ///
+            #[doc = concat!("let cell = Published::<_, ", stringify!($way), ">::new(1);")]
+            /// cell.store(2);
+            /// cell.collect();
+            /// assert_eq!(cell.retained(), 0);
+            /// ```
+            pub fn collect(&self) {
+                self.cell.collect();
+            }
+        }
+    )*};
+}
+
+waits_for_readers! {
+    "epoch" Epoch;
+    "hyaline" Hyaline;
 }
 
 #[cfg(feature = "arc-swap")]
@@ -286,10 +375,14 @@ impl<T: Send + Sync + 'static> Published<T, Counted> {
     /// `.await`.
     ///
     /// ```
-    /// use shared_term::published::{Counted, Published};
+    /// use shared_term::Published;
     ///
-    /// let cell = Published::<_, Counted>::new(vec![1, 2, 3]);
-    /// let values = cell.to_arc();
+    /// struct Server {
+    ///     limits: Published<Vec<u32>>, // counted, the default
+    /// }
+    ///
+    /// let server = Server { limits: Published::new(vec![1, 2, 3]) };
+    /// let values = server.limits.to_arc();
     /// assert_eq!(std::thread::spawn(move || values.len()).join().unwrap(), 3);
     /// ```
     pub fn to_arc(&self) -> std::sync::Arc<T> {
@@ -304,7 +397,12 @@ impl<T: Send + Sync + fmt::Debug + 'static, R: Reclaim> fmt::Debug for Published
 }
 
 /// A value that is read: [`Published::read`].
-pub struct Ref<'a, T: Send + Sync + 'static, R: Reclaim> {
+pub struct Ref<
+    'a,
+    T: Send + Sync + 'static,
+    #[cfg(feature = "arc-swap")] R: Reclaim = Counted,
+    #[cfg(not(feature = "arc-swap"))] R: Reclaim,
+> {
     held: <R::Cell<T> as Cell<T>>::Ref<'a>,
     _not_send: PhantomData<*mut ()>,
 }
@@ -325,7 +423,12 @@ impl<T: Send + Sync + fmt::Debug + 'static, R: Reclaim> fmt::Debug for Ref<'_, T
 }
 
 /// A reader that stays for a while: [`Published::pin`].
-pub struct Pin<'a, T: Send + Sync + 'static, R: Reclaim> {
+pub struct Pin<
+    'a,
+    T: Send + Sync + 'static,
+    #[cfg(feature = "arc-swap")] R: Reclaim = Counted,
+    #[cfg(not(feature = "arc-swap"))] R: Reclaim,
+> {
     pin: <R::Cell<T> as Cell<T>>::Pin<'a>,
     _not_send: PhantomData<*mut ()>,
 }
@@ -375,3 +478,5 @@ static_assertions::assert_not_impl_any!(Pin<'static, u64, Leak>: Send, Sync);
 static_assertions::assert_impl_all!(Published<u64, Counted>: Send, Sync);
 #[cfg(feature = "epoch")]
 static_assertions::assert_impl_all!(Published<u64, Epoch>: Send, Sync);
+#[cfg(feature = "hyaline")]
+static_assertions::assert_impl_all!(Published<u64, Hyaline>: Send, Sync);

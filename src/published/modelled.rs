@@ -3,7 +3,7 @@
 //! The load and store of the number are ordered as those of the pointer in production, and the list is not visible to
 //! loom, so a model explores which value a read can see. Nothing is dropped before the cell.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::sync::atomic::AtomicUsize;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -13,18 +13,28 @@ use super::sealed;
 #[derive(Debug)]
 pub struct Cell<T> {
     current: AtomicUsize,
-    values: Mutex<Vec<Arc<T>>>,
+    /// None where a value was never published, and went back to who brought it.
+    values: Mutex<Vec<Option<Arc<T>>>>,
 }
 
 impl<T> Cell<T> {
+    fn values(&self) -> MutexGuard<'_, Vec<Option<Arc<T>>>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn value(&self, number: usize) -> Arc<T> {
-        Arc::clone(&self.values.lock().unwrap_or_else(PoisonError::into_inner)[number])
+        Arc::clone(self.values()[number].as_ref().expect("a number that was published"))
     }
 
     fn add(&self, value: T) -> usize {
-        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
-        values.push(Arc::new(value));
+        let mut values = self.values();
+        values.push(Some(Arc::new(value)));
         values.len() - 1
+    }
+
+    fn take_back(&self, number: usize) -> T {
+        let value = self.values()[number].take();
+        value.and_then(Arc::into_inner).expect("what was not published is nobody else's")
     }
 
     #[cfg(feature = "arc-swap")]
@@ -33,10 +43,10 @@ impl<T> Cell<T> {
     }
 
     pub(super) fn retained(&self) -> usize {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner).len() - 1
+        self.values().iter().flatten().count() - 1
     }
 
-    #[cfg(feature = "epoch")]
+    #[cfg(any(feature = "epoch", feature = "hyaline"))]
     #[expect(clippy::unused_self, reason = "as in production")]
     pub(super) fn collect(&self) {}
 }
@@ -52,7 +62,7 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
     type Pin<'a> = Pin<'a, T>;
 
     fn new(value: T) -> Self {
-        Self { current: AtomicUsize::new(0), values: Mutex::new(vec![Arc::new(value)]) }
+        Self { current: AtomicUsize::new(0), values: Mutex::new(vec![Some(Arc::new(value))]) }
     }
 
     fn read(&self) -> Arc<T> {
@@ -71,17 +81,19 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
         pin.last = None;
     }
 
-    fn replace(&self, value: T) {
+    fn store(&self, value: T) {
         self.current.swap(self.add(value), AcqRel);
     }
 
-    fn try_update<E>(&self, mut f: impl FnMut(&T) -> Result<T, E>) -> Result<(), E> {
-        loop {
-            let old = self.current.load(Acquire);
-            let new = self.add(f(&self.value(old))?);
-            if self.current.compare_exchange(old, new, AcqRel, Acquire).is_ok() {
-                return Ok(());
-            }
+    fn compare_and_store(&self, current: &T, new: T) -> Result<(), T> {
+        let old = self.current.load(Acquire);
+        if !std::ptr::eq(Arc::as_ptr(&self.value(old)), current) {
+            return Err(new);
         }
+        let number = self.add(new);
+        if self.current.compare_exchange(old, number, AcqRel, Acquire).is_ok() {
+            return Ok(());
+        }
+        Err(self.take_back(number))
     }
 }
