@@ -46,7 +46,7 @@ pub use {
 };
 
 #[cfg(feature = "persistent")]
-pub use persistent::PersistentTerms;
+pub use persistent::{Literal, PersistentTerms};
 
 #[cfg(feature = "runtime")]
 pub use {

@@ -115,7 +115,7 @@ impl World {
     #[must_use]
     pub fn letter(&self, key: crate::Atom) -> Option<Region> {
         let retired = self.domain().collector.retired();
-        let value = self.domain().lookup(key)?;
+        let value = self.domain().lookup(key, self.domain().table.snapshot())?;
         // SAFETY: the caller is online, so the value lives.
         unsafe { Region::copy_word(value, Literals::Keep { retired }) }.ok()
     }
@@ -136,7 +136,8 @@ impl World {
         let (domain, _online) = (self.domain(), self.worker());
         let entry = domain.table.find(hash_of(key), key).expect("the key is there");
         let old = entry.replace(0).expect("it has a value");
-        domain.table.remove(entry, &domain.quiescence, &domain.limbo);
+        domain.table.count(0, 1);
+        domain.table.unlink_idle(entry, &domain.quiescence, &domain.limbo);
         domain.drop_value(old);
     }
 
@@ -145,7 +146,7 @@ impl World {
     pub fn collect(&self) {
         loop {
             match self.domain().collector.step(self.domain(), false) {
-                Step::Idle => return,
+                Step::Idle | Step::Spared => return,
                 Step::Worked => {}
                 Step::Waiting if self.domain().collector.is_asking() => return,
                 Step::Waiting => crate::sync::thread::yield_now(),

@@ -238,6 +238,18 @@ pub mod mutation {
         NoRefsCheck,
         /// Collector: looks only whether the count is zero, not whether it moved.
         RefsZeroOnly,
+        /// Literals: a handle does not count as a lease.
+        LeaseNotCounted,
+        /// References: given up relaxed.
+        ReleaseRelaxed,
+        /// Batches: the number is published before the changes are in their places.
+        CommitBeforeChanges,
+        /// Batches: new values take the place of changes that older spans still need.
+        FinishWithoutGrace,
+        /// Batches: a span loads its snapshot relaxed.
+        SnapshotRelaxed,
+        /// Slots: an entry without a value leaves the table though a slot reads it.
+        SlotNotPinned,
         /// Owner: goes idle with a filter that forgets deferred messages.
         QueueNotInFilter,
         /// Owner: evacuates without draining the mailbox.

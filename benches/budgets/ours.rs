@@ -145,8 +145,14 @@ pub(crate) fn persistent_get_cold(plan: Plan) -> Result<Sampler, String> {
 }
 
 /// A read through a resolved slot, with its loop, as its reference is.
-pub(crate) fn persistent_slot_read(_: Plan) -> Result<Sampler, String> {
-    Err("the library cannot resolve a key to a slot yet".to_string())
+pub(crate) fn persistent_slot_read(plan: Plan) -> Result<Sampler, String> {
+    let (mut rt, mut batch) = (Runtime::deterministic(1), Batch::new(plan.batch));
+    rt.persistent().put(KEY, value(0)).map_err(text)?;
+    let slot = rt.persistent().slot(KEY).map_err(text)?;
+    Ok(Box::new(move || {
+        let slot = slot.clone();
+        batch_in_turn(&mut rt, &mut batch, move |cx, batch| batch.gross(|_| cx.read(black_box(&slot))))
+    }))
 }
 
 // Persistent terms: replacing, until the memory of the old value is free.
@@ -297,7 +303,7 @@ pub(crate) fn persistent_put_loop(plan: Plan) -> Result<Sampler, String> {
         let (mut retained, mut failed) = (0, None);
         let took = timed(|| {
             for value in values {
-                failed = store.put(KEY, value).err().or(failed);
+                failed = store.put(KEY, value).err().map(|error| error.reason()).or(failed);
                 retained = retained.max(store.info().retained_bytes);
             }
         });

@@ -82,6 +82,17 @@ impl Chunk {
         }
     }
 
+    /// Does the chunk have a block of literal memory to itself?
+    ///
+    /// # Safety
+    ///
+    /// `this` must be a live chunk.
+    #[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
+    pub(crate) unsafe fn is_block(this: *mut Self) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { Self::memory(this) == Memory::Block }
+    }
+
     /// The words in use, for a chunk that is not being allocated from.
     ///
     /// # Safety

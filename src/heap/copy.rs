@@ -30,7 +30,7 @@ pub(crate) enum Literals {
 impl Literals {
     /// Is the literal word `w` kept by pointer?
     #[inline]
-    fn keeps(self, w: Word) -> bool {
+    pub(crate) fn keeps(self, w: Word) -> bool {
         let Self::Keep { retired } = self else { return false };
         let entry = literal::entry(w);
         if entry.bit() & retired == 0 || mutated(Mutation::CopierIgnoresMark) {

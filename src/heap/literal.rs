@@ -19,6 +19,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::term::word::Word;
 use std::alloc::{Layout, alloc, dealloc};
 use std::ptr::{self, NonNull};
+use std::sync::atomic as plain;
 
 /// Size and alignment of a block.
 pub(crate) const BLOCK_BYTES: usize = 1 << 16;
@@ -34,6 +35,8 @@ const WHOLE_BLOCK_SHIFT: u64 = BLOCK_BYTES.trailing_zeros() as u64;
 /// Slots of 256 bytes to 8 KiB; what is larger gets blocks of its own.
 const SMALLEST_SHIFT: usize = 8;
 const LARGEST_SHIFT: usize = 13;
+/// An area of more words has a block of its own.
+pub(crate) const LARGEST_SHARED_WORDS: usize = (1 << LARGEST_SHIFT) / size_of::<Word>() - CHUNK_WORDS;
 const CLASSES: usize = LARGEST_SHIFT - SMALLEST_SHIFT + 1;
 
 #[repr(C)]
@@ -104,6 +107,8 @@ pub(crate) struct Area {
     pub(crate) words: usize,
     /// Bytes of memory, off-heap contents not included.
     pub(crate) bytes: usize,
+    /// Bytes of the binaries outside that the area keeps alive.
+    pub(crate) off_heap_bytes: usize,
     /// Words in use here and, counted once per path, in all areas that this one keeps alive.
     pub(crate) closure_words: usize,
     bit: u64,
@@ -144,6 +149,11 @@ impl Area {
         self.refs.fetch_add(ONE_REF, Ordering::Relaxed);
     }
 
+    /// All bytes that the area keeps from being used otherwise.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes + self.off_heap_bytes
+    }
+
     /// Is the area in the batch that is being collected?
     #[inline(always)]
     pub(crate) fn is_retired(&self) -> bool {
@@ -166,6 +176,25 @@ pub(crate) fn bit_of(area: &Area) -> u64 {
 /// Literal memory of one domain.
 pub(crate) struct Space {
     inner: Mutex<Inner>,
+    pub(crate) figures: Figures,
+}
+
+/// Sums over the areas that are not freed. Not modelled: nothing is decided by them.
+#[derive(Default)]
+pub(crate) struct Figures {
+    pub(crate) areas: plain::AtomicUsize,
+    pub(crate) words: plain::AtomicUsize,
+    pub(crate) bytes: plain::AtomicUsize,
+    pub(crate) off_heap_bytes: plain::AtomicUsize,
+}
+
+impl Figures {
+    fn each(&self, area: &Area, change: impl Fn(&plain::AtomicUsize, usize)) {
+        change(&self.areas, 1);
+        change(&self.words, area.words);
+        change(&self.bytes, area.bytes);
+        change(&self.off_heap_bytes, area.off_heap_bytes);
+    }
 }
 
 #[derive(Default)]
@@ -202,7 +231,7 @@ fn block_layout(bytes: usize) -> Option<Layout> {
 
 impl Space {
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::new(Inner::default()) }
+        Self { inner: Mutex::new(Inner::default()), figures: Figures::default() }
     }
 
     /// An empty area that will hold about `words`, and its first chunk, or `None` when there is no memory.
@@ -216,6 +245,7 @@ impl Space {
             queued: AtomicBool::new(false),
             words: 0,
             bytes: 0,
+            off_heap_bytes: 0,
             closure_words: 0,
             bit: 0,
             deps: Vec::new(),
@@ -253,9 +283,16 @@ impl Space {
         Some((area, chunk))
     }
 
+    /// Gives up an area whose memory is freed otherwise.
+    pub(crate) fn give_back(&self, area: &Area) {
+        debug_assert!(area.slot.is_none(), "the memory is the area's");
+        self.inner.lock().bits.give(u64::from(area.bit.trailing_zeros()) - FILTER_SHIFT);
+    }
+
     /// Ends the building of an area: `chunks` and `off_heap` are its own from here on.
     #[allow(clippy::unnecessary_box_returns, reason = "entries hold the addresses of areas")]
     pub(crate) fn commit(
+        &self,
         mut area: Box<Area>,
         chunks: *mut Chunk,
         off_heap: *mut Word,
@@ -274,6 +311,8 @@ impl Space {
         let leaned_on = deps.iter().map(|dep| unsafe { dep.as_ref() }.closure_words);
         area.closure_words = leaned_on.fold(words, usize::saturating_add);
         (area.words, area.bytes, area.chunks, area.off_heap, area.deps) = (words, bytes, chunks, off_heap, deps);
+        area.off_heap_bytes = off_heap::bytes(off_heap);
+        self.figures.each(&area, |sum, n| _ = sum.fetch_add(n, plain::Ordering::Relaxed));
         area
     }
 
@@ -285,6 +324,7 @@ impl Space {
     /// have been dropped.
     pub(crate) unsafe fn free(&self, area: Box<Area>) {
         area.contents.note_end();
+        self.figures.each(&area, |sum, n| _ = sum.fetch_sub(n, plain::Ordering::Relaxed));
         let bit = u64::from(area.bit.trailing_zeros()) - FILTER_SHIFT;
         if crate::IS_LOOM {
             // A model that reads what was freed must fail in its own words: the memory stays until the model ends.

@@ -16,6 +16,8 @@
 
 mod address;
 mod bits;
+#[cfg(feature = "persistent")]
+pub(crate) mod built;
 mod chunk;
 mod collect;
 pub(crate) mod copy;
@@ -107,7 +109,7 @@ pub(crate) fn heap_error(payload: Box<dyn Any + Send>) -> Result<HeapError, Box<
 }
 
 /// Runs `f`; an allocation that fails in it is an error.
-fn catch_limit<R>(f: impl FnOnce() -> R) -> Result<R, HeapError> {
+pub(crate) fn catch_limit<R>(f: impl FnOnce() -> R) -> Result<R, HeapError> {
     // The closure's own panics go on; what it leaves half-built is dropped with the builder.
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
         .map_err(|payload| heap_error(payload).unwrap_or_else(|payload| std::panic::resume_unwind(payload)))

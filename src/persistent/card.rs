@@ -169,6 +169,12 @@ impl Card {
         }
     }
 
+    /// Is the process idle, and does nothing of it point into the areas whose bits are `retired`?
+    pub(crate) fn is_clear(&self, retired: u64) -> bool {
+        let card = self.load();
+        card & DEAD != 0 || is_idle(card) && card & retired == 0
+    }
+
     /// The collector's question. `None`: nothing of this process can point into the areas whose bits are `retired`.
     /// Otherwise whether the process was idle, so that the caller must put it on a run queue. `counted` is called once,
     /// before the question can be answered.

@@ -18,7 +18,7 @@
 
 use super::domain::{CallBack, Domain};
 use super::report::Report;
-use crate::heap::literal::{Area, count};
+use crate::heap::literal::{Area, bit_of, count};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::mutation::{Mutation, mutated, ordering};
@@ -33,6 +33,8 @@ pub(crate) enum Step {
     Idle,
     /// Participants have not passed a boundary yet, or processes have not answered.
     Waiting,
+    /// What waits is left to its holders, by policy.
+    Spared,
     /// Something was done; there may be more.
     Worked,
 }
@@ -42,6 +44,9 @@ enum Phase {
     Idle,
     /// C3.
     Grace,
+    /// Between C4 and C5: the holders are left alone, by policy. No new one can arise (L2); the scan is put off until it
+    /// would ask nobody, or the policy gives them no more time.
+    Spared,
     /// Between C5 and C6.
     Asked,
     /// C6, outside the lock.
@@ -66,6 +71,12 @@ struct Pending(Vec<NonNull<Area>>);
 // SAFETY: as above.
 unsafe impl Send for Pending {}
 
+/// The bits of the areas of a batch.
+fn bits_of(batch: &[(NonNull<Area>, u64)]) -> u64 {
+    // SAFETY: the areas of a batch are the collector's to free; until then they live.
+    batch.iter().fold(0, |bits, (area, _)| bits | bit_of(unsafe { area.as_ref() }))
+}
+
 pub(crate) struct Collector {
     pending: Mutex<Pending>,
     state: Mutex<State>,
@@ -73,6 +84,10 @@ pub(crate) struct Collector {
     remaining: AtomicUsize,
     /// The bits of the areas that are retired.
     retired: AtomicU64,
+    /// The bits of those that processes evacuate when they collect by themselves.
+    spared: AtomicU64,
+    /// What waits is to be collected whatever the policy.
+    forced: plain::AtomicBool,
     // Figures. Not modelled: nothing is decided by them.
     retained: plain::AtomicUsize,
     holders: plain::AtomicUsize,
@@ -93,6 +108,8 @@ impl Collector {
             }),
             remaining: AtomicUsize::new(0),
             retired: AtomicU64::new(0),
+            spared: AtomicU64::new(0),
+            forced: plain::AtomicBool::new(false),
             retained: plain::AtomicUsize::new(0),
             holders: plain::AtomicUsize::new(0),
             evacuated: plain::AtomicUsize::new(0),
@@ -105,6 +122,18 @@ impl Collector {
     pub(crate) fn retired(&self) -> u64 {
         // Relaxed: as for the mark of an area, the grace period orders it before every span that must see it (L2).
         self.retired.load(Ordering::Relaxed)
+    }
+
+    /// The bits of the areas that a process evacuates when it collects its heap by itself.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for processes"))]
+    pub(crate) fn spared(&self) -> u64 {
+        // Relaxed: evacuating an area is right at any time; the scan looks at what came of it.
+        self.spared.load(Ordering::Relaxed)
+    }
+
+    /// Has what waits collected whatever the policy, once.
+    pub(crate) fn force(&self) {
+        self.forced.store(true, plain::Ordering::Relaxed);
     }
 
     /// Bytes of areas that wait to be freed.
@@ -144,7 +173,7 @@ impl Collector {
             return false;
         }
         this.queued.store(true, Ordering::Relaxed);
-        self.retained.fetch_add(this.bytes, plain::Ordering::Relaxed);
+        self.retained.fetch_add(this.held_bytes(), plain::Ordering::Relaxed);
         pending.0.push(area);
         true
     }
@@ -181,10 +210,27 @@ impl Collector {
     /// Does what can be done now. Another thread that is at it makes this return [`Step::Waiting`], unless the caller is
     /// `patient` and waits until that step is done.
     pub(crate) fn step(&self, domain: &Domain, patient: bool) -> Step {
+        self.step_looking(domain, patient, false)
+    }
+
+    /// As [`step`](Self::step); with `look`, also at whether holders that are left alone have let go, which takes a load
+    /// per process.
+    pub(crate) fn step_looking(&self, domain: &Domain, patient: bool, look: bool) -> Step {
         let state = if patient { Some(self.state.lock()) } else { self.state.try_lock() };
         let Some(mut state) = state else { return Step::Waiting };
         match state.phase {
             Phase::Idle => self.begin(domain, &mut state),
+            Phase::Spared => match self.begin(domain, &mut state) {
+                Step::Idle if self.spares(domain) && !(look && domain.slots.all_clear(bits_of(&state.batch))) => {
+                    Step::Spared
+                }
+                Step::Idle => {
+                    self.ask(domain, &mut state);
+                    Step::Worked
+                }
+                // What has come since goes with the rest, through a grace period of its own.
+                step => step,
+            },
             Phase::Grace if mutated(Mutation::NoGrace) || domain.quiescence.has_passed(state.epoch) => {
                 self.ask(domain, &mut state);
                 Step::Worked
@@ -201,15 +247,25 @@ impl Collector {
         }
     }
 
+    /// Does the policy leave the holders of what waits alone?
+    fn spares(&self, domain: &Domain) -> bool {
+        !self.forced.load(plain::Ordering::Relaxed) && domain.settings.policy.spares(domain.retained_bytes())
+    }
+
     /// C1 and C2.
     fn begin(&self, domain: &Domain, state: &mut State) -> Step {
         let mut pending = self.pending.lock();
         if pending.0.is_empty() {
+            if state.phase == Phase::Idle {
+                self.forced.store(false, plain::Ordering::Relaxed);
+            }
             return Step::Idle;
         }
-        state.started = Instant::now();
-        state.report = Report::default();
-        let mut bits = 0;
+        if state.batch.is_empty() {
+            state.started = Instant::now();
+            state.report = Report::default();
+        }
+        let mut bits = bits_of(&state.batch);
         for area in pending.0.drain(..) {
             // SAFETY: a pending area is the collector's to free; until then it lives.
             let this = unsafe { area.as_ref() };
@@ -221,7 +277,7 @@ impl Collector {
                 self.let_go(this);
                 continue;
             }
-            bits |= crate::heap::literal::bit_of(this);
+            bits |= bit_of(this);
             state.batch.push((area, refs));
         }
         drop(pending);
@@ -248,7 +304,7 @@ impl Collector {
         // Relaxed: a copy too many does no harm; `queued` is under the lock.
         area.retired.store(false, Ordering::Relaxed);
         area.queued.store(false, Ordering::Relaxed);
-        self.retained.fetch_sub(area.bytes, plain::Ordering::Relaxed);
+        self.retained.fetch_sub(area.held_bytes(), plain::Ordering::Relaxed);
     }
 
     /// C4 and C5.
@@ -277,10 +333,14 @@ impl Collector {
             true
         });
         drop(pending);
+        let bits = bits_of(&state.batch);
+        if bits != 0 && state.phase == Phase::Grace && self.spares(domain) && !domain.slots.all_clear(bits) {
+            state.phase = Phase::Spared;
+            self.spared.store(bits, Ordering::Relaxed);
+            return;
+        }
         state.phase = Phase::Asked;
-        // SAFETY: as in `begin`.
-        let bits =
-            state.batch.iter().fold(0, |bits, (area, _)| bits | crate::heap::literal::bit_of(unsafe { area.as_ref() }));
+        self.forced.store(false, plain::Ordering::Relaxed);
         // The scan's own token keeps the count above zero until it is done. Relaxed: no answer is due yet.
         self.remaining.store(1, Ordering::Relaxed);
         if bits != 0 {
@@ -314,13 +374,14 @@ impl Collector {
     /// C6.
     fn free(&self, domain: &Domain, batch: Vec<(NonNull<Area>, u64)>) {
         let _mark = CallBack::new();
-        let (mut areas, mut words, mut bytes) = (0, 0, 0);
+        let (mut areas, mut words, mut bytes, mut off_heap_bytes) = (0, 0, 0, 0);
         for (area, _) in batch {
             // SAFETY: nobody points into the area (L3, L4), and all uses of it come before this (L5).
             let mut area = unsafe { Box::from_raw(area.as_ptr()) };
             areas += 1;
             words += area.words;
             bytes += area.bytes;
+            off_heap_bytes += area.off_heap_bytes;
             for dep in std::mem::take(&mut area.deps) {
                 // SAFETY: the area's reference on what it pointed into.
                 unsafe { self.release(dep) };
@@ -328,15 +389,17 @@ impl Collector {
             // SAFETY: as above.
             unsafe { domain.space.free(area) };
         }
-        self.retained.fetch_sub(bytes, plain::Ordering::Relaxed);
+        self.retained.fetch_sub(bytes + off_heap_bytes, plain::Ordering::Relaxed);
         let mut state = self.state.lock();
         // Relaxed: the areas with these bits are gone; a stale mask only costs a look at an area.
         self.retired.store(0, Ordering::Relaxed);
+        self.spared.store(0, Ordering::Relaxed);
         state.phase = Phase::Idle;
         let mut report = std::mem::take(&mut state.report);
         report.areas = areas;
         report.words = words;
         report.bytes = bytes;
+        report.off_heap_bytes = off_heap_bytes;
         report.holders = self.holders.swap(0, plain::Ordering::Relaxed);
         report.evacuated_words = self.evacuated.swap(0, plain::Ordering::Relaxed);
         report.elapsed = state.started.elapsed();

@@ -1,16 +1,20 @@
 //! A domain: one store of persistent terms, the quiescence and the process table of the runtimes attached to it, and one
 //! space of pids (H14).
 
+use super::StoreError;
+use super::batch::Batches;
 use super::collector::{Collector, Step};
 use super::limbo::Limbo;
 use super::quiescence::{Participant, Quiescence, Role};
 use super::report::Report;
+use super::settings::Settings;
 use super::slots::Slots;
-use super::table::{Entry, Table};
+use super::table::Table;
+use super::value::Frozen;
+use crate::heap::HeapError;
 use crate::heap::copy::{Literals, copy, size_words};
 use crate::heap::literal::{self, Area, Space};
 use crate::heap::raw::RawHeap;
-use crate::heap::{HeapError, Region};
 use crate::sync::Mutex;
 use crate::sync::atomic::{Ordering, fence};
 use crate::term::word::{self, Word};
@@ -92,6 +96,10 @@ pub(crate) struct Domain {
     pub(crate) collector: Collector,
     pub(crate) limbo: Limbo,
     pub(crate) references: References,
+    pub(super) batches: Batches,
+    pub(super) settings: Settings,
+    /// Literals in users' hands that keep an area.
+    pub(super) literals: plain::AtomicUsize,
     hooks: Mutex<Vec<(u64, Hook)>>,
     drivers: Mutex<Vec<(u64, Driver)>>,
     next_hook: plain::AtomicU64,
@@ -142,19 +150,14 @@ impl Drop for Span<'_> {
     }
 }
 
-/// A frozen value: its word, and one reference on the area it points into.
-pub(crate) struct Frozen {
-    pub(crate) word: Word,
-}
-
 /// What a value of so many words may keep alive. A chain of versions, each of which leans on the one before, would keep
 /// all of them, and a small part of a large value all of that: such a value is copied (H28).
-const fn slack(words: usize) -> usize {
+pub(super) const fn slack(words: usize) -> usize {
     2 * words + 64
 }
 
 impl Domain {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(settings: Settings) -> Arc<Self> {
         static NEXT: plain::AtomicU64 = plain::AtomicU64::new(1);
         let id = NEXT.fetch_add(1, plain::Ordering::Relaxed);
         Arc::new(Self {
@@ -166,16 +169,36 @@ impl Domain {
             collector: Collector::new(),
             limbo: Limbo::default(),
             references: References::new(),
+            batches: Batches::default(),
+            settings,
+            literals: plain::AtomicUsize::new(0),
             hooks: Mutex::new(Vec::new()),
             drivers: Mutex::new(Vec::new()),
             next_hook: plain::AtomicU64::new(0),
         })
     }
 
-    /// The word of the value at `key`. The caller must be online; the value is valid until its next boundary.
+    /// The word of the value at `key`, as the span with this snapshot sees it. The caller must be online; the value is
+    /// valid until its next boundary.
     #[inline]
-    pub(crate) fn lookup(&self, key: impl Key) -> Option<Word> {
-        self.table.find(key.hash_key(), key)?.value()
+    pub(crate) fn lookup(&self, key: impl Key, snapshot: u64) -> Option<Word> {
+        self.table.find(key.hash_key(), key)?.value(snapshot)
+    }
+
+    /// Bytes that no key, value or literal leads to any more, and that wait to be freed.
+    pub(crate) fn retained_bytes(&self) -> usize {
+        self.collector.retained_bytes() + self.batches.retained_bytes()
+    }
+
+    /// May a further value be put?
+    pub(super) fn admit(&self) -> Result<(), StoreError> {
+        let (bytes, limit) = (self.retained_bytes(), self.settings.max_retained_bytes);
+        if bytes > limit { Err(StoreError::Retained { bytes, limit }) } else { Ok(()) }
+    }
+
+    /// Does nothing wait to be freed?
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.limbo.is_empty() && self.batches.is_empty()
     }
 
     /// Freezes a copy of a term: in an area of its own, or nowhere when there is nothing to store. With
@@ -185,9 +208,10 @@ impl Domain {
     /// # Safety
     ///
     /// `w` must be the word of a term that is alive during the call.
-    pub(crate) unsafe fn freeze(&self, w: Word, literals: Literals) -> Result<Frozen, HeapError> {
+    pub(crate) unsafe fn freeze(&self, w: Word, literals: Literals) -> Result<Frozen<'_>, HeapError> {
         if word::is_immediate(w) {
-            return Ok(Frozen { word: w });
+            // SAFETY: no literal.
+            return Ok(unsafe { Frozen::new(self, w) });
         }
         // SAFETY: the caller's promise, here and below.
         let words = unsafe { size_words(w) };
@@ -202,17 +226,24 @@ impl Domain {
                 return unsafe { self.freeze(w, Literals::Flatten) };
             }
             owner.retain();
-            return Ok(Frozen { word: root });
+            // SAFETY: the reference just taken.
+            return Ok(unsafe { Frozen::new(self, root) });
         };
         if area.closure_words > slack(words) && matches!(literals, Literals::Keep { .. }) {
             self.discard(area);
             // SAFETY: as above.
             return unsafe { self.freeze(w, Literals::Flatten) };
         }
+        Ok(self.frozen(area, root))
+    }
+
+    /// A new area, held by the value that is its root.
+    pub(super) fn frozen(&self, area: Box<Area>, root: Word) -> Frozen<'_> {
         area.retain();
         // Entries lead to this address. It is exposed again, because the box has moved and was written since it was noted.
         NonNull::from(Box::leak(area)).as_ptr().expose_provenance();
-        Ok(Frozen { word: root })
+        // SAFETY: the reference just taken.
+        unsafe { Frozen::new(self, root) }
     }
 
     /// # Safety
@@ -237,7 +268,7 @@ impl Domain {
             // SAFETY: a word that points into it is at hand, and the caller is online (R4).
             unsafe { dep.as_ref() }.retain();
         }
-        let area = Space::commit(area, parts.first, parts.off_heap, deps);
+        let area = self.space.commit(area, parts.first, parts.off_heap, deps);
         match copied {
             Ok(root) if parts.words > 0 => Ok((Some(area), root)),
             Ok(root) => {
@@ -253,7 +284,7 @@ impl Domain {
     }
 
     /// Frees an area that was never published.
-    fn discard(&self, mut area: Box<Area>) {
+    pub(super) fn discard(&self, mut area: Box<Area>) {
         for dep in std::mem::take(&mut area.deps) {
             // SAFETY: the area's reference.
             unsafe { self.collector.release(dep) };
@@ -271,21 +302,6 @@ impl Domain {
         }
     }
 
-    /// An entry for a key that is not in the table yet.
-    pub(crate) fn new_entry(hash: u64, key: impl Key) -> Result<Box<Entry>, HeapError> {
-        if let Some(w) = key.immediate() {
-            return Ok(Entry::new(hash, w, None));
-        }
-        let built = Region::try_build::<HeapError>(|h| Ok(key.build(h)))?;
-        // A key is flattened (H11), and fits its memory: readers of many keys have more of them in their caches.
-        // SAFETY: the region lives during the calls.
-        let key = unsafe {
-            let words = size_words(built.root_word());
-            Region::copy_sized(built.root_word(), words, Literals::Flatten)?
-        };
-        Ok(Entry::new(hash, key.root_word(), Some(key)))
-    }
-
     /// Gets the collection on: by oneself where that is cheap, else by waking its driver.
     pub(crate) fn help(&self) {
         let driver = self.drivers.lock().last().map(|(_, driver)| Arc::clone(driver));
@@ -294,13 +310,14 @@ impl Domain {
             // Without a driver the last one to look must see everything: it waits for a step that another is at.
             let patient = driver.is_none();
             for _ in 0..STEPS_INLINE {
+                let finished = self.finish_batches();
                 let step = self.collector.step(self, patient);
                 if step != Step::Worked {
                     self.limbo.clear(&self.quiescence);
-                    if step == Step::Idle && self.collector.retained_bytes() > 0 {
+                    if finished || step == Step::Idle && self.collector.retained_bytes() > 0 {
                         continue; // what was cleared has unpublished something
                     }
-                    done = step == Step::Idle && self.limbo.is_empty();
+                    done = matches!(step, Step::Idle | Step::Spared) && self.is_at_rest();
                     break;
                 }
             }
@@ -312,10 +329,12 @@ impl Domain {
 
     /// One step of the collection, and of what else waits for grace periods.
     pub(crate) fn step(&self) -> Step {
-        let step = self.collector.step(self, false);
+        let finished = self.finish_batches();
+        let step = self.collector.step_looking(self, false, true);
         self.limbo.clear(&self.quiescence);
         match step {
-            Step::Idle if !self.limbo.is_empty() => Step::Waiting,
+            _ if finished => Step::Worked,
+            Step::Idle | Step::Spared if !self.is_at_rest() => Step::Waiting,
             step => step,
         }
     }
@@ -371,6 +390,7 @@ impl Domain {
 impl Drop for Domain {
     fn drop(&mut self) {
         // Processes, guards and handles hold the domain: there are none. What the table still has goes first.
+        self.abandon_batches();
         let values: Vec<_> = self.table.entries().filter_map(|entry| entry.replace(0)).collect();
         for w in values.into_iter().filter(|w| word::is_literal(*w)) {
             // SAFETY: the table's reference.

@@ -15,7 +15,7 @@
 //! store.put(ROUTES, Region::build(|h| term!(h, #{"/" => 1, "/users" => 2})))?;
 //! let guard = store.pin();
 //! assert_eq!(guard.get(ROUTES).unwrap().lookup("/users").unwrap().as_int(), Some(2));
-//! # Ok::<(), shared_term::heap::HeapError>(())
+//! # Ok::<(), shared_term::persistent::StoreError>(())
 //! ```
 //!
 //! # The global collection
@@ -30,48 +30,82 @@
 //!
 //! | OTP | here | difference |
 //! |---|---|---|
-//! | `put/2` | [`put`](PersistentTerms::put) | writers of different keys do not queue up; memory is an error value |
+//! | `put/2` | [`put`](PersistentTerms::put) | writers of different keys do not queue up; no memory is an error value |
 //! | `put_new/2` | [`put_new`](PersistentTerms::put_new) | gives the region back |
-//! | `get/1`, `get/2` | [`get`](PersistentTerms::get), [`Guard::get`] | `None` where there is nothing |
-//! | `get/0` | [`for_each`](PersistentTerms::for_each) | lends; copies neither keys nor values |
+//! | `get/1`, `get/2` | [`get`](PersistentTerms::get), [`Guard::get`], [`Guard::get_or`] | `None` where there is nothing |
+//! | `get/0` | [`entries`](PersistentTerms::entries) | one moment's state; lends: copies neither keys nor values |
 //! | `erase/1` | [`erase`](PersistentTerms::erase) | O(1); the table is never copied |
-//! | `info/0` | [`info`](PersistentTerms::info) | O(1); what waits to be freed is counted |
+//! | `info/0` | [`info`](PersistentTerms::info), [`entry_info`](PersistentTerms::entry_info) | O(1); what waits to be freed is counted |
+//! | none | [`get_or_insert_with`](Guard::get_or_insert_with), [`update`](PersistentTerms::update), [`compare_and_put`](PersistentTerms::compare_and_put) | no lock is held while a value is built |
+//! | none | [`put_many`](PersistentTerms::put_many), [`erase_many`](PersistentTerms::erase_many), [`batch`](PersistentTerms::batch), [`erase_all`](PersistentTerms::erase_all) | seen whole or not at all; one collection |
+//! | none | [`slot`](PersistentTerms::slot) | a read without a lookup |
+//! | none | [`Literal`] | a value in Rust hands, counted |
+//! | none | [`Policy`], [`Builder::max_retained_bytes`] | when holders are asked; how much may wait |
 //! | every process is signalled and scanned | holders alone pay | |
 //! | a holder copies the whole area | it copies what it reaches, sharing kept | |
 //! | replacing `{}` collects | values that own no memory end nothing | |
 
+mod batch;
 mod card;
 mod collector;
 mod domain;
+mod entry;
+mod error;
+mod guard;
+mod handle;
 mod limbo;
 mod quiescence;
 mod report;
+mod settings;
+mod slot;
 mod slots;
 mod table;
+mod value;
+mod write;
 
-pub use report::{Info, Report};
+pub use batch::{Batch, Changes};
+pub use error::{CompareError, PutError, PutNewError, StoreError};
+pub use guard::{Entries, Guard};
+pub use handle::Literal;
+pub use report::{EntryInfo, Info, Report};
+pub use settings::{Builder, Policy};
+pub use slot::Slot;
+pub use value::Value;
 
 pub(crate) use card::{Between, Card};
 pub(crate) use collector::Step;
 pub(crate) use domain::{Domain, TurnMark, in_turn};
 pub(crate) use quiescence::{Participant, Quiescence, Role};
 pub(crate) use slots::Occupant;
+#[cfg(feature = "runtime")]
+pub(crate) use {
+    value::Offer,
+    write::{Expect, Wrote},
+};
 
 use crate::heap::copy::Literals;
-use crate::heap::{Heap, HeapError, Region};
-use crate::term::word::Word;
-use crate::term::{Key, Reference, Term, TermRef};
+use crate::heap::{Heap, Region, literal};
+use crate::term::{Key, Reference, Term, TermRef, word};
 use domain::Span;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic as plain;
 use std::time::{Duration, Instant};
+#[cfg(not(feature = "runtime"))]
+use {
+    value::Offer,
+    write::{Expect, Wrote},
+};
 
 pub(crate) mod sealed {
     /// What a turn knows of its domain.
     pub trait Turn {
         #[doc(hidden)]
         fn domain(&self) -> *const ();
+
+        /// The batches that the turn sees.
+        #[doc(hidden)]
+        fn snapshot(&self) -> u64;
     }
 }
 
@@ -85,7 +119,7 @@ pub trait Holder<'h>: Copy + sealed::Turn + std::ops::Deref<Target = Heap<'h>> {
 /// [module](self).
 #[derive(Clone)]
 pub struct PersistentTerms {
-    domain: Arc<Domain>,
+    pub(crate) domain: Arc<Domain>,
 }
 
 /// What a [`put`](PersistentTerms::put) did.
@@ -99,26 +133,10 @@ pub enum Put {
     Unchanged,
 }
 
-/// A [`put_new`](PersistentTerms::put_new) did not insert its value.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PutNewError {
-    /// The key has another value. Yours comes back.
-    Exists(Region),
-    /// There was no memory. Your value comes back.
-    Heap(HeapError, Region),
-}
-
-impl fmt::Display for PutNewError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exists(_) => f.write_str("the key has another value"),
-            Self::Heap(error, _) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PutNewError {}
+/// Names one value of one key: no other value of any key of the store, before or after, has the same (H22). See
+/// [`compare_and_put`](PersistentTerms::compare_and_put).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version(u64);
 
 impl fmt::Debug for PersistentTerms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,7 +157,17 @@ impl PersistentTerms {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self { domain: Domain::new() }
+        Self::builder().build()
+    }
+
+    /// An empty store that is not set up as usual.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, persistent::Policy};
+    /// let store = PersistentTerms::builder().policy(Policy::Lazy).max_retained_bytes(64 << 20).build();
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
     }
 
     pub(crate) fn domain(&self) -> &Arc<Domain> {
@@ -178,7 +206,7 @@ impl PersistentTerms {
     pub fn get<'h>(&self, cx: impl Holder<'h>, key: impl Key) -> Option<Term<'h>> {
         if std::ptr::eq(cx.domain(), Arc::as_ptr(&self.domain).cast()) {
             // SAFETY: a turn is online in its domain, and its heap answers that domain's collections (invariant 4).
-            return self.domain.lookup(key).map(|w| unsafe { Term::from_word(w) });
+            return self.domain.lookup(key, cx.snapshot()).map(|w| unsafe { Term::from_word(w) });
         }
         self.pin().get(key).map(|t| cx.copy(t))
     }
@@ -189,7 +217,7 @@ impl PersistentTerms {
     /// goes on with it.
     #[must_use]
     pub fn pin(&self) -> Guard<'_> {
-        Guard { span: Span::new(&self.domain), domain: &self.domain, not_send: PhantomData }
+        Guard::new(self)
     }
 
     /// One read, on any thread.
@@ -199,22 +227,24 @@ impl PersistentTerms {
     /// # let store = PersistentTerms::new();
     /// store.put("limit", Region::build(|h| h.int(10)))?;
     /// assert_eq!(store.read("limit", |v| v.and_then(|v| v.as_int())), Some(10));
-    /// # Ok::<(), shared_term::heap::HeapError>(())
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
     /// ```
     pub fn read<R>(&self, key: impl Key, f: impl FnOnce(Option<TermRef<'_>>) -> R) -> R {
         let guard = self.pin();
         f(guard.get(key))
     }
 
-    /// Publishes `value` at `key`. Readers see the old value or the new one. O(words of the value), for the copy into
-    /// literal memory; does not wait for readers, for holders, or for writers of other keys beyond a few stores.
+    /// Publishes `value` at `key`. Readers see the old value or the new one. O(words of the value), for the copy of a
+    /// [`Region`] into literal memory; O(1) for a [`Literal`] of this store. Does not wait for readers, for holders, or for
+    /// writers of other keys beyond a few stores.
     ///
-    /// A value that is there already is compared with, and left alone when it is equal. A replaced value's memory is
-    /// freed by a global collection.
+    /// A value that is there already is compared with, outside every lock, and left alone when it is equal. A replaced
+    /// value's memory is freed by a global collection. OTP: `put/2`.
     ///
     /// # Errors
     ///
-    /// When there is no memory; the old value stays.
+    /// When there is no memory, or too much waits to be [freed](Builder::max_retained_bytes); the old value stays, and a
+    /// region comes back.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region, persistent::Put};
@@ -222,19 +252,71 @@ impl PersistentTerms {
     /// assert_eq!(store.put("k", Region::build(|h| h.int(1)))?, Put::Inserted);
     /// assert_eq!(store.put("k", Region::build(|h| h.int(1)))?, Put::Unchanged);
     /// assert_eq!(store.put("k", Region::build(|h| h.int(2)))?, Put::Replaced);
-    /// # Ok::<(), shared_term::heap::HeapError>(())
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
     /// ```
-    #[allow(clippy::needless_pass_by_value, reason = "a later version may keep the region's memory")]
-    pub fn put(&self, key: impl Key, value: Region) -> Result<Put, HeapError> {
-        // SAFETY: the region lives during the call.
-        unsafe { self.put_word(key, value.root_word(), Literals::Flatten, false) }
+    pub fn put(&self, key: impl Key, value: impl Value) -> Result<Put, PutError> {
+        // SAFETY: the value lives during the call.
+        let wrote = unsafe { self.domain.write(key, Offer::of(&value, &self.domain), Expect::Anything) };
+        wrote.map(done).map_err(|reason| PutError { reason, value: value.back() })
     }
 
-    /// Publishes `value` at `key` unless there is a value; an equal one counts as published.
+    /// As [`put`](Self::put), of a value that is built straight in literal memory: a large one is not copied.
+    ///
+    /// What `f` builds becomes the value in one linear pass over its words, garbage included, where it is larger than
+    /// 8 KiB and built without [`Heap::adopt`]; it is copied otherwise, and with that loses its garbage.
     ///
     /// # Errors
     ///
-    /// When there is another value, or no memory; yours comes back.
+    /// As [`put`](Self::put). Memory that runs out while the value is built is an error, too.
+    ///
+    /// ```
+    /// # use shared_term::PersistentTerms;
+    /// let store = PersistentTerms::new();
+    /// store.put_built("squares", |h| h.list((0..10_000).map(|i| i * i)))?;
+    /// # assert_eq!(store.pin().get("squares").unwrap().list().count(), 10_000);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    pub fn put_built(&self, key: impl Key, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<Put, StoreError> {
+        let frozen = self.domain.build::<StoreError>(|h| Ok(f(h)))?;
+        // SAFETY: frozen in this domain.
+        unsafe { self.domain.write(key, Offer::frozen(frozen), Expect::Anything) }.map(done)
+    }
+
+    /// A literal of this store, built straight in literal memory as by [`put_built`](Self::put_built), at no key.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    pub fn literal(&self, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<Literal, StoreError> {
+        Ok(Literal::new(&self.domain, self.domain.build::<StoreError>(|h| Ok(f(h)))?))
+    }
+
+    /// A literal of this store with a copy of the region's term. O(words).
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory; the region comes back.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// let store = PersistentTerms::new();
+    /// let list = store.freeze(Region::build(|h| h.list(0..3)))?;
+    /// store.put("list", &list)?; // shared
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    pub fn freeze(&self, value: Region) -> Result<Literal, PutError> {
+        // SAFETY: the region lives during the call.
+        match unsafe { self.domain.freeze(value.root_word(), Literals::Flatten) } {
+            Ok(frozen) => Ok(Literal::new(&self.domain, frozen)),
+            Err(error) => Err(PutError { reason: error.into(), value: Some(value) }),
+        }
+    }
+
+    /// Publishes `value` at `key` unless there is a value; an equal one counts as published. OTP: `put_new/2`.
+    ///
+    /// # Errors
+    ///
+    /// When there is another value, or the store does not take yours; it comes back.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region, persistent::PutNewError};
@@ -244,84 +326,91 @@ impl PersistentTerms {
     /// assert_eq!(mine.root().as_int(), Some(2));
     /// ```
     pub fn put_new(&self, key: impl Key, value: Region) -> Result<(), PutNewError> {
+        let offer = Offer::Term(value.root_word(), Literals::Flatten);
         // SAFETY: the region lives during the call.
-        match unsafe { self.put_word(key, value.root_word(), Literals::Flatten, true) } {
-            Ok(Put::Replaced) => Err(PutNewError::Exists(value)),
-            Ok(_) => Ok(()),
-            Err(error) => Err(PutNewError::Heap(error, value)),
+        match unsafe { self.domain.write(key, offer, Expect::Vacant) } {
+            Ok(Wrote::Done { .. }) => Ok(()),
+            Ok(_) => Err(PutNewError::Exists(value)),
+            Err(error) => Err(PutNewError::Refused(error, value)),
         }
     }
 
-    /// `put` and `put_new`; with `keep`, [`Put::Replaced`] says that another value was there and stayed.
+    /// Publishes `value` at `key` if the value there has version `expected`, or if there is none for `None`; the version
+    /// that is there now. An equal value is left alone and keeps its version.
     ///
-    /// # Safety
+    /// A version stands for one `put`: where the key was erased and put again meanwhile, even with the same value, it is
+    /// another one. Lock-free but for a few stores under the lock of the key. No counterpart in OTP.
     ///
-    /// `w` must be the word of a term that is alive during the call. With [`Literals::Keep`] its literals must be of this
-    /// domain.
-    pub(crate) unsafe fn put_word(
+    /// # Errors
+    ///
+    /// When another version is there, or the store does not take the value; it comes back.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region, persistent::CompareError};
+    /// let store = PersistentTerms::new();
+    /// let one = store.compare_and_put("k", None, Region::build(|h| h.int(1))).unwrap();
+    /// let two = store.compare_and_put("k", Some(one), Region::build(|h| h.int(2))).unwrap();
+    /// let Err(CompareError::Conflict { current, .. }) = store.compare_and_put("k", Some(one), Region::build(|h| h.int(3)))
+    /// else { panic!() };
+    /// assert_eq!(current, Some(two));
+    /// ```
+    pub fn compare_and_put(
         &self,
         key: impl Key,
-        w: u64,
-        literals: Literals,
-        keep: bool,
-    ) -> Result<Put, HeapError> {
-        let domain = &*self.domain;
-        let hash = key.hash_key();
-        // From here to the publication the thread is online, also for the literals that the value keeps (R4). Its end gets
-        // the collection of what is let go of below on.
-        let _span = Span::new(domain);
-        let value = || domain.table.find(hash, key).and_then(table::Entry::value);
-        let known = |old: Word| {
-            // SAFETY: both are alive: the caller's promise, and the span. Compared outside every lock.
-            if unsafe { crate::term::equal(old, w) } { Some(Put::Unchanged) } else { keep.then_some(Put::Replaced) }
-        };
-        let mut compared = value();
-        if let Some(put) = compared.and_then(known) {
-            return Ok(put);
-        }
-        // SAFETY: the caller's promise.
-        let frozen = unsafe { domain.freeze(w, literals) }?;
-        let lock = loop {
-            let lock = domain.table.lock(hash);
-            // Another writer may have been first, maybe with the same value. What was compared before is not at the same
-            // address now unless it is the same: it is not freed during the span.
-            let now = value();
-            if now.is_none() || now == compared {
-                break lock;
-            }
-            drop(lock);
-            compared = now;
-            if let Some(put) = now.and_then(known) {
-                domain.drop_value(frozen.word);
-                return Ok(put);
-            }
-        };
-        let old = if let Some(entry) = domain.table.find(hash, key) {
-            entry.replace(frozen.word)
-        } else {
-            let entry = match Domain::new_entry(hash, key) {
-                Ok(entry) => entry,
-                Err(error) => {
-                    drop(lock);
-                    domain.drop_value(frozen.word);
-                    return Err(error);
-                }
-            };
-            entry.replace(frozen.word);
-            domain.table.insert(entry, &domain.quiescence, &domain.limbo);
-            None
-        };
-        drop(lock);
-        match old {
-            Some(old) => {
-                domain.drop_value(old);
-                Ok(Put::Replaced)
-            }
-            None => Ok(Put::Inserted),
+        expected: Option<Version>,
+        value: Region,
+    ) -> Result<Version, CompareError> {
+        let offer = Offer::Term(value.root_word(), Literals::Flatten);
+        // SAFETY: the region lives during the call.
+        match unsafe { self.domain.write(key, offer, Expect::Version(expected)) } {
+            Ok(Wrote::Done { version: Some(version), .. }) => Ok(version),
+            Ok(Wrote::Conflict { current }) => Err(CompareError::Conflict { current, value }),
+            Ok(_) => unreachable!("a version was asked for"),
+            Err(error) => Err(CompareError::Refused(error, value)),
         }
     }
 
-    /// Removes `key`. `false` when it had no value. O(1); a value with memory is freed by a global collection.
+    /// Publishes what `f` makes of the value at `key`, or of none. What `f` links of the old value is shared with the new
+    /// one, not copied: see [`Cx::put`](crate::Cx::put).
+    ///
+    /// No lock is held while `f` runs. If another writer of the key was faster, what `f` made is dropped and `f` is called
+    /// again with that writer's value: each call sees a newer value than the one before, and some writer has got on.
+    /// While `f` runs, nothing that is replaced elsewhere is freed.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not take the value.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region, term};
+    /// let store = PersistentTerms::new();
+    /// store.put("routes", Region::build(|h| term!(h, #{"/" => 1})))?;
+    /// store.update("routes", |h, old| h.insert(old.unwrap(), h.binary("/a"), h.int(2)).unwrap())?;
+    /// assert_eq!(store.read("routes", |r| r.unwrap().to_string()), r#"#{<<"/">> => 1,<<"/a">> => 2}"#);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    pub fn update(
+        &self,
+        key: impl Key,
+        mut f: impl for<'r> FnMut(Heap<'r>, Option<Term<'r>>) -> Term<'r>,
+    ) -> Result<Put, StoreError> {
+        loop {
+            let wrote = {
+                let _span = Span::new(&self.domain);
+                let (old, version) = self.domain.newest(key).unzip();
+                // SAFETY: read in the span, which ends after the new value is published.
+                let new = self.domain.build::<StoreError>(|h| Ok(f(h, old.map(|w| unsafe { write::import(h, w) }))))?;
+                // SAFETY: frozen in this domain.
+                unsafe { self.domain.write(key, Offer::frozen(new), Expect::Version(version)) }?
+            };
+            if let Wrote::Done { put, .. } = wrote {
+                return Ok(put);
+            }
+        }
+    }
+
+    /// Removes `key`. `false` when it had no value. O(1); a value with memory is freed by a global collection. OTP:
+    /// `erase/1`.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
@@ -329,27 +418,105 @@ impl PersistentTerms {
     /// store.put("k", Region::build(|h| h.list(0..10)))?;
     /// assert!(store.erase("k"));
     /// assert!(!store.erase("k"));
-    /// # Ok::<(), shared_term::heap::HeapError>(())
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
     /// ```
     pub fn erase(&self, key: impl Key) -> bool {
-        let domain = &*self.domain;
-        let hash = key.hash_key();
-        let _span = Span::new(domain);
-        let lock = domain.table.lock(hash);
-        let Some(entry) = domain.table.find(hash, key) else { return false };
-        let old = entry.replace(0);
-        domain.table.remove(entry, &domain.quiescence, &domain.limbo);
-        drop(lock);
-        match old {
-            Some(old) => {
-                domain.drop_value(old);
-                true
-            }
-            None => false,
-        }
+        self.domain.erase(key)
     }
 
-    /// Calls `f` with each key and value, in no order. Pairs that are put or erased meanwhile may be seen or not.
+    /// Plans changes of several keys, to be made at once.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::new(&self.domain)
+    }
+
+    /// Publishes all values, each at its key, at once: see [`Batch`] for what a reader sees. Of equal keys the last wins.
+    ///
+    /// # Errors
+    ///
+    /// When the store does not take a value, which comes back; then nothing is changed.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// let store = PersistentTerms::new();
+    /// let changes = store.put_many((0..10).map(|i| (("shard", i), Region::build(|h| h.int(i)))))?;
+    /// assert_eq!(changes.inserted, 10);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    pub fn put_many<K: Key, V: Value>(&self, pairs: impl IntoIterator<Item = (K, V)>) -> Result<Changes, PutError> {
+        let mut batch = self.batch();
+        for (key, value) in pairs {
+            batch.put(key, value)?;
+        }
+        Ok(batch.commit())
+    }
+
+    /// Removes all keys at once: see [`Batch`] for what a reader sees.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory; then nothing is changed.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put_many([("a", Region::build(|h| h.int(1))), ("b", Region::build(|h| h.int(2)))])?;
+    /// assert_eq!(store.erase_many(["a", "b", "c"])?.erased, 2);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    pub fn erase_many<K: Key>(&self, keys: impl IntoIterator<Item = K>) -> Result<Changes, StoreError> {
+        let mut batch = self.batch();
+        for key in keys {
+            batch.erase(key)?;
+        }
+        Ok(batch.commit())
+    }
+
+    /// Removes all keys, at once, and returns how many had a value. Writers wait meanwhile, O(keys); readers do not. OTP
+    /// has it for `init:restart/0` alone.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.list(0..10)))?;
+    /// assert_eq!((store.erase_all(), store.info().count), (1, 0));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    #[allow(clippy::must_use_candidate, reason = "called for what it does")]
+    pub fn erase_all(&self) -> usize {
+        self.domain.erase_all()
+    }
+
+    /// Looks `key` up for good: a handle whose reads are one load and a branch. It may have no value yet.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    pub fn slot(&self, key: impl Key) -> Result<Slot, StoreError> {
+        Ok(Slot::new(self, key)?)
+    }
+
+    /// All keys and values as they are at one moment, lent for as long as the result lives, which is a [guard](Guard).
+    ///
+    /// Consistent: it has each single write that was done before some moment during the call, none after it, and each batch
+    /// whole or not at all. Writers wait while the pairs are collected, O(keys); readers do not, and nobody waits while
+    /// they are looked at. OTP: `get/0`, which copies them.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put_many([("a", Region::build(|h| h.int(1))), ("b", Region::build(|h| h.int(2)))])?;
+    /// let entries = store.entries();
+    /// store.erase("a");
+    /// assert_eq!(entries.iter().filter_map(|(_, value)| value.as_int()).sum::<i64>(), 3);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    #[must_use]
+    pub fn entries(&self) -> Entries<'_> {
+        Entries::new(self)
+    }
+
+    /// Calls `f` with each key and value, in no order, without a lock. Pairs that are put or erased meanwhile may be seen or
+    /// not; [`entries`](Self::entries) shows one moment. A batch that was committed before the call is seen whole.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
@@ -359,12 +526,13 @@ impl PersistentTerms {
     /// let mut sum = 0;
     /// store.for_each(|_, v| sum += v.as_int().unwrap_or(0));
     /// assert_eq!(sum, 30);
-    /// # Ok::<(), shared_term::heap::HeapError>(())
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
     /// ```
     pub fn for_each(&self, mut f: impl FnMut(TermRef<'_>, TermRef<'_>)) {
         let _span = Span::new(&self.domain);
+        let snapshot = self.domain.table.snapshot();
         for entry in self.domain.table.entries() {
-            if let Some(w) = entry.value() {
+            if let Some(w) = entry.value(snapshot) {
                 // SAFETY: the span is online for as long as `f` runs.
                 f(entry.key(), unsafe { Domain::lend(w) });
             }
@@ -373,16 +541,51 @@ impl PersistentTerms {
 
     /// The figures of the store. O(1) but for the participants.
     pub fn info(&self) -> Info {
+        let figures = &self.domain.space.figures;
+        let load = |figure: &plain::AtomicUsize| figure.load(plain::Ordering::Relaxed);
         Info {
             count: self.domain.table.len(),
-            retained_bytes: self.domain.collector.retained_bytes(),
+            areas: load(&figures.areas),
+            words: load(&figures.words),
+            bytes: load(&figures.bytes),
+            off_heap_bytes: load(&figures.off_heap_bytes),
+            retained_bytes: self.domain.retained_bytes(),
+            literals: load(&self.domain.literals),
             collections: self.domain.collector.collections(),
             guards_behind: self.domain.quiescence.behind(Role::Foreign),
         }
     }
 
+    /// The version and the size of the newest value at `key`. O(1); waits for a writer of the key, for a few stores.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.tuple(&[h.binary([0; 1000]), h.nil()])))?;
+    /// let info = store.entry_info("k").unwrap();
+    /// assert_eq!((info.off_heap_bytes, info.shared_words), (1000, 0));
+    /// assert!(info.words >= 3);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    pub fn entry_info(&self, key: impl Key) -> Option<EntryInfo> {
+        let _span = Span::new(&self.domain);
+        let (w, version) = self.domain.newest(key)?;
+        if !word::is_literal(w) {
+            return Some(EntryInfo { version, words: 0, bytes: 0, off_heap_bytes: 0, shared_words: 0 });
+        }
+        // SAFETY: found in the span.
+        let area = unsafe { literal::entry(w).area().as_ref() };
+        Some(EntryInfo {
+            version,
+            words: area.words,
+            bytes: area.bytes,
+            off_heap_bytes: area.off_heap_bytes,
+            shared_words: area.closure_words - area.words,
+        })
+    }
+
     /// Waits until everything that was unpublished is freed, helping with it. `false`: the time was over first, because a
-    /// guard is held, a turn runs on, or a runtime is not being run; or this was called inside a turn, a destructor that
+    /// guard is held, a turn runs on, a runtime is not being run, or holders are left alone by [policy](Policy); or this was called inside a turn, a destructor that
     /// the collection runs, or a hook of it, which would wait for itself.
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
@@ -397,8 +600,8 @@ impl PersistentTerms {
                 // A hook that unpublishes something each time makes work without end.
                 Step::Worked if worked >= PATIENCE && start.elapsed() >= timeout => return false,
                 Step::Worked => worked = worked.saturating_add(1),
-                Step::Idle if self.domain.collector.is_idle() => return true,
-                Step::Idle | Step::Waiting => {
+                Step::Idle if self.domain.collector.is_idle() && self.domain.is_at_rest() => return true,
+                Step::Idle | Step::Waiting | Step::Spared => {
                     if start.elapsed() >= timeout {
                         return false;
                     }
@@ -410,6 +613,23 @@ impl PersistentTerms {
                     pause = (pause * 2).min(Duration::from_millis(1));
                 }
             }
+        }
+    }
+
+    /// Collects what waits to be freed now whatever the [policy](Policy): its holders are asked, once. Begins it, and does not
+    /// wait; see [`wait_idle`](Self::wait_idle).
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, persistent::Policy};
+    /// # use std::time::Duration;
+    /// let store = PersistentTerms::builder().policy(Policy::Lazy).build();
+    /// store.collect();
+    /// assert!(store.wait_idle(Duration::from_secs(10)));
+    /// ```
+    pub fn collect(&self) {
+        if self.domain.retained_bytes() > 0 {
+            self.domain.collector.force();
+            self.domain.help();
         }
     }
 
@@ -426,7 +646,7 @@ impl PersistentTerms {
     /// store.erase("k");
     /// assert!(store.wait_idle(Duration::from_secs(10)));
     /// assert_eq!(rx.recv(), Ok(1));
-    /// # Ok::<(), shared_term::heap::HeapError>(())
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
     /// ```
     pub fn on_collection(&self, f: impl Fn(&Report) + Send + Sync + 'static) -> Subscription {
         Subscription { id: self.domain.subscribe(Arc::new(f)), domain: Arc::clone(&self.domain) }
@@ -447,44 +667,12 @@ impl Drop for Subscription {
     }
 }
 
-/// A pinned store: what it lends stays until it is dropped, even if it is replaced or erased meanwhile.
-///
-/// Not `Send`, so that a future that is sent between threads cannot hold it over an `await`. A guard that is leaked
-/// (`mem::forget`) stops the freeing of memory for good; [`PersistentTerms::read`] cannot leak one.
-pub struct Guard<'s> {
-    span: Span<'s>,
-    domain: &'s Domain,
-    not_send: PhantomData<*mut ()>,
-}
-
-impl Guard<'_> {
-    /// The value at `key`. Wait-free.
-    pub fn get(&self, key: impl Key) -> Option<TermRef<'_>> {
-        // SAFETY: the guard is online for as long as it is borrowed.
-        self.domain.lookup(key).map(|w| unsafe { Domain::lend(w) })
-    }
-
-    /// Lets go of what was lent, as dropping the guard and pinning again would, for the price of a load while nothing was
-    /// unpublished.
-    ///
-    /// ```compile_fail
-    /// # use shared_term::PersistentTerms;
-    /// # let store = PersistentTerms::new();
-    /// let mut guard = store.pin();
-    /// let value = guard.get(1);
-    /// guard.repin();
-    /// println!("{value:?}"); // lent before: gone
-    /// ```
-    pub fn repin(&mut self) {
-        self.span.repin();
-    }
-}
-
-impl fmt::Debug for Guard<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").finish_non_exhaustive()
+/// What became of a write that nothing but the store's refusal could stop.
+fn done(wrote: Wrote) -> Put {
+    match wrote {
+        Wrote::Done { put, .. } => put,
+        Wrote::Exists { .. } | Wrote::Conflict { .. } => unreachable!("anything may be replaced"),
     }
 }
 
 static_assertions::assert_impl_all!(PersistentTerms: Send, Sync, Clone);
-static_assertions::assert_not_impl_any!(Guard<'static>: Send, Sync);

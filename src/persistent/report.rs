@@ -1,5 +1,6 @@
 //! What collections tell.
 
+use super::Version;
 use std::time::Duration;
 
 /// What one global collection did.
@@ -12,6 +13,8 @@ pub struct Report {
     pub words: usize,
     /// Bytes of memory that they took, off-heap contents not included.
     pub bytes: usize,
+    /// Bytes of the binaries outside that they kept alive.
+    pub off_heap_bytes: usize,
     /// Areas that had been taken up again, and were let go.
     pub let_go: usize,
     /// Processes (and free slots) that the scan passed over: one load each.
@@ -32,12 +35,40 @@ pub struct Report {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
-    /// Keys.
+    /// Keys that have a value.
     pub count: usize,
-    /// Bytes of the areas of values that wait to be freed.
+    /// Areas: pieces of literal memory, one for each value that has memory of its own. These and the figures below are of
+    /// all areas that are not freed yet, whether a key, another value, a [`Literal`](crate::Literal) or nothing but a
+    /// holder keeps them. The keys' own memory is not included.
+    pub areas: usize,
+    /// Words in use in the areas.
+    pub words: usize,
+    /// Bytes of memory of the areas, room at their ends included.
+    pub bytes: usize,
+    /// Bytes of the binaries that lie outside of the areas and that these keep alive, counted once for each area.
+    pub off_heap_bytes: usize,
+    /// The part of `bytes` and `off_heap_bytes` that no key, value or literal leads to any more, and that waits to be freed.
     pub retained_bytes: usize,
+    /// [`Literal`](crate::Literal)s that keep an area.
+    pub literals: usize,
     /// Global collections that have freed something.
     pub collections: u64,
     /// Guards of foreign threads that hold up a grace period now: memory is freed once they are dropped or repinned.
     pub guards_behind: usize,
+}
+
+/// The figures of one key; see [`PersistentTerms::entry_info`](super::PersistentTerms::entry_info).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EntryInfo {
+    /// The version of the value.
+    pub version: Version,
+    /// Words in the value's own area; none for an immediate.
+    pub words: usize,
+    /// Bytes of that area.
+    pub bytes: usize,
+    /// Bytes of binaries outside of it that it keeps alive.
+    pub off_heap_bytes: usize,
+    /// Words of other values' areas that it points into, and so keeps alive, counted once for each path to them.
+    pub shared_words: usize,
 }

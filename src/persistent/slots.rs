@@ -171,6 +171,13 @@ impl Slots {
         }
     }
 
+    /// Is there nobody whom a collection of areas with these bits would ask now?
+    pub(crate) fn all_clear(&self, bits: u64) -> bool {
+        let mut clear = true;
+        self.for_each_card(|card, _| clear &= card.is_clear(bits));
+        clear
+    }
+
     /// All occupants, as of no one moment. The caller must be online.
     pub(crate) fn occupants(&self) -> Vec<NonNull<Occupant>> {
         // Acquire: pairs with the release in `occupy`.

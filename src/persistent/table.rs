@@ -1,74 +1,86 @@
 //! The key table: readers probe an array of pointers to entries and write nothing.
 //!
 //! Open addressing with linear probing. An entry never moves and is freed a grace period after it was unlinked; so is an
-//! array that was replaced by a larger one. A value is one word: an immediate, or a pointer into a literal area; zero for
-//! an entry that was erased.
+//! array that was replaced by a larger one. An entry without a value is unlinked, unless it is pinned: by a slot, which
+//! reads it without a lookup, or by a batch that is not done with it.
 //!
 //! Writers of one key exclude each other by a lock that the hash of the key picks; the array itself is changed under a
 //! lock of its own, for a few stores, or for a copy of its pointers when it grows. Building and comparing values happens
 //! outside both.
 
+use super::entry::{Entry, load_snapshot};
 use super::limbo::Limbo;
 use super::quiescence::Quiescence;
-use crate::heap::Region;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::term::word::Word;
-use crate::term::{Key, TermRef};
-use std::ptr;
+use crate::term::Key;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::{self, NonNull};
 
 /// Locks for writers; a power of two.
-const STRIPES: usize = if crate::IS_LOOM { 1 } else { 64 };
+const STRIPES: usize = if crate::IS_LOOM { 2 } else { 64 };
 const FIRST_CAPACITY: usize = if crate::IS_LOOM { 4 } else { 64 };
 
-/// One key and its value, on a cache line of its own.
-#[repr(align(64))]
-pub(crate) struct Entry {
-    hash: u64,
-    /// An immediate, or a pointer into `memory`.
-    key: Word,
-    value: AtomicU64,
-    /// What the key lies in. It is lent, never linked, so that it is freed with the entry.
-    _memory: Option<Region>,
-}
-
-impl Entry {
-    /// The entry of a key without a value; the key lies in `memory`, or nowhere.
-    #[allow(clippy::unnecessary_box_returns, reason = "an entry is linked by its address")]
-    pub(crate) fn new(hash: u64, key: Word, memory: Option<Region>) -> Box<Self> {
-        Box::new(Self { hash, key, value: AtomicU64::new(0), _memory: memory })
-    }
-
-    /// The value's word, or `None` when it was erased.
-    #[inline(always)]
-    pub(crate) fn value(&self) -> Option<Word> {
-        // Acquire: pairs with the release in `replace`: the words of the value are there.
-        match self.value.load(Ordering::Acquire) {
-            0 => None,
-            w => Some(w),
-        }
-    }
-
-    /// The value's word is `w` from here on; zero for none. The old one.
-    pub(crate) fn replace(&self, w: Word) -> Option<Word> {
-        // AcqRel: the release publishes the new words; the acquire is for the old ones, whose reference the caller drops.
-        match self.value.swap(w, Ordering::AcqRel) {
-            0 => None,
-            w => Some(w),
-        }
-    }
-}
-
+/// The head of an array; its slots follow. Reached by raw pointers, which stand for all of the allocation.
+#[repr(C)]
 struct Array {
     mask: usize,
     /// Low bits of the pointers are bits of the hash, so that a probe seldom looks at an entry of another key.
-    slots: Box<[AtomicPtr<Entry>]>,
+    slots: [AtomicPtr<Entry>; 0],
 }
 
 impl Array {
+    fn layout(capacity: usize) -> Layout {
+        let slots = Layout::array::<AtomicPtr<Entry>>(capacity).expect("a table has fewer slots than memory has");
+        Layout::new::<Self>().extend(slots).expect("a table has fewer slots than memory has").0.pad_to_align()
+    }
+
     fn new(capacity: usize) -> *mut Self {
-        let slots = (0..capacity).map(|_| AtomicPtr::new(ptr::null_mut())).collect();
-        Box::into_raw(Box::new(Self { mask: capacity - 1, slots }))
+        let layout = Self::layout(capacity);
+        // SAFETY: the layout is not empty; the mask and every slot are written before the array is used.
+        unsafe {
+            let this = alloc(layout).cast::<Self>();
+            if this.is_null() {
+                handle_alloc_error(layout);
+            }
+            (&raw mut (*this).mask).write(capacity - 1);
+            let slots = (&raw mut (*this).slots).cast::<AtomicPtr<Entry>>();
+            (0..capacity).for_each(|i| slots.add(i).write(AtomicPtr::new(ptr::null_mut())));
+            this
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `this` must be a live array, for `'a`.
+    #[inline(always)]
+    unsafe fn slot<'a>(this: *const Self, i: usize) -> &'a AtomicPtr<Entry> {
+        // SAFETY: the caller's promise; the mask keeps it within the slots, which `new` has written.
+        unsafe { &*(&raw const (*this).slots).cast::<AtomicPtr<Entry>>().add(i & (*this).mask) }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`slot`](Self::slot).
+    unsafe fn slots<'a>(this: *const Self) -> &'a [AtomicPtr<Entry>] {
+        // SAFETY: the caller's promise.
+        unsafe { std::slice::from_raw_parts((&raw const (*this).slots).cast(), (*this).mask + 1) }
+    }
+}
+
+/// The memory of an array that nobody reads any more.
+struct Retired(NonNull<Array>);
+
+impl Drop for Retired {
+    fn drop(&mut self) {
+        // SAFETY: made by `Array::new`, and nobody reads it any more. The slots' own drop does nothing but in models.
+        unsafe {
+            let array = self.0.as_ptr();
+            let capacity = (*array).mask + 1;
+            let slots = (&raw mut (*array).slots).cast::<AtomicPtr<Entry>>();
+            (0..capacity).for_each(|i| ptr::drop_in_place(slots.add(i)));
+            dealloc(array.cast(), Array::layout(capacity));
+        }
     }
 }
 
@@ -94,34 +106,82 @@ fn tombstone() -> *mut Entry {
 struct Shape {
     /// Slots that are not null, tombstones included.
     used: usize,
+    /// Entries.
+    entries: usize,
 }
 
+#[repr(C)]
 pub(crate) struct Table {
+    // What readers load, on a line that writers of new keys alone write, and batches.
     array: AtomicPtr<Array>,
+    /// The number of the last batch that is committed.
+    commits: AtomicU64,
+    /// Keys with a value.
+    live: AtomicUsize,
+    versions: AtomicU64,
     shape: Mutex<Shape>,
     stripes: [Mutex<()>; STRIPES],
-    live: AtomicUsize,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
         Self {
             array: AtomicPtr::new(Array::new(FIRST_CAPACITY)),
-            shape: Mutex::new(Shape { used: 0 }),
-            stripes: std::array::from_fn(|_| Mutex::new(())),
+            commits: AtomicU64::new(0),
             live: AtomicUsize::new(0),
+            versions: AtomicU64::new(0),
+            shape: Mutex::new(Shape { used: 0, entries: 0 }),
+            stripes: std::array::from_fn(|_| Mutex::new(())),
         }
     }
 
-    /// How many keys there are.
+    /// How many keys have a value.
     pub(crate) fn len(&self) -> usize {
         // Relaxed: a figure to look at.
         self.live.load(Ordering::Relaxed)
     }
 
+    /// Counts keys that have got a value, or lost theirs.
+    pub(crate) fn count(&self, got: usize, lost: usize) {
+        // Relaxed: a figure to look at. Up first, so that it never is below zero.
+        self.live.fetch_add(got, Ordering::Relaxed);
+        self.live.fetch_sub(lost, Ordering::Relaxed);
+    }
+
+    /// Which batches a span that begins here sees. The caller must be online.
+    #[inline]
+    pub(crate) fn snapshot(&self) -> u64 {
+        load_snapshot(&self.commits)
+    }
+
+    /// The counter of batches.
+    pub(super) fn commits(&self) -> &AtomicU64 {
+        &self.commits
+    }
+
+    /// A version that no value has had (H22).
+    pub(crate) fn next_version(&self) -> u64 {
+        // Relaxed: a number is given out once, whatever else happens.
+        self.versions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// Excludes the other writers of the keys with this hash.
     pub(crate) fn lock(&self, hash: u64) -> MutexGuard<'_, ()> {
-        self.stripes[hash as usize & (STRIPES - 1)].lock()
+        self.stripes[Self::stripe(hash)].lock()
+    }
+
+    pub(super) fn stripe(hash: u64) -> usize {
+        hash as usize & (STRIPES - 1)
+    }
+
+    /// Excludes the other writers of the keys in these stripes, which must ascend.
+    pub(super) fn lock_stripes(&self, stripes: impl Iterator<Item = usize>) -> Vec<MutexGuard<'_, ()>> {
+        stripes.map(|stripe| self.stripes[stripe].lock()).collect()
+    }
+
+    /// Excludes all writers.
+    pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, ()>> {
+        self.lock_stripes(0..STRIPES)
     }
 
     /// The entry of a key. Wait-free: at most one look at each slot. The caller must be online; the entry is valid until
@@ -130,110 +190,117 @@ impl Table {
     pub(crate) fn find(&self, hash: u64, key: impl Key) -> Option<&Entry> {
         let immediate = key.immediate();
         // Acquire: pairs with the release in `grow`.
-        // SAFETY: an array is freed a grace period after it was replaced.
-        let array = unsafe { &*self.array.load(Ordering::Acquire) };
-        let (mut i, tag) = (hash as usize & array.mask, tag(hash));
+        let array = self.array.load(Ordering::Acquire);
+        let (mut i, tag) = (hash as u32 as usize, tag(hash));
         // One slot is always null, so this ends.
         loop {
             // Acquire: pairs with the release in `insert`.
-            let p = array.slots[i].load(Ordering::Acquire);
-            if p.is_null() {
-                return None;
-            }
-            if p.addr() & TAG == tag && p != tombstone() {
+            // SAFETY: an array is freed a grace period after it was replaced.
+            let p = unsafe { Array::slot(array, i) }.load(Ordering::Acquire);
+            if p.addr() & TAG == tag && p.addr() > align_of::<Entry>() + TAG {
                 // SAFETY: an entry is freed a grace period after it was unlinked.
                 let entry = unsafe { &*untagged(p) };
-                let found = match immediate {
-                    Some(w) => entry.key == w,
-                    // SAFETY: the key's memory lives as long as the entry.
-                    None => entry.hash == hash && key.matches(unsafe { TermRef::from_word(entry.key) }),
-                };
-                if found {
+                if entry.is(hash, key, immediate) {
                     return Some(entry);
                 }
+            } else if p.is_null() {
+                return None;
             }
-            i = (i + 1) & array.mask;
+            i = i.wrapping_add(1);
         }
     }
 
     /// Links a new entry. The caller holds the lock of its hash and has found no entry of its key.
-    pub(crate) fn insert(&self, entry: Box<Entry>, quiescence: &Quiescence, limbo: &Limbo) {
+    pub(crate) fn insert(&self, entry: Box<Entry>, hash: u64, quiescence: &Quiescence, limbo: &Limbo) -> &Entry {
         let mut shape = self.shape.lock();
         // Relaxed: changed under the lock alone.
+        let mut array = self.array.load(Ordering::Relaxed);
         // SAFETY: the current array is freed after it was replaced.
-        let mut array = unsafe { &*self.array.load(Ordering::Relaxed) };
-        if (shape.used + 1) * 2 > array.slots.len() {
+        if unsafe { (shape.used + 1) * 2 > (*array).mask + 1 } {
             array = self.grow(&mut shape, quiescence, limbo);
         }
-        let mut i = entry.hash as usize & array.mask;
-        loop {
-            let p = array.slots[i].load(Ordering::Relaxed);
+        let mut i = hash as u32 as usize;
+        let slot = loop {
+            // SAFETY: as above.
+            let slot = unsafe { Array::slot(array, i) };
+            let p = slot.load(Ordering::Relaxed);
             if p.is_null() {
                 shape.used += 1;
             }
             if p.is_null() || p == tombstone() {
-                break;
+                break slot;
             }
-            i = (i + 1) & array.mask;
-        }
-        let tag = tag(entry.hash);
+            i = i.wrapping_add(1);
+        };
+        shape.entries += 1;
+        let entry = Box::into_raw(entry);
         // Release: pairs with the acquire in `find`.
-        array.slots[i].store(Box::into_raw(entry).map_addr(|a| a | tag), Ordering::Release);
-        self.live.fetch_add(1, Ordering::Relaxed);
+        slot.store(entry.map_addr(|a| a | tag(hash)), Ordering::Release);
+        // SAFETY: the caller holds the lock without which the entry is not unlinked.
+        unsafe { &*entry }
     }
 
     /// Replaces the array by one with room, without tombstones. Waits for nobody; O(keys).
-    fn grow(&self, shape: &mut Shape, quiescence: &Quiescence, limbo: &Limbo) -> &Array {
-        let capacity = ((self.len() + 1) * 3).next_power_of_two().max(FIRST_CAPACITY);
+    fn grow(&self, shape: &mut Shape, quiescence: &Quiescence, limbo: &Limbo) -> *mut Array {
+        let capacity = ((shape.entries + 1) * 3).next_power_of_two().max(FIRST_CAPACITY);
         let old = self.array.load(Ordering::Relaxed);
         let new = Array::new(capacity);
-        // SAFETY: the old array is current, the new one nobody has seen.
-        let (from, to) = unsafe { (&*old, &*new) };
         shape.used = 0;
-        for p in from.slots.iter().map(|slot| slot.load(Ordering::Relaxed)) {
-            if p.is_null() || p == tombstone() {
-                continue;
+        // SAFETY: the old array is current, the new one nobody has seen; what they lead to are linked entries.
+        unsafe {
+            for p in Array::slots(old).iter().map(|slot| slot.load(Ordering::Relaxed)) {
+                if p.is_null() || p == tombstone() {
+                    continue;
+                }
+                let mut i = (*untagged(p)).hash as usize;
+                while !Array::slot(new, i).load(Ordering::Relaxed).is_null() {
+                    i = i.wrapping_add(1);
+                }
+                Array::slot(new, i).store(p, Ordering::Relaxed);
+                shape.used += 1;
             }
-            // SAFETY: a linked entry.
-            let mut i = unsafe { (*untagged(p)).hash } as usize & to.mask;
-            while !to.slots[i].load(Ordering::Relaxed).is_null() {
-                i = (i + 1) & to.mask;
-            }
-            to.slots[i].store(p, Ordering::Relaxed);
-            shape.used += 1;
         }
         // Release: pairs with the acquire in `find`.
         self.array.store(new, Ordering::Release);
-        // SAFETY: made by `Box`, unlinked just now.
-        limbo.put(quiescence, unsafe { Box::from_raw(old) });
-        to
+        // SAFETY: an array is not null.
+        limbo.put(quiescence, Box::new(Retired(unsafe { NonNull::new_unchecked(old) })));
+        new
     }
 
-    /// Unlinks an entry. O(1) expected. The caller holds the lock of its hash and has taken its value.
-    pub(crate) fn remove(&self, entry: &Entry, quiescence: &Quiescence, limbo: &Limbo) {
-        let shape = self.shape.lock();
-        // Relaxed: changed under the lock alone.
-        // SAFETY: the current array is freed after it was replaced.
-        let array = unsafe { &*self.array.load(Ordering::Relaxed) };
-        let mut i = entry.hash as usize & array.mask;
-        let target = ptr::from_ref(entry).cast_mut();
-        while untagged(array.slots[i].load(Ordering::Relaxed)) != target {
-            i = (i + 1) & array.mask;
+    /// Unlinks an entry, if it has no value and nothing pins it. O(1) expected. The caller holds the lock of its hash, and
+    /// does not use the entry any more.
+    pub(crate) fn unlink_idle(&self, entry: &Entry, quiescence: &Quiescence, limbo: &Limbo) {
+        if !entry.is_idle() {
+            return;
         }
+        let mut shape = self.shape.lock();
+        // Relaxed: changed under the lock alone.
+        let array = self.array.load(Ordering::Relaxed);
+        let mut i = entry.hash as usize;
+        let target = ptr::from_ref(entry).cast_mut();
+        let (slot, linked) = loop {
+            // SAFETY: the current array is freed after it was replaced; the entry is in it.
+            let slot = unsafe { Array::slot(array, i) };
+            let p = slot.load(Ordering::Relaxed);
+            if ptr::eq(untagged(p), target) {
+                break (slot, untagged(p));
+            }
+            i = i.wrapping_add(1);
+        };
         // Relaxed: a reader that still finds the entry finds it without a value.
-        array.slots[i].store(tombstone(), Ordering::Relaxed);
+        slot.store(tombstone(), Ordering::Relaxed);
+        shape.entries -= 1;
         drop(shape);
-        self.live.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: made by `Box`, unlinked just now.
-        limbo.put(quiescence, unsafe { Box::from_raw(target) });
+        limbo.put(quiescence, unsafe { Box::from_raw(linked) });
     }
 
     /// The entries of one moment's array. The caller must be online.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         // Acquire: pairs with the release in `grow`.
         // SAFETY: an array is freed a grace period after it was replaced.
-        let array = unsafe { &*self.array.load(Ordering::Acquire) };
-        array.slots.iter().filter_map(|slot| {
+        let slots = unsafe { Array::slots(self.array.load(Ordering::Acquire)) };
+        slots.iter().filter_map(|slot| {
             // Acquire: pairs with the release in `insert`.
             let p = slot.load(Ordering::Acquire);
             // SAFETY: an entry is freed a grace period after it was unlinked.
@@ -242,26 +309,18 @@ impl Table {
     }
 }
 
-impl Entry {
-    /// The key, lent for as long as the entry may be read.
-    pub(crate) fn key(&self) -> TermRef<'_> {
-        // SAFETY: the key's memory lives as long as the entry.
-        unsafe { TermRef::from_word(self.key) }
-    }
-}
-
 impl Drop for Table {
     fn drop(&mut self) {
         let array = self.array.load(Ordering::Relaxed);
         // SAFETY: nobody reads the table any more; what is linked was made by `Box`.
         unsafe {
-            for slot in &(*array).slots {
+            for slot in Array::slots(array) {
                 let p = slot.load(Ordering::Relaxed);
                 if !p.is_null() && p != tombstone() {
                     drop(Box::from_raw(untagged(p)));
                 }
             }
-            drop(Box::from_raw(array));
+            drop(Retired(NonNull::new_unchecked(array)));
         }
     }
 }

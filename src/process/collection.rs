@@ -8,10 +8,11 @@
 //!   kept raises that threshold to twice its size: it is not collected for having come.
 //! * It is a minor one, unless there were `minors_before_major` of them since the last major one, or the old generation
 //!   is more than twice what that one left (and than `min_heap_words`), or, after it, less than a quarter of
-//!   `max_heap_words` is left.
+//!   `max_heap_words` is left; or the heap points into a persistent term that waits for its holders by policy.
 
 use super::cell::Owned;
-use crate::heap::{CollectWhen, HeapError, collect_major, collect_minor};
+use crate::heap::{CollectWhen, HeapError, collect_major, collect_minor, points_into};
+use crate::persistent::Domain;
 
 impl Owned {
     /// Is there more in the heap than there may be without a collection?
@@ -29,13 +30,15 @@ impl Owned {
         self.threshold = self.heap.used().saturating_mul(2).max(self.min_heap_words as usize);
     }
 
-    /// Collects. An error if what lives passes the limit all the same, after `asked` words were adopted.
+    /// Collects, in a process of this domain. An error if what lives passes the limit all the same, after `asked` words were adopted.
     ///
     /// # Safety
     ///
     /// Between turns: no term of the heap but the state may be used afterwards.
-    pub(super) unsafe fn collect(&mut self, asked: usize) -> Result<(), HeapError> {
-        let major = self.is_major_due();
+    pub(super) unsafe fn collect(&mut self, asked: usize, domain: &Domain) -> Result<(), HeapError> {
+        // What a lazy collection has left to its holders goes with their next collection, which is a major one for that.
+        let spared = domain.collector.spared();
+        let major = self.is_major_due() || points_into(&self.heap, self.state, spared);
         if !major {
             // SAFETY: the caller's promise.
             unsafe { collect_minor(&mut self.heap, &mut self.state) }?;
@@ -43,7 +46,10 @@ impl Owned {
         if major || self.is_cramped() {
             self.heap.end_allowance();
             // SAFETY: the caller's promise.
-            unsafe { collect_major(&mut self.heap, &mut self.state, 0) }?;
+            let stats = unsafe { collect_major(&mut self.heap, &mut self.state, spared) }?;
+            if stats.evacuated_words > 0 {
+                domain.collector.evacuated(stats.evacuated_words);
+            }
         }
         self.rest();
         let (words, limit) = (self.heap.used(), self.heap.limit);

@@ -4,13 +4,12 @@ use super::cell::Task;
 use super::node::{Node, SpawnError};
 use super::{Process, SpawnOptions, Turn, Unsent};
 use crate::Pid;
-
-use crate::heap::copy::Literals;
-use crate::heap::{Heap, HeapError, Region};
-use crate::persistent::{Holder, PersistentTerms, Put, sealed};
-use crate::term::{Key, Reference, Term};
+use crate::heap::{Heap, Region};
+use crate::persistent::{Domain, Holder, PersistentTerms, sealed};
+use crate::term::{Reference, Term};
 use std::cell::Cell;
 use std::ops::Deref;
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// What a turn can reach: its process's heap (it dereferences to [`Heap`]), other processes, and the persistent terms.
@@ -43,11 +42,18 @@ pub(crate) struct TurnState {
     task: Task,
     /// Work that the turn may still do before it should yield.
     budget: Cell<u32>,
+    /// The task's, at hand for reads of persistent terms.
+    domain: NonNull<Domain>,
+    /// The batches of persistent terms that the turn sees.
+    snapshot: Cell<u64>,
 }
 
 impl TurnState {
+    /// The state of a turn that begins. The caller must own the task, and be online.
     pub(crate) fn new(task: Task) -> Self {
-        Self { task, budget: Cell::new(BUDGET) }
+        let domain = task.header().node.domain();
+        let snapshot = Cell::new(domain.table.snapshot());
+        Self { task, budget: Cell::new(BUDGET), domain: NonNull::from(domain), snapshot }
     }
 }
 
@@ -69,8 +75,14 @@ impl<'h> Deref for Cx<'h> {
 }
 
 impl sealed::Turn for Cx<'_> {
+    #[inline(always)]
     fn domain(&self) -> *const () {
-        Arc::as_ptr(self.node().store().domain()).cast()
+        self.turn.domain.as_ptr().cast()
+    }
+
+    #[inline(always)]
+    fn snapshot(&self) -> u64 {
+        self.seen()
     }
 }
 
@@ -119,6 +131,24 @@ impl<'h> Cx<'h> {
 
     pub(super) fn task(self) -> Task {
         self.turn.task
+    }
+
+    /// The domain of the persistent terms.
+    #[inline(always)]
+    pub(super) fn domain_ref(self) -> &'h Domain {
+        // SAFETY: the process has a share of its domain, and the turn a share of the process.
+        unsafe { self.turn.domain.as_ref() }
+    }
+
+    /// The batches that the turn sees.
+    #[inline(always)]
+    pub(super) fn seen(self) -> u64 {
+        self.turn.snapshot.get()
+    }
+
+    /// From here on the turn sees the batches up to this one.
+    pub(super) fn see(self, batch: u64) {
+        self.turn.snapshot.set(batch);
     }
 
     /// The pid of this process.
@@ -228,42 +258,6 @@ impl<'h> Cx<'h> {
     /// The persistent terms of this process's domain.
     pub fn persistent(self) -> &'h PersistentTerms {
         self.node().store()
-    }
-
-    /// The persistent term at `key`: no copy, no count, no lock, no write. See [`PersistentTerms::get`].
-    #[inline]
-    pub fn get(self, key: impl Key) -> Option<Term<'h>> {
-        // SAFETY: a turn is online in its domain, and its heap answers that domain's collections (invariant 4).
-        self.node().domain().lookup(key).map(|w| unsafe { Term::from_word(w) })
-    }
-
-    /// Publishes a term of this turn. As [`PersistentTerms::put`], but what the term has of other persistent terms is
-    /// shared with them, not copied: a new version of a large value costs what is new in it, and keeps what it leans on
-    /// alive. A chain of versions is cut by a full copy before it keeps twice what it needs.
-    ///
-    /// # Errors
-    ///
-    /// When there is no memory; the old value stays.
-    ///
-    /// ```
-    /// use shared_term::prelude::*;
-    /// # let mut rt = Runtime::deterministic(1);
-    /// rt.persistent().put("routes", Region::build(|h| term!(h, #{"/" => 1, "/a" => 2})))?;
-    /// let p = rt.spawn_fn(|cx| cx.nil(), |cx, state, _| {
-    ///     let old = cx.get("routes").ok_or_else(|| Exit::msg("no routes"))?;
-    ///     let new = cx.insert(old, cx.binary("/a"), cx.int(3)).ok_or_else(|| Exit::msg("no map"))?;
-    ///     cx.put("routes", new)?;
-    ///     Ok(Next(state))
-    /// })?;
-    /// rt.send_new(p, |h| h.nil())?;
-    /// rt.run_until_idle();
-    /// assert_eq!(rt.persistent().read("routes", |r| r.unwrap().to_string()), r#"#{<<"/">> => 1,<<"/a">> => 3}"#);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn put(self, key: impl Key, value: Term<'h>) -> Result<Put, HeapError> {
-        let literals = Literals::Keep { retired: self.node().domain().collector.retired() };
-        // SAFETY: the term is of this turn, and its literals of this domain.
-        unsafe { self.persistent().put_word(key, value.word(), literals, false) }
     }
 
     /// An owned copy of a term, to keep in the behaviour or to hand to other threads: self-contained.

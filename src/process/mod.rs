@@ -21,6 +21,7 @@ mod links;
 mod mailbox;
 mod node;
 mod options;
+mod persistent;
 pub(crate) mod run;
 mod signals;
 mod small_map;

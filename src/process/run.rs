@@ -294,7 +294,7 @@ fn collect(task: Task, participant: &Participant, adopted: usize) -> Result<(), 
     let long = owned.heap.used() > LONG_COLLECTION;
     let _offline = long.then(|| Offline::new(&task.header().node.domain().quiescence, participant));
     // SAFETY: between turns: the state is the only root.
-    unsafe { owned.collect(adopted) }.map_err(Exit::heap)
+    unsafe { owned.collect(adopted, task.header().node.domain()) }.map_err(Exit::heap)
 }
 
 /// A worker that looks at nothing but the heap it works on; online again when this is dropped, also by a destructor of

@@ -81,6 +81,8 @@ impl Driver {
 
 fn drive(domain: &Domain, parker: &Parker, stop: &AtomicBool, asleep: &AtomicBool) {
     const PATIENCE: u32 = 64;
+    /// A second, as a power of two of milliseconds.
+    const LONGEST_LOOK: u32 = 10;
     let mut waited = 0;
     while !stop.load(Ordering::Acquire) {
         match domain.step() {
@@ -94,12 +96,18 @@ fn drive(domain: &Domain, parker: &Parker, stop: &AtomicBool, asleep: &AtomicBoo
                 waited = (waited + 1).min(PATIENCE + 20);
                 parker.park_timeout(Duration::from_micros(50 * u64::from(waited - PATIENCE)));
             }
-            Step::Idle => {
-                waited = 0;
+            step @ (Step::Idle | Step::Spared) => {
                 // AcqRel, as in the wake: what was queued before it is seen by the step that follows.
                 asleep.swap(true, Ordering::AcqRel);
-                if domain.step() == Step::Idle && !stop.load(Ordering::Acquire) {
-                    parker.park();
+                if domain.step() == step && !stop.load(Ordering::Acquire) {
+                    if step == Step::Idle {
+                        waited = 0;
+                        parker.park();
+                    } else {
+                        // Holders let go in silence: look again, ever less often.
+                        waited = (waited + 1).min(LONGEST_LOOK);
+                        parker.park_timeout(Duration::from_millis(1 << waited));
+                    }
                 }
                 asleep.store(false, Ordering::Relaxed);
             }

@@ -1,0 +1,137 @@
+//! Resolved slots: a key that was looked up once.
+
+#[cfg(feature = "runtime")]
+use super::Holder;
+use super::PersistentTerms;
+use super::domain::{Domain, Span};
+use super::entry::Entry;
+use crate::heap::HeapError;
+use crate::sync::mutation::{Mutation, mutated};
+#[cfg(feature = "runtime")]
+use crate::term::Term;
+use crate::term::word::Word;
+use crate::term::{Key, TermRef};
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+/// A key of a store, looked up once: reading it is one load and a branch, whatever the key.
+///
+/// The slot stays the key's: it reads what is put there next, also after the value was erased, and whatever becomes of
+/// the table. It keeps the store, and its key, but no value. Made, cloned and dropped under a lock that writers of the key
+/// hold for a few stores; [read](super::Guard::read) under a guard, and in a turn, wait-free.
+///
+/// No counterpart in OTP, where each `get` hashes its key.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::new();
+/// let slot = store.slot(("limits", "rate"))?;
+/// store.put(("limits", "rate"), Region::build(|h| h.int(100)))?;
+/// assert_eq!(store.pin().read(&slot).unwrap().as_int(), Some(100));
+/// store.erase(("limits", "rate"));
+/// assert!(store.pin().read(&slot).is_none());
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
+pub struct Slot {
+    entry: NonNull<Entry>,
+    domain: Arc<Domain>,
+}
+
+// SAFETY: the entry is pinned for as long as the slot lives; what is written of it is atomic, or under the lock of its key.
+unsafe impl Send for Slot {}
+// SAFETY: as above.
+unsafe impl Sync for Slot {}
+
+impl Slot {
+    pub(super) fn new(store: &PersistentTerms, key: impl Key) -> Result<Self, HeapError> {
+        let domain = &store.domain;
+        let hash = key.hash_key();
+        let _span = Span::new(domain);
+        let fresh = if domain.table.find(hash, key).is_none() { Some(Entry::new(hash, key)?) } else { None };
+        let lock = domain.table.lock(hash);
+        let entry = match (domain.table.find(hash, key), fresh) {
+            (Some(entry), _) => entry,
+            (None, Some(entry)) => domain.table.insert(entry, hash, &domain.quiescence, &domain.limbo),
+            // Erased since it was found.
+            (None, None) => domain.table.insert(Entry::new(hash, key)?, hash, &domain.quiescence, &domain.limbo),
+        };
+        if !mutated(Mutation::SlotNotPinned) {
+            entry.pin();
+        }
+        drop(lock);
+        Ok(Self { entry: NonNull::from(entry), domain: Arc::clone(domain) })
+    }
+
+    #[inline(always)]
+    fn entry(&self) -> &Entry {
+        // SAFETY: the slot has pinned it: it stays in the table.
+        unsafe { self.entry.as_ref() }
+    }
+
+    /// The key.
+    pub fn key(&self) -> TermRef<'_> {
+        self.entry().key()
+    }
+
+    #[inline(always)]
+    pub(super) fn is_of(&self, domain: &Domain) -> bool {
+        std::ptr::eq(Arc::as_ptr(&self.domain), domain)
+    }
+
+    /// The value's word. The caller must be online.
+    #[inline(always)]
+    pub(super) fn value(&self, snapshot: u64) -> Option<Word> {
+        self.entry().value(snapshot)
+    }
+
+    /// In a turn.
+    #[cfg(feature = "runtime")]
+    #[inline(always)]
+    pub(crate) fn get<'h>(&self, cx: impl Holder<'h>) -> Option<Term<'h>> {
+        if std::ptr::eq(cx.domain(), Arc::as_ptr(&self.domain).cast()) {
+            // SAFETY: a turn is online in its domain, and its heap answers that domain's collections (invariant 4).
+            return self.value(cx.snapshot()).map(|w| unsafe { Term::from_word(w) });
+        }
+        self.copy(cx)
+    }
+
+    /// In a turn of another domain.
+    #[cfg(feature = "runtime")]
+    #[cold]
+    fn copy<'h>(&self, cx: impl Holder<'h>) -> Option<Term<'h>> {
+        let _span = Span::new(&self.domain);
+        // SAFETY: the span is online during the copy.
+        self.value(self.domain.table.snapshot()).map(|w| cx.copy(unsafe { Domain::lend(w) }))
+    }
+}
+
+impl Clone for Slot {
+    fn clone(&self) -> Self {
+        let _lock = self.domain.table.lock(u64::from(self.entry().hash));
+        self.entry().pin();
+        Self { entry: self.entry, domain: Arc::clone(&self.domain) }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if mutated(Mutation::SlotNotPinned) {
+            return;
+        }
+        let (domain, entry) = (&*self.domain, self.entry());
+        // The end of the span gets the freeing of the entry on.
+        let _span = Span::new(domain);
+        let _lock = domain.table.lock(u64::from(entry.hash));
+        entry.unpin();
+        domain.table.unlink_idle(entry, &domain.quiescence, &domain.limbo);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slot").field("key", &self.key()).finish_non_exhaustive()
+    }
+}
+
+static_assertions::assert_impl_all!(Slot: Send, Sync, Clone);
