@@ -49,29 +49,56 @@ fn a_collection_without_memory_is_an_error_and_releases_everything_once() {
 
 #[test]
 fn a_copy_without_memory_leaves_both_sides_as_they_were() {
+    copies_without_memory(mixed, 3);
+}
+
+/// The second pass has a table of its own.
+#[test]
+fn a_copy_of_what_is_shared_without_memory_leaves_both_sides_as_they_were() {
+    copies_without_memory(shared, 4);
+}
+
+/// As [`mixed`], each of it in two places.
+fn shared(tracker: &Tracker) -> Region {
+    let one = mixed(tracker);
+    Region::build(|h| {
+        let one = h.adopt(one);
+        h.tuple(&[one, h.list(one.list()), one])
+    })
+}
+
+/// Copies with memory for so many allocations, from none on, each on a thread that has copied nothing yet and so has no
+/// tables to work with.
+fn copies_without_memory(source: fn(&Tracker) -> Region, least: usize) {
     let tracker = Tracker::default();
-    let source = mixed(&tracker);
-    drop(Region::copy_of(source.root())); // so that the copier has its working memory
+    let source = source(&tracker);
     let mut failures = 0;
-    for n in 0.. {
-        let mut heap = OwnedHeap::new(|h| term!(h, {:kept, [1, 2, 3]}));
-        let before = heap.used_words();
-        let mut copied = false;
-        let turn = || heap.turn(|h, kept| (h.tuple(&[kept, h.copy(source.root())]), copied = true));
-        if with_large_allocations(n, || std::panic::catch_unwind(std::panic::AssertUnwindSafe(turn))).is_ok() {
-            assert!(copied && heap.root().as_tuple().unwrap()[1] == source.root());
-            break;
-        }
+    let mut n = 0;
+    while !std::thread::scope(|scope| scope.spawn(|| copy_with(n, &source)).join().unwrap()) {
         failures += 1;
-        assert_eq!(heap.used_words(), before, "the copy was taken back");
-        assert_eq!(heap.root().to_string(), "{kept,[1,2,3]}");
-        heap.verify().unwrap();
-        source.verify().unwrap();
+        n += 1;
     }
-    assert!(failures > 2);
+    assert!(failures > least, "{failures}");
     assert_eq!(tracker.dropped(), 0);
     drop(source);
     assert_eq!(tracker.dropped(), tracker.made());
+}
+
+/// Was there memory enough?
+fn copy_with(n: usize, source: &Region) -> bool {
+    let mut heap = OwnedHeap::new(|h| term!(h, {:kept, [1, 2, 3]}));
+    let before = heap.used_words();
+    let mut copied = false;
+    let turn = || heap.turn(|h, kept| (h.tuple(&[kept, h.copy(source.root())]), copied = true));
+    if with_large_allocations(n, || std::panic::catch_unwind(std::panic::AssertUnwindSafe(turn))).is_ok() {
+        assert!(copied && heap.root().as_tuple().unwrap()[1] == source.root());
+        return true;
+    }
+    assert_eq!(heap.used_words(), before, "the copy was taken back");
+    assert_eq!(heap.root().to_string(), "{kept,[1,2,3]}");
+    heap.verify().unwrap();
+    source.verify().unwrap();
+    false
 }
 
 #[test]

@@ -9,8 +9,8 @@
 //! behind what is there, which it neither moves nor looks at.
 
 use super::HeapError;
-use super::bits::Forwards;
 use super::copy::copy_words;
+use super::forwards::Forwards;
 use super::generations::{self, Ranges};
 use super::literal::{self, Area};
 use super::off_heap;
@@ -358,9 +358,9 @@ impl<'a> Collector<'a> {
             let area: &Area = literal::entry(w).area().as_ref();
             area.note_read();
             let from = word::address(w);
-            let place = self.evacuated.get_or_insert_default().place(from.addr());
-            if let Some(copy) = place.get() {
-                return Ok((copy, bump));
+            let place = self.evacuated.get_or_insert_default().place(from.addr())?;
+            if *place != 0 {
+                return Ok((*place, bump));
             }
             let (size, tag) =
                 if word::is_list(w) { (2, word::LIST) } else { (1 + word::header_size(*from), word::BOXED) };
@@ -372,7 +372,7 @@ impl<'a> Collector<'a> {
             }
             self.evacuated_words += size;
             let copy = word::pointer(to, tag);
-            place.set(copy);
+            *place = copy;
             Ok((copy, bump))
         }
     }

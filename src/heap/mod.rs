@@ -14,20 +14,21 @@
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
 //! [`Region::try_build`] into an error value.
 
-mod address;
-mod bits;
 #[cfg(feature = "persistent")]
 pub(crate) mod built;
 mod chunk;
 mod collect;
 pub(crate) mod copy;
+mod forwards;
 mod generations;
 mod handles;
 mod info;
 #[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
 pub(crate) mod literal;
+mod marks;
 pub(crate) mod off_heap;
 mod owned;
+mod pages;
 #[cfg_attr(
     any(all(loom, feature = "loom"), miri, shared_term_no_pool),
     allow(dead_code, reason = "such a build allocates without pools, and a model makes its own")

@@ -63,8 +63,8 @@ pub(crate) struct Mark {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bump {
     pub(crate) top: *mut Word,
-    end: *mut Word,
-    chunk: *mut Chunk,
+    pub(crate) end: *mut Word,
+    pub(crate) chunk: *mut Chunk,
 }
 
 impl Bump {
@@ -78,6 +78,14 @@ impl Bump {
         // SAFETY: the chunk has room for `n` words behind `top`.
         self.top = unsafe { p.add(n) };
         Ok(p)
+    }
+}
+
+impl Bump {
+    /// The same with room for `n` words.
+    pub(crate) fn with_room(self, heap: &mut RawHeap, n: usize) -> Result<Self, HeapError> {
+        let room = (self.end.addr() - self.top.addr()) / size_of::<Word>();
+        if room < n { heap.grow_lent(self, n) } else { Ok(self) }
     }
 }
 

@@ -29,7 +29,9 @@ pub(crate) const BOXED: Word = 0b10;
 const IMMEDIATE: Word = 0b11;
 /// The bit of a pointer that says: a literal, leave it alone (invariant 4).
 pub(crate) const FROZEN: Word = 0b100;
-const POINTER_MASK: Word = !0b111;
+/// The bits of a pointer that are no part of the address.
+pub(crate) const TAG_BITS: Word = 0b111;
+const POINTER_MASK: Word = !TAG_BITS;
 
 const SUB_MASK: Word = 0b1111;
 const INTEGER: Word = 0b0011;

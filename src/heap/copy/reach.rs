@@ -1,0 +1,96 @@
+//! Walking a term without copying it: each object once, whatever the paths to it.
+
+use super::with_tables;
+use crate::heap::marks::Marks;
+use crate::heap::pages::reserve;
+use crate::heap::{HeapError, unwind};
+use crate::term::word::{self, Word};
+
+/// The words that a pointer's object holds, for walking.
+///
+/// # Safety
+///
+/// `w` must be a pointer word of a living term.
+unsafe fn children(w: Word) -> (*const Word, usize) {
+    let p = word::address(w);
+    if word::is_list(w) {
+        return (p, 2);
+    }
+    // SAFETY: a boxed word points to a header.
+    let header = unsafe { *p };
+    let n = if word::header_is_opaque(header) { 0 } else { word::header_size(header) };
+    (p.wrapping_add(1), n)
+}
+
+/// Calls `visit` with the pointer to each object that `root` reaches, literals included, until it says stop.
+///
+/// Unwinds when there is no memory to work with, as every allocation of a turn.
+///
+/// # Safety
+///
+/// `root` must be the word of a term that is alive during the call.
+unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> bool) {
+    let mut go = |marks: &mut Marks| -> Result<(), HeapError> {
+        // What is left of an object: its next word, and how many there are. No longer than the term is deep.
+        let mut work: Vec<(*const Word, usize)> = Vec::new();
+        let (mut p, mut left) = (&raw const root, 1);
+        loop {
+            if left == 0 {
+                let Some(rest) = work.pop() else { return Ok(()) };
+                (p, left) = rest;
+            }
+            // SAFETY: the root, or a word of a living object.
+            let w = unsafe { *p };
+            (p, left) = (p.wrapping_add(1), left - 1);
+            if !word::is_pointer(w) || marks.insert(word::address(w).addr())? {
+                continue;
+            }
+            if visit(w) {
+                return Ok(());
+            }
+            if left > 0 {
+                reserve(&mut work, 1)?;
+                work.push((p, left));
+            }
+            // SAFETY: a living object.
+            (p, left) = unsafe { children(w) };
+        }
+    };
+    if let Err(error) = with_tables(|tables| go(&mut tables.marks)) {
+        unwind(error);
+    }
+}
+
+/// Does the term reach `n` distinct objects? O(n), and no more than O(words that it reaches).
+///
+/// # Safety
+///
+/// `root` must be the word of a term that is alive during the call.
+pub(crate) unsafe fn reaches(root: Word, n: usize) -> bool {
+    let mut objects = 0;
+    // SAFETY: the caller's promise.
+    unsafe {
+        walk(root, |_| {
+            objects += 1;
+            objects == n
+        });
+    }
+    objects == n
+}
+
+/// The distinct words that a term reaches, those of literals included.
+///
+/// # Safety
+///
+/// `root` must be the word of a term that is alive during the call.
+pub(crate) unsafe fn size_words(root: Word) -> usize {
+    let mut words = 0;
+    // SAFETY: the caller's promise; a cell, or a header and what it says.
+    unsafe {
+        walk(root, |w| {
+            words += if word::is_list(w) { 2 } else { 1 + word::header_size(*word::address(w)) };
+            false
+        });
+    }
+    words
+}

@@ -1,0 +1,366 @@
+//! Copying what is a tree, which most terms are: nothing is looked up, each object is marked, and a mark that is there
+//! already ends it.
+//!
+//! Depth first: an object's words are looked at while it is copied, and those that still point to the source go on a
+//! stack; the last of them is next. Most terms were built so that this reads them in one direction. Breadth first, which
+//! needs no stack, reads a large term once for each of its levels. The loop keeps its state in registers; what happens now
+//! and then (another page, another chunk, an object that is no small tuple) happens in functions of its own.
+//!
+//! A pointer's word is pushed by a branch: without one, the next address would wait for all the words before it, where so
+//! it is guessed.
+
+use super::{Copier, Literals, Stop};
+use crate::IS_LOOM;
+use crate::heap::HeapError;
+use crate::heap::marks::{self, Marks};
+use crate::heap::pages::reserve;
+use crate::heap::raw::Bump;
+use crate::term::word::{self, Object, Word};
+use std::ptr;
+
+/// Most words of an object that the loop itself copies.
+const SMALL: usize = 8;
+/// Words that a kept stack has room for.
+const KEPT: usize = 1 << 12;
+
+/// The headers of tuples, and no others, have nothing in these bits.
+const NO_TUPLE: Word = word::header(Object::Tuple, 0, 1) - 1;
+
+/// Words of the copy that are still pointers of the source. At most one for each word of the copy.
+#[derive(Debug, Default)]
+pub(super) struct Stack {
+    /// Room, of which the loop has the bounds in registers.
+    room: Vec<*mut Word>,
+}
+
+/// The bounds of a [`Stack`].
+#[derive(Clone, Copy)]
+struct Bounds {
+    bottom: *mut *mut Word,
+    top: *mut *mut Word,
+    /// Before this, `top` has room for a small object's words.
+    limit: *mut *mut Word,
+}
+
+impl Stack {
+    /// An empty stack.
+    fn begin(&mut self) -> Result<Bounds, HeapError> {
+        let bottom = self.room.as_mut_ptr();
+        // SAFETY: nothing is on it.
+        unsafe { self.make_room(Bounds { bottom, top: bottom, limit: bottom }, 0) }
+    }
+
+    /// Makes room for a small object and `n` more; the stack moves.
+    ///
+    /// # Safety
+    ///
+    /// The bounds must be those of this stack now.
+    #[cold]
+    #[inline(never)]
+    unsafe fn make_room(&mut self, bounds: Bounds, n: usize) -> Result<Bounds, HeapError> {
+        // SAFETY: the caller's promise: the words up to `top` lie in the room, and are written.
+        unsafe {
+            let used = bounds.top.offset_from_unsigned(bounds.bottom);
+            self.room.set_len(used);
+            let result = reserve(&mut self.room, n + 2 * SMALL);
+            self.room.set_len(0);
+            result?;
+            let bottom = self.room.as_mut_ptr();
+            let limit = bottom.add(self.room.capacity() - SMALL);
+            Ok(Bounds { bottom, top: bottom.add(used), limit })
+        }
+    }
+
+    /// Pushes those of the `n` words at `p` that are pointers.
+    ///
+    /// # Safety
+    ///
+    /// As for [`make_room`](Self::make_room); the words must be written.
+    #[inline(never)]
+    unsafe fn push_all(&mut self, bounds: Bounds, p: *mut Word, n: usize) -> Result<Bounds, HeapError> {
+        // SAFETY: the caller's promise; there is room for all.
+        unsafe {
+            let mut bounds = self.make_room(bounds, n)?;
+            for p in (0..n).map(|i| p.add(i)) {
+                if word::is_pointer(*p) {
+                    bounds.top.write(p);
+                    bounds.top = bounds.top.add(1);
+                }
+            }
+            Ok(bounds)
+        }
+    }
+
+    /// One large copy does not keep its memory for ever.
+    fn trim(&mut self) {
+        if self.room.capacity() > KEPT {
+            self.room = Vec::new();
+        }
+    }
+}
+
+/// The page that objects are marked in.
+#[derive(Clone, Copy)]
+struct Page {
+    base: Word,
+    line: *mut u8,
+    mark: u8,
+}
+
+impl Page {
+    /// Does `w` point to an object of this page?
+    #[inline(always)]
+    fn has(self, w: Word) -> bool {
+        w.wrapping_sub(self.base) < marks::PAGE as Word
+    }
+
+    /// Marks the object that `w` points to; was it not marked yet?
+    ///
+    /// # Safety
+    ///
+    /// The page must have it.
+    #[inline(always)]
+    unsafe fn mark(self, w: Word) -> bool {
+        // SAFETY: the caller's promise: the line has a byte for each pair of words of the page.
+        unsafe {
+            let mark = self.line.add(marks::index((w - self.base) as usize));
+            let new = *mark != self.mark;
+            *mark = self.mark;
+            new
+        }
+    }
+}
+
+impl Copier<'_> {
+    /// On an error the heap's own top is old: the caller rolls back. `TAG` is 0, or [`word::FROZEN`] for a literal.
+    ///
+    /// # Safety
+    ///
+    /// As for [`copy`](super::copy).
+    pub(super) unsafe fn tree<const TAG: Word>(
+        &mut self,
+        mut root: Word,
+        marks: &mut Marks,
+        stack: &mut Stack,
+    ) -> Result<Word, Stop> {
+        // SAFETY: the caller's promise.
+        let result = unsafe { self.run::<TAG>(&raw mut root, marks, stack) };
+        stack.trim();
+        result.map(|()| root)
+    }
+
+    /// Copies what the word at `root` points to, and makes it point there.
+    ///
+    /// # Safety
+    ///
+    /// As for [`tree`](Self::tree).
+    #[inline(never)]
+    unsafe fn run<const TAG: Word>(
+        &mut self,
+        root: *mut Word,
+        marks: &mut Marks,
+        stack: &mut Stack,
+    ) -> Result<(), Stop> {
+        // Are literals copied whatever they are? (Under loom each is asked for: that is how it sees the reads.)
+        let flatten = matches!(self.literals, Literals::Flatten) && !IS_LOOM;
+        let Bump { mut top, mut end, mut chunk } = self.dest.lend();
+        let mut page = Page { base: 0, line: ptr::null_mut(), mark: marks.round() };
+        let Bounds { mut bottom, top: mut last, mut limit } = stack.begin()?;
+        // SAFETY: the caller's promise; the words of each object of the copy are written before it is left, and those that
+        // are pointers are on the stack, each once, or `p`. There is room for what is written: `end` and `limit` are looked at before.
+        unsafe {
+            let (mut p, mut w) = (root, *root);
+            loop {
+                if w & word::FROZEN != 0 && self.keep(w) {
+                    if last == bottom {
+                        break;
+                    }
+                    (p, w) = pop(&mut last);
+                    continue;
+                }
+                if !page.has(w) {
+                    page.base = w & !(marks::PAGE as Word - 1);
+                    page.line = marks.line(page.base as usize)?;
+                }
+                if !page.mark(w) {
+                    return Err(Stop::Shared);
+                }
+                if last >= limit {
+                    Bounds { bottom, top: last, limit } = stack.make_room(Bounds { bottom, top: last, limit }, 0)?;
+                }
+                let from = word::address(w);
+                if w & word::LIST == 0 {
+                    let header = *from;
+                    let size = 1 + word::header_size(header);
+                    if header & NO_TUPLE == 0 && size <= SMALL && top.wrapping_add(size) <= end {
+                        let to = top;
+                        top = to.add(size);
+                        to.write(header);
+                        p.write(word::pointer(to, word::BOXED | TAG));
+                        last = match size {
+                            2 => last,
+                            3 => words::<2>(from, to, last),
+                            4 => words::<3>(from, to, last),
+                            _ => {
+                                for i in 1..size - 1 {
+                                    last = word_at(from.add(i), to.add(i), last);
+                                }
+                                last
+                            }
+                        };
+                        // The last of them is next, if it is a pointer: it need not wait.
+                        p = top.sub(1);
+                        w = *from.add(size - 1);
+                        p.write(w);
+                        if word::is_pointer(w) {
+                            continue;
+                        }
+                    } else {
+                        let (to, bump) = self.other(from, Bump { top, end, chunk })?;
+                        (top, end, chunk) = (bump.top, bump.end, bump.chunk);
+                        p.write(word::pointer(to, word::BOXED | TAG));
+                        if !word::header_is_opaque(header) {
+                            let bounds = Bounds { bottom, top: last, limit };
+                            Bounds { bottom, top: last, limit } = stack.push_all(bounds, to.add(1), size - 1)?;
+                        }
+                    }
+                } else {
+                    if top.wrapping_add(2) > end {
+                        let bump = self.room(Bump { top, end, chunk })?;
+                        (top, end, chunk) = (bump.top, bump.end, bump.chunk);
+                    }
+                    p.write(word::pointer(top, word::LIST | TAG));
+                    p = match (w & word::FROZEN != 0, flatten) {
+                        (false, _) => spine::<TAG, { word::LIST }>(from, top, end, page),
+                        (true, true) => spine::<TAG, { word::LIST | word::FROZEN }>(from, top, end, page),
+                        (true, false) => spine::<TAG, 0>(from, top, end, page),
+                    };
+                    if p.is_null() {
+                        return Err(Stop::Shared);
+                    }
+                    top = p.add(2);
+                    // The head is next, so that of a long list nothing but its tail waits.
+                    w = *p.add(1);
+                    if word::is_pointer(w) {
+                        last.write(p.add(1));
+                        last = last.add(1);
+                    }
+                    w = *p;
+                    if word::is_pointer(w) {
+                        continue;
+                    }
+                }
+                if last == bottom {
+                    break;
+                }
+                (p, w) = pop(&mut last);
+            }
+        }
+        self.dest.restore(Bump { top, end, chunk });
+        Ok(())
+    }
+
+    /// Copies an object that is no small tuple, or one for which there may be no room.
+    ///
+    /// # Safety
+    ///
+    /// As for [`object`](Self::object).
+    #[inline(never)]
+    unsafe fn other(&mut self, from: *const Word, mut bump: Bump) -> Result<(*mut Word, Bump), HeapError> {
+        // SAFETY: the caller's promise.
+        let to = unsafe { self.object(from, &mut bump) }?;
+        Ok((to, bump))
+    }
+
+    /// Makes room for a cell.
+    #[cold]
+    #[inline(never)]
+    fn room(&mut self, bump: Bump) -> Result<Bump, HeapError> {
+        bump.with_room(self.dest, 2)
+    }
+}
+
+/// Copies the words of a small object behind its header, and pushes those that are pointers. `last` is the top of the
+/// stack, and so is what is returned.
+///
+/// # Safety
+///
+/// There must be room, and `from` such an object.
+#[inline(always)]
+unsafe fn words<const SIZE: usize>(from: *const Word, to: *mut Word, mut last: *mut *mut Word) -> *mut *mut Word {
+    for i in 1..SIZE {
+        // SAFETY: the caller's promise.
+        last = unsafe { word_at(from.add(i), to.add(i), last) };
+    }
+    last
+}
+
+/// Takes a word off the stack that ends at `last`, and what it holds.
+///
+/// # Safety
+///
+/// There must be one.
+#[inline(always)]
+unsafe fn pop(last: &mut *mut *mut Word) -> (*mut Word, Word) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        *last = last.sub(1);
+        let p = **last;
+        (p, *p)
+    }
+}
+
+/// Copies one word; see [`words`].
+///
+/// # Safety
+///
+/// As there.
+#[inline(always)]
+unsafe fn word_at(from: *const Word, to: *mut Word, last: *mut *mut Word) -> *mut *mut Word {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let w = *from;
+        to.write(w);
+        if !word::is_pointer(w) {
+            return last;
+        }
+        last.write(to);
+        last.add(1)
+    }
+}
+
+/// Copies the cell at `from` to the two words at `to`, and further cells behind it for as long as heads are no pointers
+/// and tails are, with the tag `SRC`: a list of immediates to its end. Returns the last cell that was written, whose
+/// words are those of the source; null when a cell was marked already.
+///
+/// # Safety
+///
+/// The cells must be of the source, the first marked; there must be room for two words at `to`, and `end` must be the
+/// end of the room.
+#[inline(never)]
+unsafe fn spine<const TAG: Word, const SRC: Word>(
+    mut from: *const Word,
+    mut to: *mut Word,
+    end: *mut Word,
+    page: Page,
+) -> *mut Word {
+    // SAFETY: the caller's promise: a tail with the tag points to a cell.
+    unsafe {
+        loop {
+            let (head, tail) = (*from, *from.add(1));
+            to.write(head);
+            let next = to.add(2);
+            if word::is_pointer(head) || tail & word::TAG_BITS != SRC || !page.has(tail) || next.wrapping_add(2) > end {
+                to.add(1).write(tail);
+                return to;
+            }
+            if !page.mark(tail) {
+                return ptr::null_mut();
+            }
+            to.add(1).write(word::pointer(next, word::LIST | TAG));
+            // A subtraction, which becomes part of the address, where a mask would come before it.
+            from = ptr::with_exposed_provenance((tail - SRC) as usize);
+            to = next;
+        }
+    }
+}
