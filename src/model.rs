@@ -90,7 +90,7 @@ impl World {
         F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
     {
         let heard = Heard { receive, failures: Arc::clone(&self.failures) };
-        let pid = self.node.spawn(heard, self.node.defaults).expect("a model has few processes");
+        let pid = self.node.spawn(heard, self.node.defaults, None, None).expect("a model has few processes");
         assert!(self.worker().run(pid, 1));
         pid
     }
@@ -260,7 +260,7 @@ impl Mail {
     /// Takes all messages; the owner's alone.
     pub fn drain(&self) -> Vec<Region> {
         let mut queue = Queue::new();
-        self.0.drain(&mut queue);
+        self.0.drain(&mut queue, &crate::sync::Mutex::new(()));
         std::iter::from_fn(|| queue.pop()).collect()
     }
 }

@@ -6,7 +6,7 @@
 mod support;
 
 use shared_term::prelude::*;
-use shared_term::process::{Monitored, from_fns};
+use shared_term::process::{Monitored, OptionError, RegisterError, SpawnError, SpawnOptions, Status, Unsent, from_fns};
 use shared_term::runtime::{Deterministic, Handle, Port};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -564,4 +564,247 @@ fn a_reason_with_literals_is_whole_when_they_are_gone() {
     assert_eq!(store.info().retained_bytes, 0);
     assert_eq!(said(&mut port), [format!("{{exit,[],{expected}}}").replace("[],", &format!("{p},"))]);
     assert_eq!(exited.try_wait().unwrap().to_string(), expected);
+}
+
+/// `register_SUITE:otp_8099` and the rules of `register/2`: a name for one process, one name a process, free when it ends.
+#[test]
+fn names() {
+    let (mut rt, mut port) = runtime();
+    let (a, b) = (Atom::inline("a"), Atom::inline("b"));
+    let (p, q) = (waits(&rt), waits(&rt));
+    rt.register(a, p).unwrap();
+    assert_eq!(rt.register(a, q), Err(RegisterError::Taken(p)));
+    assert_eq!(rt.register(b, p), Err(RegisterError::Named(a)));
+    assert_eq!(rt.registered(), [(a, p)]);
+    assert_eq!(rt.unregister(a), Some(p));
+    assert_eq!((rt.unregister(a), rt.whereis(a)), (None, None));
+    rt.register(b, p).unwrap();
+    rt.register(a, q).unwrap();
+    rt.kill(p).unwrap();
+    rt.run_until_idle();
+    assert_eq!((rt.whereis(a), rt.whereis(b)), (Some(q), None));
+    assert_eq!(rt.register(b, p), Err(RegisterError::NoProcess));
+    assert_eq!(rt.register(b, port.pid()), Err(RegisterError::NoProcess), "a port has no name");
+    assert!(rt.registered() == [(a, q)]);
+    // A process that has lost its name to another takes nothing from that one when it ends.
+    assert_eq!(rt.unregister(a), Some(q));
+    let r = waits(&rt);
+    rt.register(a, r).unwrap();
+    rt.kill(q).unwrap();
+    rt.run_until_idle();
+    assert_eq!(rt.whereis(a), Some(r));
+    // By name from a process and from outside.
+    let me = port.pid();
+    let options = SpawnOptions::new().name(b);
+    let named = |rt: &Handle| {
+        rt.spawn_with(
+            options,
+            from_fns(
+                |cx| cx.nil(),
+                move |cx, s, m| {
+                    cx.send(me, m);
+                    Ok(Next(s))
+                },
+                |_, s, _| Ok(Next(s)),
+            ),
+        )
+    };
+    let p = named(&rt).unwrap();
+    assert_eq!(rt.whereis(b), Some(p));
+    assert!(matches!(named(&rt), Err(SpawnError::NameTaken(holder)) if holder == p));
+    let from = does(&rt, move |cx, m| {
+        cx.send_named(b, m);
+        assert!(cx.try_send_named(Atom::inline("nobody"), m).is_err());
+        assert!(cx.whereis(b).is_some());
+        Ok(())
+    });
+    go(&rt, from);
+    rt.send_named(b, atom("out")).unwrap();
+    assert!(matches!(rt.send_named(KILL, atom("x")), Err(Unsent::NoProcess(Some(_)))));
+    rt.run_until_idle();
+    let mut said = said(&mut port);
+    said.sort();
+    assert_eq!(said, ["go", "out"]);
+}
+
+/// `monitor_SUITE:named_down`: a monitor by name tells the name, also when nobody has it.
+#[test]
+fn named_down() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let name = Atom::inline("name");
+    let p = waits(&rt);
+    rt.register(name, p).unwrap();
+    let q = traps(&rt, me, move |cx, _| {
+        cx.monitor_name(name);
+        Ok(())
+    });
+    go(&rt, q);
+    rt.run_until_idle();
+    // When the event is seen, the name is free.
+    rt.kill(p).unwrap();
+    while said(&mut port).is_empty() {
+        assert!(rt.step());
+    }
+    assert_eq!(rt.whereis(name), None);
+    go(&rt, q);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), ["{down,name,noproc}"]);
+}
+
+/// `process_SUITE:spawn_link`-like: the parent hears of the end of a child that never waited, under any schedule.
+#[test]
+fn children_are_linked_and_monitored_from_the_start() {
+    for seed in 0..50 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let parent = traps(&rt, me, |cx, _| {
+            let dies = || from_fns(|_| panic_quietly(), |_, s, _| Ok(Next(s)), |_, s, _| Ok(Next(s)));
+            cx.spawn_linked(dies())?;
+            cx.spawn_monitored(SpawnOptions::new().link(), dies())?;
+            cx.spawn_with(SpawnOptions::new().link().name(Atom::inline("child")), dies())?;
+            Ok(())
+        });
+        go(&rt, parent);
+        rt.run_until_idle();
+        let said = said(&mut port);
+        assert_eq!(said.iter().filter(|m| m.starts_with("{exit")).count(), 3, "{said:?}");
+        assert_eq!(said.iter().filter(|m| m.starts_with("{down")).count(), 1, "{said:?}");
+        assert!(said.iter().all(|m| m.ends_with(r#"{panic,<<"init">>}}"#)), "{said:?}");
+        assert_eq!((rt.processes(), rt.pids()), (1, vec![parent]));
+        assert!(rt.registered().is_empty());
+    }
+    let rt = Runtime::deterministic(0);
+    let linked = rt.spawn_fn_with(SpawnOptions::new().link(), |cx| cx.nil(), |_, s, _| Ok(Next(s)));
+    assert!(matches!(linked, Err(SpawnError::Options(OptionError::LinkFromOutside))));
+}
+
+fn panic_quietly() -> ! {
+    std::panic::resume_unwind(Box::new("init"))
+}
+
+/// The parent ends with the child, and the other way round, unless the reason is `normal`.
+#[test]
+fn linked_processes_end_together() {
+    for normal in [false, true] {
+        let (mut rt, _) = runtime();
+        let (tx, rx) = mpsc::channel();
+        let parent = does(&rt, move |cx, m| {
+            if m.as_atom() == Some(GO) {
+                tx.send(cx.spawn_linked(from_fns(|cx| cx.nil(), |_, s, _| Ok(Next(s)), |_, s, _| Ok(Next(s))))?)?;
+                return Ok(());
+            }
+            Err(if normal { Exit::NORMAL } else { Exit::SHUTDOWN })
+        });
+        go(&rt, parent);
+        rt.run_until_idle();
+        let child = rx.try_recv().unwrap();
+        assert_eq!(why(&mut rt, child, |rt| rt.send_new(parent, |h| h.nil()).unwrap()).is_none(), normal);
+        assert!(!rt.is_alive(parent));
+    }
+}
+
+/// `process_SUITE:t_process_info`, `process_info_other`: the figures of a process that waits.
+#[test]
+fn t_process_info() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let (name, other) = (Atom::inline("name"), waits(&rt));
+    let p = traps(&rt, me, move |cx, m| {
+        if m.as_atom() == Some(GO) {
+            cx.link(other);
+            let monitor = cx.monitor(other);
+            let info = cx.info(cx.me()).unwrap();
+            assert_eq!((info.status, info.pid, info.name, info.messages), (Status::Running, cx.me(), Some(name), 1));
+            let details = info.details.unwrap();
+            assert_eq!((details.links, details.monitors), (vec![other], vec![(monitor, other)]));
+            let info = cx.info(other).unwrap();
+            assert!(info.details.is_some_and(|other| other.links.is_empty()), "it has not seen the link yet");
+        }
+        Ok(())
+    });
+    rt.register(name, p).unwrap();
+    rt.run_until_idle();
+    go(&rt, p);
+    rt.send_new(p, |h| h.list(0..100)).unwrap();
+    let info = rt.info(p).unwrap();
+    assert_eq!((info.status, info.name, info.messages), (Status::Runnable, Some(name), 2));
+    assert!((1600..2000).contains(&info.message_bytes), "{info:?}");
+    rt.run_until_idle();
+    let info = rt.info(p).unwrap();
+    assert_eq!((info.status, info.messages, info.message_bytes), (Status::Idle, 0, 0));
+    let details = info.details.unwrap();
+    assert!(details.traps_exits && details.turns == 3 && details.watchers.is_empty(), "{details:?}");
+    let info = rt.info(other).unwrap();
+    let details = info.details.unwrap();
+    assert_eq!((details.links, details.watchers, details.monitors.len()), (vec![p], vec![p], 0));
+    rt.kill(p).unwrap();
+    rt.run_until_idle();
+    assert_eq!(rt.info(p), None);
+    assert_eq!(rt.info(me), None, "a port is no process");
+    assert!(rt.info(other).is_none(), "it was linked");
+    assert!(said(&mut port).is_empty());
+}
+
+/// Deferred messages are counted, and so is what they take.
+#[test]
+fn process_info_messages() {
+    let (mut rt, _) = runtime();
+    let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Defer)).unwrap();
+    for _ in 0..5 {
+        rt.send_new(p, |h| h.list(0..10)).unwrap();
+    }
+    let before = rt.info(p).unwrap();
+    rt.run_until_idle();
+    let after = rt.info(p).unwrap();
+    assert_eq!((before.messages, after.messages, after.details.unwrap().deferred), (5, 5, 5));
+    assert_eq!(before.message_bytes, after.message_bytes);
+}
+
+/// `process_SUITE:process_info_self_msgq_len_more` and its kin: the queue of a process in a long turn is seen to grow, while
+/// senders go on, and nothing is lost or counted twice.
+#[test]
+fn process_info_of_a_process_that_runs() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let (tx, rx) = mpsc::channel();
+    let (hold, held) = mpsc::channel::<()>();
+    let mut seen = 0;
+    let p = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |_, s, m| {
+                if m.as_atom() == Some(GO) {
+                    tx.send(0)?;
+                    let _ = held.recv_timeout(LONG);
+                } else {
+                    seen += 1;
+                    tx.send(seen)?;
+                }
+                Ok(Next(s))
+            },
+        )
+        .unwrap();
+    go(&rt, p);
+    assert_eq!(rx.recv_timeout(LONG), Ok(0));
+    const EACH: usize = 2000;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..EACH).for_each(|i| rt.send_new(p, |h| h.int(i as u64)).unwrap()));
+        }
+        let mut last = 0;
+        while last < 2 * EACH {
+            let info = rt.info(p).unwrap();
+            assert!(info.status == Status::Running && info.details.is_none());
+            assert!((last..=2 * EACH).contains(&info.messages), "{last}, then {}", info.messages);
+            last = info.messages;
+        }
+    });
+    assert!(rt.info_within(p, Duration::from_millis(1)).unwrap().is_none(), "its turn does not end");
+    hold.send(()).unwrap();
+    // Looked at all the while, it receives every message once.
+    while rx.try_iter().last() != Some(2 * EACH) {
+        let info = rt.info_within(p, LONG).unwrap().unwrap();
+        assert!(info.details.is_some() && info.messages <= 2 * EACH + 1, "{info:?}");
+    }
 }

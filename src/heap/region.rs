@@ -52,6 +52,21 @@ impl RegionHead {
         unsafe { (*this).filter }
     }
 
+    /// Bytes of the region: its head and the words in use.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be the head of a region.
+    pub(crate) unsafe fn bytes(this: *const Self) -> usize {
+        // SAFETY: the caller's promise; the head is whole unless the root is an immediate.
+        unsafe {
+            if word::is_immediate((*this).root) {
+                return Self::IMMEDIATE.size();
+            }
+            size_of::<Self>() + (*this).words * size_of::<Word>()
+        }
+    }
+
     /// The head whose inline chunk this is.
     pub(crate) fn of_inline(chunk: *mut Chunk) -> *mut Self {
         chunk.wrapping_byte_sub(std::mem::offset_of!(Self, inline)).cast()

@@ -4,6 +4,7 @@
 //! bit 0 NOTE   a message or a request has come           bit 2 DEAD    no process
 //! bit 1 RUN    a worker owns the process                 bit 3 ASKED   a global collection waits for its answer
 //! bit 4 SIGNAL with NOTE: what has come is no message, and is looked at before the next turn
+//! bit 5 HELD   somebody reads the figures of a process that nobody runs; who would run it waits
 //! bits 8-63    filter: a bit for each area that the heap or a private message may point into
 //! ```
 //!
@@ -20,6 +21,7 @@ pub(crate) const RUN: u64 = 2;
 pub(crate) const DEAD: u64 = 4;
 pub(crate) const ASKED: u64 = 8;
 pub(crate) const SIGNAL: u64 = 16;
+pub(crate) const HELD: u64 = 32;
 /// The bits of the filter.
 pub(crate) const FILTER: u64 = !0xff;
 
@@ -84,6 +86,9 @@ impl Card {
         // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
         // no other owner can interfere; a collector may set ASKED meanwhile.
         let before = self.0.fetch_xor(NOTE | RUN, Ordering::AcqRel);
+        if before & HELD != 0 {
+            self.wait_for_release();
+        }
         debug_assert_eq!(before & (NOTE | RUN | DEAD), NOTE, "a process on a run queue is noted, and nobody runs it");
     }
 
@@ -146,7 +151,48 @@ impl Card {
     /// Takes a process that no worker will run any more. `false`: its creator has it still.
     pub(crate) fn seize(&self) -> bool {
         // AcqRel: takes the process over from its last owner, and from the senders that noted it.
-        self.0.fetch_or(RUN, Ordering::AcqRel) & (RUN | DEAD) == 0
+        let before = self.0.fetch_or(RUN, Ordering::AcqRel);
+        if before & HELD != 0 {
+            self.wait_for_release();
+        }
+        before & (RUN | DEAD) == 0
+    }
+
+    /// Takes hold of a process that nobody runs, to read what is its owner's. `None`: it has ended. `Some(false)`: somebody
+    /// runs it or has hold of it. Whoever would run it waits until it is [let go](Self::let_go), which must be soon.
+    pub(crate) fn hold(&self) -> Option<bool> {
+        let mut card = self.load();
+        loop {
+            if card & DEAD != 0 {
+                return None;
+            }
+            if card & (RUN | HELD) != 0 {
+                return Some(false);
+            }
+            // AcqRel: the acquire sees what the last owner did.
+            match self.0.compare_exchange(card, card | HELD, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(true),
+                Err(now) => card = now,
+            }
+        }
+    }
+
+    /// Does nobody run the process, and is nobody about to?
+    pub(crate) fn is_idle(&self) -> bool {
+        is_idle(self.load())
+    }
+
+    /// The end of a [`hold`](Self::hold).
+    pub(crate) fn let_go(&self) {
+        // AcqRel: the release pairs with the acquire in `wait_for_release`: what was read is not read any more.
+        self.0.fetch_and(!HELD, Ordering::AcqRel);
+    }
+
+    #[cold]
+    fn wait_for_release(&self) {
+        while self.load() & HELD != 0 {
+            crate::sync::thread::yield_now();
+        }
     }
 
     /// Answers the collection that asked: nothing of this process points into its areas any more.

@@ -79,6 +79,8 @@ pub(crate) use quiescence::{Participant, Quiescence, Role};
 pub(crate) use slots::Occupant;
 #[cfg(feature = "runtime")]
 pub(crate) use {
+    entry::Entry,
+    table::Table,
     value::Offer,
     write::{Expect, Wrote},
 };

@@ -79,6 +79,8 @@ pub(crate) struct Owned {
     pub(crate) messages_filter: u64,
     /// Words in use beyond which the heap is collected after a turn.
     pub(crate) threshold: usize,
+    /// Turns that were begun.
+    pub(crate) turns: u64,
     pub(crate) min_heap_words: u32,
     pub(crate) minors_before_major: u32,
     pub(crate) collect_when: CollectWhen,
@@ -166,6 +168,7 @@ impl Task {
                     min_heap_words: settings.min_heap_words,
                     minors_before_major: settings.minors_before_major,
                     collect_when: settings.collect_when,
+                    turns: 0,
                     next: NextTurn::Init,
                     traps_exits: false,
                 }),
@@ -234,6 +237,16 @@ impl Task {
         unsafe { &mut *(*self.0.as_ptr()).relations.get() }.get_or_insert_default()
     }
 
+    /// As [`relations`](Self::relations), if there is anything.
+    ///
+    /// # Safety
+    ///
+    /// As for [`relations`](Self::relations).
+    pub(super) unsafe fn known_relations<'a>(self) -> Option<&'a Relations> {
+        // SAFETY: the caller's promise; the process lives as long as its owner has it.
+        unsafe { &*(*self.0.as_ptr()).relations.get() }.as_deref()
+    }
+
     /// Takes what the process knows of others.
     ///
     /// # Safety
@@ -242,6 +255,11 @@ impl Task {
     pub(super) unsafe fn take_relations(self) -> Option<Box<Relations>> {
         // SAFETY: the caller's promise.
         unsafe { &mut *self.header().relations.get() }.take()
+    }
+
+    /// What is the owner's, to be read by who has hold of the process.
+    pub(super) fn owned_ptr(self) -> *const Owned {
+        self.header().owned.get()
     }
 
     /// The heap, for the context of a turn.

@@ -1,8 +1,9 @@
 //! The context of a turn.
 
 use super::cell::Task;
-use super::node::{Node, SpawnError};
-use super::{Process, SpawnOptions, Turn, Unsent};
+use super::mailbox::Load;
+use super::node::{Node, Parent, SpawnError};
+use super::{Process, ProcessInfo, SpawnOptions, Turn, Unsent};
 use crate::Pid;
 use crate::heap::{Heap, Region};
 use crate::persistent::{Domain, Holder, PersistentTerms, sealed};
@@ -92,11 +93,13 @@ impl<'h> Holder<'h> for Cx<'h> {}
 pub trait Letter<'h>: letter::Sealed<'h> {}
 
 pub(crate) mod letter {
-    use super::{Cx, Pid, Unsent};
+    use super::{Cx, Pid, Region, Unsent};
 
     pub trait Sealed<'h>: Sized {
         #[doc(hidden)]
         fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent>;
+        #[doc(hidden)]
+        fn back(self) -> Option<Region>;
     }
 }
 
@@ -107,12 +110,20 @@ impl<'h> letter::Sealed<'h> for Term<'h> {
         // SAFETY: the term is of this turn, whose worker is online.
         unsafe { cx.node().send_word(to, self.word()) }
     }
+
+    fn back(self) -> Option<Region> {
+        None
+    }
 }
 
 impl Letter<'_> for Region {}
 impl<'h> letter::Sealed<'h> for Region {
     fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent> {
         cx.node().send_region(to, self)
+    }
+
+    fn back(self) -> Option<Region> {
+        Some(self)
     }
 }
 
@@ -217,7 +228,7 @@ impl<'h> Cx<'h> {
     ///
     /// When the runtime has as many processes as it may have.
     pub fn spawn(self, process: impl Process) -> Result<Pid, SpawnError> {
-        self.node().spawn(process, self.node().defaults)
+        self.spawn_with(SpawnOptions::new(), process)
     }
 
     /// As [`spawn`](Self::spawn), with options.
@@ -226,7 +237,65 @@ impl<'h> Cx<'h> {
     ///
     /// As [`spawn`](Self::spawn), and when the options cannot be had.
     pub fn spawn_with(self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
-        self.node().spawn(process, options.over(self.node().defaults)?)
+        self.beget(options, options.is_linked(), None, process)
+    }
+
+    /// Spawns a process that is [linked](Self::link) to this one from the start.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_linked(self, process: impl Process) -> Result<Pid, SpawnError> {
+        self.beget(SpawnOptions::new(), true, None, process)
+    }
+
+    /// Spawns a process that is [monitored](Self::monitor) by this one from the start: its end is not missed however soon
+    /// it comes.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::{SpawnOptions, from_fns}};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let me = port.pid();
+    /// rt.spawn(from_fns(
+    ///     |cx| {
+    ///         cx.spawn_monitored(SpawnOptions::new(), receive_nothing()).unwrap();
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    ///     move |cx, s, event| {
+    ///         if let Event::Down { reason, .. } = event {
+    ///             cx.send(me, reason);
+    ///         }
+    ///         Ok(Next(s))
+    ///     },
+    /// ))?;
+    /// fn receive_nothing() -> impl Process {
+    ///     from_fns(|cx| { cx.exit(cx.me(), cx.atom(Atom::OK)); cx.nil() }, |_, s, _| Ok(Next(s)), |_, s, _| Ok(Next(s)))
+    /// }
+    /// rt.run_until_idle();
+    /// assert_eq!(port.try_recv().unwrap().root().as_atom(), Some(Atom::OK));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn_with`](Self::spawn_with).
+    pub fn spawn_monitored(self, options: SpawnOptions, process: impl Process) -> Result<(Pid, Reference), SpawnError> {
+        let monitor = self.make_ref();
+        Ok((self.beget(options, options.is_linked(), Some(monitor), process)?, monitor))
+    }
+
+    fn beget(
+        self,
+        options: SpawnOptions,
+        link: bool,
+        monitor: Option<Reference>,
+        process: impl Process,
+    ) -> Result<Pid, SpawnError> {
+        let node = self.node();
+        let parent = (link || monitor.is_some()).then(|| Parent { task: self.task(), link, monitor });
+        node.spawn(process, options.over(node.defaults)?, options.its_name(), parent)
     }
 
     /// Spawns a process of two closures: one makes the first state, one receives.
@@ -253,6 +322,16 @@ impl<'h> Cx<'h> {
         F: for<'x> FnMut(Cx<'x>, Term<'x>, Term<'x>) -> Turn<'x> + Send + 'static,
     {
         self.spawn_with(options, super::FromClosures::new(init, receive))
+    }
+
+    /// Figures of a process; of one that runs now, other than this one, without [`Details`](super::Details). `None`: there
+    /// is nobody. O(messages that wait); takes a lock. OTP: `process_info(Pid)`, which waits for the process.
+    pub fn info(self, pid: Pid) -> Option<ProcessInfo> {
+        if pid == self.me() {
+            // SAFETY: a turn owns its process, and is online.
+            return Some(unsafe { self.task().own_info(Load::default()) });
+        }
+        self.node().info(pid)
     }
 
     /// The persistent terms of this process's domain.

@@ -4,14 +4,15 @@
 //! numbers that it knew of. Without them a process that is unlinked and linked again by its peer, while its own unlink is
 //! on the way, would drop the new link for the old one, and the two would disagree for ever.
 
-use super::Cx;
 use super::event::Monitored;
 use super::exit::NOPROC;
+use super::names::RegisterError;
 use super::signals::Kind;
 use super::small_map::SmallMap;
+use super::{Cx, Letter, Unsent};
 use crate::Pid;
 use crate::heap::{HeapError, unwind};
-use crate::term::{Reference, Term};
+use crate::term::{Atom, Reference, Term};
 
 /// What a process knows of others. Made with the first link or monitor: a process without is smaller.
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct Relations {
     pub(super) monitors: SmallMap<Reference, Pid>,
     /// Who monitors this process.
     pub(super) watchers: SmallMap<(Pid, Reference), Watched>,
+    /// The last name that was given to this process. It may have lost it.
+    pub(super) name: Option<Atom>,
     /// The last number that was given to a link of this process.
     last: u64,
 }
@@ -49,6 +52,19 @@ impl Relations {
     fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
+    }
+
+    /// Links and monitors a process that is being spawned, of which nobody else knows yet.
+    pub(super) fn beget(&mut self, me: Pid, child: Pid, of_child: &mut Self, link: bool, monitor: Option<Reference>) {
+        if link {
+            let id = self.number();
+            self.links.insert(child, Link { mine: id, ..Link::default() });
+            of_child.link_came(Some(me), id, false);
+        }
+        if let Some(id) = monitor {
+            self.monitors.insert(id, child);
+            of_child.watchers.insert((me, id), Watched { object: Monitored::Pid(child), late: false });
+        }
     }
 
     pub(super) fn link_came(&mut self, from: Option<Pid>, id: u64, late: bool) {
@@ -174,7 +190,12 @@ impl<'h> Cx<'h> {
         self.monitor_as(Some(whom), Monitored::Pid(whom))
     }
 
-    pub(super) fn monitor_as(self, whom: Option<Pid>, object: Monitored) -> Reference {
+    /// As [`monitor`](Self::monitor), of whoever has this name now: the event tells the name. `noproc` when nobody has it.
+    pub fn monitor_name(self, name: Atom) -> Reference {
+        self.monitor_as(self.node().whereis(name), Monitored::Name(name))
+    }
+
+    fn monitor_as(self, whom: Option<Pid>, object: Monitored) -> Reference {
         let (me, relations) = (self.me(), self.relations());
         let id = self.make_ref();
         let there = whom.is_some_and(|whom| or_unwind(self.node().send_monitor(me, whom, id, object)));
@@ -234,5 +255,65 @@ impl<'h> Cx<'h> {
     /// has `killed` for a reason. OTP: `exit(Pid, kill)`.
     pub fn kill(self, whom: Pid) {
         or_unwind(self.node().send_kill(whom));
+    }
+}
+
+/// # Names
+impl<'h> Cx<'h> {
+    /// Gives a name to a process of this runtime, until it ends or the name is [taken back](Self::unregister). Takes a lock,
+    /// for O(names of the runtime's processes, logarithm). OTP: `register(Name, Pid)`.
+    ///
+    /// # Errors
+    ///
+    /// When another process has the name, this one has another name, or there is no such process.
+    pub fn register(self, name: Atom, pid: Pid) -> Result<(), RegisterError> {
+        self.node().register(name, pid)
+    }
+
+    /// Takes a name back; whose it was.
+    pub fn unregister(self, name: Atom) -> Option<Pid> {
+        self.node().unregister(name)
+    }
+
+    /// Who has a name. Wait-free.
+    pub fn whereis(self, name: Atom) -> Option<Pid> {
+        self.node().whereis(name)
+    }
+
+    /// As [`send`](Self::send), to whoever has a name.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let me = port.pid();
+    /// let log = SpawnOptions::new().name(LOG);
+    /// rt.spawn_fn_with(log, |cx| cx.nil(), move |cx, s, line| { cx.send(me, line); Ok(Next(s)) })?;
+    /// rt.spawn_fn(|cx| { cx.send_named(LOG, cx.binary("hello")); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(port.try_recv().unwrap().root().as_str(), Some("hello"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_named(self, name: Atom, message: impl Letter<'h>) {
+        if let Err(Unsent::Heap(error)) = self.try_send_named(name, message) {
+            unwind(error);
+        }
+    }
+
+    /// As [`try_send`](Self::try_send), to whoever has a name.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has the name, and as [`try_send`](Self::try_send).
+    pub fn try_send_named(self, name: Atom, message: impl Letter<'h>) -> Result<(), Unsent> {
+        match self.whereis(name) {
+            Some(pid) => self.try_send(pid, message),
+            None => Err(Unsent::NoProcess(message.back())),
+        }
     }
 }

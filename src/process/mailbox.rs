@@ -2,6 +2,7 @@
 
 use crate::heap::Region;
 use crate::heap::region::RegionHead;
+use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr::{self, NonNull};
@@ -17,6 +18,45 @@ pub(crate) struct Mailbox {
 /// What the head is once the owner has ended: a late push sees it and keeps its message (H15).
 fn closed() -> *mut RegionHead {
     ptr::without_provenance_mut(align_of::<RegionHead>())
+}
+
+/// The bit of the head that says: somebody counts what is in the mailbox. Senders keep it; the owner, who has taken the
+/// messages out then, waits before it touches one.
+const SURVEYED: usize = 1;
+
+fn without_bit(head: *mut RegionHead) -> *mut RegionHead {
+    head.map_addr(|a| a & !SURVEYED)
+}
+
+/// Messages, and their bytes: heads, and words in use. What they have of binaries outside of heaps is not counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+impl std::ops::Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Load {
+    /// # Safety
+    ///
+    /// `node` must be a list of regions that nobody changes or frees meanwhile.
+    unsafe fn count(&mut self, mut node: *const RegionHead) {
+        while !node.is_null() {
+            self.messages += 1;
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.bytes += RegionHead::bytes(node);
+                node = (*node).next;
+            }
+        }
+    }
 }
 
 impl Mailbox {
@@ -35,11 +75,12 @@ impl Mailbox {
                 return Err(unsafe { Region::from_raw(node) });
             }
             // SAFETY: the node is ours until it is linked.
-            unsafe { (*node.as_ptr()).next = head };
+            unsafe { (*node.as_ptr()).next = without_bit(head) };
+            let new = node.as_ptr().map_addr(|a| a | head.addr() & SURVEYED);
             // Release: pairs with the acquire in `take`: the message and its link are written. Pushes by others in
             // between are read-modify-writes, and so belong to the release sequence of each push before them.
             let release = ordering(Mutation::PushRelaxed, Ordering::Release);
-            match self.head.compare_exchange_weak(head, node.as_ptr(), release, Ordering::Relaxed) {
+            match self.head.compare_exchange_weak(head, new, release, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => head = now,
             }
@@ -47,8 +88,8 @@ impl Mailbox {
     }
 
     /// Appends all messages to `queue`, in the order in which each sender pushed them, and returns their filters and
-    /// marks, all in one. The owner's alone.
-    pub(crate) fn drain(&self, queue: &mut Queue) -> u64 {
+    /// marks, all in one. The owner's alone. Whoever counts meanwhile holds `surveys`.
+    pub(crate) fn drain(&self, queue: &mut Queue, surveys: &Mutex<()>) -> u64 {
         // Relaxed: an empty mailbox is left alone; who pushes later notes the card.
         if self.head.load(Ordering::Relaxed).is_null() {
             return 0;
@@ -56,23 +97,65 @@ impl Mailbox {
         // Acquire: pairs with the release in `push`.
         let head = self.head.swap(ptr::null_mut(), ordering(Mutation::DrainRelaxed, Ordering::Acquire));
         // SAFETY: the whole stack is ours.
-        unsafe { queue.append_reversed(head) }
+        unsafe { queue.append_reversed(Self::undisturbed(head, surveys)) }
+    }
+
+    /// What was taken out of the mailbox, once nobody else looks at it.
+    fn undisturbed(head: *mut RegionHead, surveys: &Mutex<()>) -> *mut RegionHead {
+        if head.addr() & SURVEYED != 0 {
+            drop(surveys.lock());
+        }
+        without_bit(head)
+    }
+
+    /// What is in the mailbox, O(messages). Senders go on meanwhile; the owner waits with the first message that it takes
+    /// out. The caller must be online.
+    pub(crate) fn survey(&self, surveys: &Mutex<()>) -> Load {
+        let _alone = surveys.lock();
+        let mut load = Load::default();
+        // Acquire: pairs with the releases of the pushes: messages and links are written.
+        let mut head = self.head.load(Ordering::Acquire);
+        loop {
+            if head.is_null() || head == closed() {
+                return load;
+            }
+            let marked = head.map_addr(|a| a | SURVEYED);
+            match self.head.compare_exchange_weak(head, marked, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+        // SAFETY: from the mark on, who takes these messages out waits for the lock that this thread has.
+        unsafe { load.count(head) };
+        // Relaxed: decides nothing; the exchange does.
+        let mut now = self.head.load(Ordering::Relaxed);
+        // When the mark is gone, so are the messages. Release: what was read here comes before what their owner does, who
+        // does not take the lock once the mark is gone.
+        while now.addr() & SURVEYED != 0 {
+            match self.head.compare_exchange_weak(now, without_bit(now), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(other) => now = other,
+            }
+        }
+        load
     }
 
     /// Closes the mailbox and appends what is in it. The owner's last call.
-    pub(crate) fn close(&self, queue: &mut Queue) {
+    pub(crate) fn close(&self, queue: &mut Queue, surveys: &Mutex<()>) {
         let end = if mutated(Mutation::CloseWithoutSentinel) { ptr::null_mut() } else { closed() };
         // Acquire: pairs with the release in `push`.
         let head = self.head.swap(end, Ordering::Acquire);
         // SAFETY: the whole stack is ours.
-        unsafe { queue.append_reversed(head) };
+        unsafe { queue.append_reversed(Self::undisturbed(head, surveys)) };
     }
 }
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        if self.head.load(Ordering::Relaxed) != closed() {
-            self.close(&mut Queue::new());
+        let head = *self.head.get_mut();
+        if head != closed() {
+            // SAFETY: the whole stack is ours.
+            unsafe { Queue::new().append_reversed(without_bit(head)) };
         }
     }
 }
@@ -152,6 +235,13 @@ impl Queue {
             }
             Some(Region::from_raw(node))
         }
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        let mut load = Load::default();
+        // SAFETY: the queue owns its regions.
+        unsafe { load.count(self.first) };
+        load
     }
 
     /// Puts all of `rest` behind what is here, and leaves it empty. O(1).

@@ -1,6 +1,7 @@
 //! What processes of one runtime share: their domain, and where they go when they can run.
 
 use super::cell::{Recipient, Task};
+use super::names::{Names, entry_of};
 use super::options::{OptionError, Settings};
 use super::{Exit, Process, Unsent};
 use crate::heap::Region;
@@ -9,8 +10,9 @@ use crate::persistent::{Domain, Occupant, PersistentTerms};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
+use crate::term::Reference;
 use crate::term::word::Word;
-use crate::{HeapError, Pid};
+use crate::{Atom, HeapError, Pid};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::sync::{Arc, atomic as plain, mpsc};
@@ -19,6 +21,14 @@ use std::sync::{Arc, atomic as plain, mpsc};
 pub(crate) trait Ready: Send + Sync {
     /// Takes over a scheduled process.
     fn ready(&self, task: Task);
+}
+
+/// The process whose turn spawns another, and what is to be between the two.
+#[derive(Clone, Copy)]
+pub(crate) struct Parent {
+    pub(super) task: Task,
+    pub(super) link: bool,
+    pub(super) monitor: Option<Reference>,
 }
 
 /// Who waits for the end of a process, and a number to take it back by.
@@ -37,6 +47,9 @@ pub(crate) struct Node {
     watchers: Mutex<HashMap<Pid, Vec<Watcher>>>,
     watched: AtomicUsize,
     next_watcher: plain::AtomicU64,
+    pub(super) names: Names,
+    /// Held by whoever counts what is in a mailbox.
+    pub(crate) surveys: Mutex<()>,
 }
 
 impl std::fmt::Debug for Node {
@@ -57,6 +70,8 @@ impl Node {
             watchers: Mutex::new(HashMap::new()),
             watched: AtomicUsize::new(0),
             next_watcher: plain::AtomicU64::new(0),
+            names: Names::new(),
+            surveys: Mutex::new(()),
         }
     }
 
@@ -73,7 +88,50 @@ impl Node {
     }
 
     /// Creates a process and puts it on a run queue. The caller must be online.
-    pub(crate) fn spawn<P: Process>(self: &Arc<Self>, behaviour: P, settings: Settings) -> Result<Pid, SpawnError> {
+    pub(crate) fn spawn<P: Process>(
+        self: &Arc<Self>,
+        behaviour: P,
+        settings: Settings,
+        name: Option<Atom>,
+        parent: Option<Parent>,
+    ) -> Result<Pid, SpawnError> {
+        if let Some(name) = name {
+            return self.spawn_named(behaviour, settings, name, parent);
+        }
+        let task = self.create(behaviour, settings, parent)?;
+        task.publish();
+        Ok(self.start(task))
+    }
+
+    fn spawn_named<P: Process>(
+        self: &Arc<Self>,
+        behaviour: P,
+        settings: Settings,
+        name: Atom,
+        parent: Option<Parent>,
+    ) -> Result<Pid, SpawnError> {
+        let entry = entry_of(name).unwrap_or_else(|error| crate::heap::unwind(error));
+        let _span = self.store.pin();
+        let mut registrar = self.registrar();
+        if let Some(pid) = self.whereis(name) {
+            return Err(SpawnError::NameTaken(pid));
+        }
+        let task = self.create(behaviour, settings, parent)?;
+        // SAFETY: nobody else knows the process yet.
+        unsafe { task.relations() }.name = Some(name);
+        task.publish();
+        registrar.insert(entry, name, task.pid());
+        drop(registrar);
+        Ok(self.start(task))
+    }
+
+    /// A process that nobody knows yet but, where it asked for that, its parent.
+    fn create<P: Process>(
+        self: &Arc<Self>,
+        behaviour: P,
+        settings: Settings,
+        parent: Option<Parent>,
+    ) -> Result<Task, SpawnError> {
         // Relaxed: a limit, kept to within the threads that spawn at once.
         if self.processes.load(Ordering::Relaxed) >= self.max_processes {
             return Err(SpawnError::TooMany);
@@ -82,7 +140,17 @@ impl Node {
         self.processes.fetch_add(1, Ordering::Relaxed);
         let pid = Pid::new(slot, generation);
         let task = Task::create(self, pid, behaviour, settings);
-        task.publish();
+        if let Some(Parent { task: parent, link, monitor }) = parent {
+            // SAFETY: the parent is in a turn that the caller runs, and nobody else knows the child yet.
+            let (of_parent, of_child) = unsafe { (parent.relations(), task.relations()) };
+            of_parent.beget(parent.pid(), pid, of_child, link, monitor);
+        }
+        Ok(task)
+    }
+
+    /// Lets a process run that is in its slot.
+    fn start(&self, task: Task) -> Pid {
+        let pid = task.pid();
         task.card().requeue();
         // Pairs with the fence in `close`: either this sees that the node is closed, or the closing thread finds the
         // process in its slot, scheduled, and ends it.
@@ -93,7 +161,15 @@ impl Node {
             super::run::end(task, Exit::SHUTDOWN);
             self.domain().limbo.put(&self.domain().quiescence, Box::new(Remains::new(vec![task])));
         }
-        Ok(pid)
+        pid
+    }
+
+    /// The processes of this runtime. The caller must be online.
+    pub(crate) fn pids(&self) -> Vec<Pid> {
+        let mine = |task: Task| std::ptr::eq(Arc::as_ptr(&task.header().node), self).then(|| task.pid());
+        let occupants = self.domain().slots.occupants().into_iter();
+        // SAFETY: found in the caller's span.
+        occupants.filter_map(|occupant| unsafe { Task::of(occupant) }.and_then(mine)).collect()
     }
 
     /// From here on new processes end where they are created.
@@ -229,6 +305,8 @@ pub(crate) fn rebuild(message: &Region, literals: Literals) -> Result<Region, He
 pub enum SpawnError {
     /// The runtime has as many processes as it may have, or its domain has no slot left.
     TooMany,
+    /// Another process has the name that this one was to have.
+    NameTaken(Pid),
     /// The options cannot be had.
     Options(OptionError),
 }
@@ -243,6 +321,7 @@ impl std::fmt::Display for SpawnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooMany => f.write_str("too many processes"),
+            Self::NameTaken(pid) => write!(f, "{pid} has the name"),
             Self::Options(error) => error.fmt(f),
         }
     }
@@ -251,7 +330,7 @@ impl std::fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::TooMany => None,
+            Self::TooMany | Self::NameTaken(_) => None,
             Self::Options(error) => Some(error),
         }
     }

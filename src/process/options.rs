@@ -1,5 +1,6 @@
 //! What can be chosen for a process when it is spawned.
 
+use crate::Atom;
 use crate::heap::CollectWhen;
 use std::fmt;
 
@@ -10,6 +11,8 @@ use std::fmt;
 /// | option | unless set | OTP |
 /// |---|---|---|
 /// | [`min_heap_words`](Self::min_heap_words) | 512 | `min_heap_size`, which is rounded up to a size of its list |
+/// | [`name`](Self::name) | none | `register` afterwards |
+/// | [`link`](Self::link) | no | `link` |
 /// | [`max_heap_words`](Self::max_heap_words) | none | `max_heap_size`, which is looked at when the process collects |
 /// | [`minors_before_major`](Self::minors_before_major) | 65,535 | `fullsweep_after`, of which 65,536 makes 0 |
 /// | [`collect_when`](Self::collect_when) | [`CollectWhen::Pressure`] | |
@@ -32,6 +35,8 @@ pub struct SpawnOptions {
     max_heap_words: Option<usize>,
     minors_before_major: Option<u32>,
     collect_when: Option<CollectWhen>,
+    name: Option<Atom>,
+    link: bool,
 }
 
 /// Options that cannot be had.
@@ -50,6 +55,10 @@ pub enum OptionError {
         /// Words below which it is not collected.
         min: usize,
     },
+    /// Only a process can be linked to what it spawns.
+    LinkFromOutside,
+    /// A name or a link belongs to one process, and is no default.
+    NoDefault,
 }
 
 impl fmt::Display for OptionError {
@@ -61,6 +70,8 @@ impl fmt::Display for OptionError {
             Self::MaxBelowMin { max, min } => {
                 write!(f, "a heap of at most {max} words would not be collected below {min}")
             }
+            Self::LinkFromOutside => f.write_str("only a process can be linked to what it spawns"),
+            Self::NoDefault => f.write_str("a name or a link is no default"),
         }
     }
 }
@@ -91,7 +102,14 @@ impl SpawnOptions {
 
     /// Nothing set.
     pub const fn new() -> Self {
-        Self { min_heap_words: None, max_heap_words: None, minors_before_major: None, collect_when: None }
+        Self {
+            min_heap_words: None,
+            max_heap_words: None,
+            minors_before_major: None,
+            collect_when: None,
+            name: None,
+            link: false,
+        }
     }
 
     /// Words below which the heap is not collected. No memory is taken for them ahead of time.
@@ -118,6 +136,26 @@ impl SpawnOptions {
     pub const fn collect_when(mut self, when: CollectWhen) -> Self {
         self.collect_when = Some(when);
         self
+    }
+
+    /// A [registered name](crate::Cx::register), from before the first turn on.
+    pub const fn name(mut self, name: Atom) -> Self {
+        self.name = Some(name);
+        self
+    }
+
+    /// A [link](crate::Cx::link) to the process that spawns this one, from before the first turn on.
+    pub const fn link(mut self) -> Self {
+        self.link = true;
+        self
+    }
+
+    pub(crate) const fn its_name(self) -> Option<Atom> {
+        self.name
+    }
+
+    pub(crate) const fn is_linked(self) -> bool {
+        self.link
     }
 
     /// Every option with a value: what is not set is that of `defaults`.

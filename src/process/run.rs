@@ -102,7 +102,7 @@ fn filter(owned: &Owned) -> u64 {
 /// Takes the messages out of the mailbox, and sees to the signals among them; one of those may end the process.
 fn drain(task: Task) -> Result<(), Exit> {
     let mut new = Queue::new();
-    let filter_and_marks = task.header().recipient.mailbox.drain(&mut new);
+    let filter_and_marks = task.header().recipient.mailbox.drain(&mut new, &task.header().node.surveys);
     if new.is_empty() {
         return Ok(());
     }
@@ -131,6 +131,7 @@ fn one_turn(task: Task, participant: &Participant) -> After {
         let kind = owned.next;
         let message = if kind == NextTurn::Receive { owned.inbox.pop() } else { None };
         owned.next = NextTurn::Receive;
+        owned.turns += 1;
         (kind, owned.heap.mark(), owned.state, message)
     };
     let after = match call(task, kind, state, message.as_ref()) {
@@ -391,7 +392,7 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // SAFETY: as above.
     let owned = unsafe { task.owned() };
     // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-    task.header().recipient.mailbox.close(&mut owned.inbox);
+    task.header().recipient.mailbox.close(&mut owned.inbox, &node.surveys);
     for queue in [&mut owned.inbox, &mut owned.deferred] {
         while let Some(message) = queue.pop() {
             // SAFETY: as above.
@@ -400,6 +401,8 @@ pub(crate) fn end(task: Task, exit: Exit) {
         }
     }
     let _ = caught(|| owned.heap.clear());
+    // SAFETY: as above.
+    unsafe { signals::give_name_back(task) };
     domain.slots.vacate(task.pid());
     task.card().die(&domain.collector);
     // SAFETY: as above.

@@ -12,6 +12,7 @@
 use super::cell::{Recipient, Task};
 use super::event::{Monitored, fields};
 use super::exit::{NOPROC, NORMAL};
+use super::info::Inquiry;
 use super::links::{Relations, Watched};
 use super::mailbox::Queue;
 use super::node::Node;
@@ -41,6 +42,10 @@ pub(super) enum Kind {
     LinkExit,
     /// Nothing.
     Kill,
+    /// The atom that is the receiver's name from here on.
+    Named,
+    /// An [`Inquiry`].
+    Inquire,
     /// `{'DOWN', Monitor, process, Object, Reason}`: void where there is no such monitor.
     Down,
     /// An `Exit` or a `LinkExit` that waits for the behaviour to see it.
@@ -49,7 +54,7 @@ pub(super) enum Kind {
     DownEvent,
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 13] = [
     Kind::Message,
     Kind::Link,
     Kind::Unlink,
@@ -58,6 +63,8 @@ const KINDS: [Kind; 11] = [
     Kind::Exit,
     Kind::LinkExit,
     Kind::Kill,
+    Kind::Named,
+    Kind::Inquire,
     Kind::Down,
     Kind::ExitEvent,
     Kind::DownEvent,
@@ -71,6 +78,15 @@ impl Kind {
     fn set(self, signal: &mut Region) {
         signal.set_mark(self as u8);
     }
+}
+
+/// A signal of this kind: an immediate.
+fn immediate(kind: Kind, w: Word) -> Result<Region, HeapError> {
+    debug_assert!(word::is_immediate(w));
+    // SAFETY: an immediate is no pointer.
+    let mut signal = unsafe { Region::copy_word(w, Literals::Flatten) }?;
+    kind.set(&mut signal);
+    Ok(signal)
 }
 
 /// A signal of this kind: a tuple of immediates.
@@ -133,10 +149,16 @@ impl Node {
     }
 
     pub(crate) fn send_kill(&self, to: Pid) -> Result<bool, HeapError> {
-        // SAFETY: nil is no pointer.
-        let mut signal = unsafe { Region::copy_word(word::NIL, Literals::Flatten) }?;
-        Kind::Kill.set(&mut signal);
-        Ok(self.signal(to, signal))
+        Ok(self.signal(to, immediate(Kind::Kill, word::NIL)?))
+    }
+
+    pub(super) fn send_named(&self, to: Pid, name: Atom) -> Result<bool, HeapError> {
+        Ok(self.signal(to, immediate(Kind::Named, name.word())?))
+    }
+
+    pub(super) fn send_inquiry(&self, to: Pid, mut question: Region) -> bool {
+        Kind::Inquire.set(&mut question);
+        self.signal(to, question)
     }
 
     pub(super) fn send_link(&self, from: Pid, to: Pid, id: u64) -> Result<bool, HeapError> {
@@ -185,6 +207,13 @@ pub(super) unsafe fn handle(task: Task, new: &mut Queue) -> Result<(), Exit> {
         let seen = match kind {
             Kind::Message | Kind::ExitEvent | Kind::DownEvent => Seen::Keep(kind),
             Kind::Kill => Seen::End(Exit::KILLED),
+            Kind::Inquire => {
+                if let Some(Inquiry(asks)) = signal.root().resource() {
+                    // SAFETY: the caller's promise. Who asks may have given up.
+                    let _ = asks.send(unsafe { task.own_info(new.load() + all.load()) });
+                }
+                Seen::Drop
+            }
             Kind::Exit => exit(task, &signal),
             Kind::LinkExit => {
                 let from = fields(&signal).get(1).and_then(|from| from.as_pid());
@@ -197,7 +226,7 @@ pub(super) unsafe fn handle(task: Task, new: &mut Queue) -> Result<(), Exit> {
                 let active = id.is_some_and(|id| unsafe { task.relations() }.demonitored(id).is_some());
                 if active { Seen::Keep(Kind::DownEvent) } else { Seen::Drop }
             }
-            Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor => {
+            Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor | Kind::Named => {
                 // SAFETY: as above.
                 relate(unsafe { task.relations() }, kind, &signal, false);
                 Seen::Drop
@@ -261,6 +290,7 @@ fn relate(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) {
                 relations.watchers.remove(&(from, id));
             }
         }
+        (Kind::Named, _) => relations.name = signal.root().as_atom(),
         _ => {}
     }
 }
@@ -272,9 +302,21 @@ fn relate(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) {
 /// The caller must own the process, which has ended.
 pub(super) unsafe fn too_late(task: Task, signal: &Region) {
     let kind = Kind::of(signal);
-    if matches!(kind, Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor) {
+    if matches!(kind, Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor | Kind::Named) {
         // SAFETY: the caller's promise.
         relate(unsafe { task.relations() }, kind, signal, true);
+    }
+}
+
+/// Gives back the name of a process that has ended.
+///
+/// # Safety
+///
+/// The caller must own the process.
+pub(super) unsafe fn give_name_back(task: Task) {
+    // SAFETY: the caller's promise.
+    if let Some(name) = unsafe { task.known_relations() }.and_then(|relations| relations.name) {
+        task.header().node.forget_name(name, task.pid());
     }
 }
 

@@ -77,6 +77,23 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
+    pub(super) fn keys(&self) -> Vec<K> {
+        match self {
+            Self::Few(pairs) => pairs.iter().map(|(k, _)| *k).collect(),
+            Self::Many(map) => map.keys().copied().collect(),
+        }
+    }
+
+    pub(super) fn pairs(&self) -> Vec<(K, V)>
+    where
+        V: Copy,
+    {
+        match self {
+            Self::Few(pairs) => pairs.clone(),
+            Self::Many(map) => map.iter().map(|(k, v)| (*k, *v)).collect(),
+        }
+    }
+
     pub(super) fn into_pairs(self) -> Vec<(K, V)> {
         match self {
             Self::Few(pairs) => pairs,

@@ -108,6 +108,9 @@ impl Builder {
     ///
     /// When the options cannot be had.
     pub fn spawn_defaults(mut self, options: SpawnOptions) -> Result<Self, OptionError> {
+        if options.is_linked() || options.its_name().is_some() {
+            return Err(OptionError::NoDefault);
+        }
         self.settings = options.over(Settings::DEFAULT)?;
         Ok(self)
     }

@@ -3,8 +3,11 @@
 use super::Port;
 use crate::heap::{Heap, HeapError, Region};
 use crate::persistent::PersistentTerms;
-use crate::process::{Cx, Exit, FromClosures, Node, Process, SpawnError, SpawnOptions, Turn, Unsent};
-use crate::{Pid, Term};
+use crate::process::{
+    Cx, Exit, FromClosures, Node, OptionError, Process, ProcessInfo, RegisterError, SpawnError, SpawnOptions, Turn,
+    Unsent,
+};
+use crate::{Atom, Pid, Term};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -21,8 +24,7 @@ impl Handle {
     ///
     /// When the runtime has as many processes as it may have.
     pub fn spawn(&self, process: impl Process) -> Result<Pid, SpawnError> {
-        let _guard = self.node.store().pin();
-        self.node.spawn(process, self.node.defaults)
+        self.spawn_with(SpawnOptions::new(), process)
     }
 
     /// Spawns a process of two closures: one makes the first state, one receives.
@@ -44,8 +46,11 @@ impl Handle {
     ///
     /// As [`spawn`](Self::spawn), and when the options cannot be had.
     pub fn spawn_with(&self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
+        if options.is_linked() {
+            return Err(OptionError::LinkFromOutside.into());
+        }
         let _guard = self.node.store().pin();
-        self.node.spawn(process, options.over(self.node.defaults)?)
+        self.node.spawn(process, options.over(self.node.defaults)?, options.its_name(), None)
     }
 
     /// As [`spawn_fn`](Self::spawn_fn), with options.
@@ -69,6 +74,106 @@ impl Handle {
     pub fn send(&self, to: Pid, message: Region) -> Result<(), Unsent> {
         let _guard = self.node.store().pin();
         self.node.send_region(to, message)
+    }
+
+    /// As [`send`](Self::send), to whoever has a name.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has the name, and as [`send`](Self::send); the region comes back.
+    pub fn send_named(&self, name: Atom, message: Region) -> Result<(), Unsent> {
+        let _guard = self.node.store().pin();
+        match self.node.whereis(name) {
+            Some(pid) => self.node.send_region(pid, message),
+            None => Err(Unsent::NoProcess(Some(message))),
+        }
+    }
+
+    /// Gives a name to a process of this runtime, until it ends or the name is [taken back](Self::unregister). Takes a lock.
+    /// OTP: `register(Name, Pid)`.
+    ///
+    /// # Errors
+    ///
+    /// When another process has the name, this one has another name, or there is no such process.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::RegisterError};
+    /// const ME: Atom = Atom::inline("me");
+    /// let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL)))?;
+    /// rt.register(ME, p)?;
+    /// assert_eq!(rt.whereis(ME), Some(p));
+    /// assert_eq!(rt.register(ME, p), Err(RegisterError::Taken(p)));
+    /// rt.send_named(ME, Region::build(|h| h.nil()))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.whereis(ME), None, "a name is free when its process has ended");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn register(&self, name: Atom, pid: Pid) -> Result<(), RegisterError> {
+        self.node.register(name, pid)
+    }
+
+    /// Takes a name back; whose it was.
+    pub fn unregister(&self, name: Atom) -> Option<Pid> {
+        self.node.unregister(name)
+    }
+
+    /// Who has a name. Takes no lock.
+    pub fn whereis(&self, name: Atom) -> Option<Pid> {
+        let _guard = self.node.store().pin();
+        self.node.whereis(name)
+    }
+
+    /// All names and who has them, in the order of the pids. Takes a lock. OTP: `registered/0`.
+    pub fn registered(&self) -> Vec<(Atom, Pid)> {
+        self.node.names()
+    }
+
+    /// The processes that live, ports not among them, in no order. O(processes that ever lived at once). Who is spawned or
+    /// ends meanwhile may be there or not. OTP: `processes/0`.
+    pub fn pids(&self) -> Vec<Pid> {
+        let _guard = self.node.store().pin();
+        self.node.pids()
+    }
+
+    /// Figures of a process; of one that is running a turn, without [`Details`](crate::process::Details). `None`: there is
+    /// nobody. O(messages that wait); takes a lock, and never waits for the process. OTP: `process_info(Pid)`.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::Status};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |cx, s, _| Ok(Next(cx.cons(cx.nil(), s))))?;
+    /// rt.run_until_idle();
+    /// rt.send_new(p, |h| h.list(0..10))?;
+    /// let info = rt.info(p).unwrap();
+    /// assert_eq!((info.status, info.messages), (Status::Runnable, 1));
+    /// assert!(info.message_bytes >= 160);
+    /// rt.run_until_idle();
+    /// let info = rt.info(p).unwrap();
+    /// assert_eq!((info.status, info.messages, info.details.unwrap().turns), (Status::Idle, 0, 2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn info(&self, pid: Pid) -> Option<ProcessInfo> {
+        let _guard = self.node.store().pin();
+        self.node.info(pid)
+    }
+
+    /// As [`info`](Self::info), and waits for the end of its turn if it is running one: blocks the thread. `None`: there is
+    /// nobody, or no end of the turn in time. Inside a turn it does not wait.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for the question.
+    pub fn info_within(&self, pid: Pid, timeout: Duration) -> Result<Option<ProcessInfo>, HeapError> {
+        let question = {
+            let _guard = self.node.store().pin();
+            let Some(info) = self.node.info(pid) else { return Ok(None) };
+            if info.details.is_some() || crate::persistent::in_turn() {
+                return Ok(Some(info));
+            }
+            self.node.inquire(pid)?
+        };
+        Ok(question.and_then(|answer| crate::process::answer(&answer, timeout)))
     }
 
     /// Builds a message in place and sends it.

@@ -82,7 +82,7 @@ impl Port {
         if self.queue.is_empty() {
             // SAFETY: as in `cell`; the queue is borrowed beside it.
             let cell = unsafe { self.cell.as_ref() };
-            cell.recipient.mailbox.drain(&mut self.queue);
+            cell.recipient.mailbox.drain(&mut self.queue, &self.node.surveys);
         }
         self.queue.pop()
     }
@@ -112,7 +112,7 @@ impl Drop for Port {
         let domain = self.node.domain();
         domain.slots.vacate(self.pid());
         // SAFETY: as in `cell`; the queue is borrowed beside it.
-        unsafe { self.cell.as_ref() }.recipient.mailbox.close(&mut self.queue);
+        unsafe { self.cell.as_ref() }.recipient.mailbox.close(&mut self.queue, &self.node.surveys);
         domain.limbo.put(&domain.quiescence, Box::new(Rest { node: Arc::clone(&self.node), cell: self.cell }));
         domain.help();
     }

@@ -1,0 +1,165 @@
+//! Figures of a process.
+
+use super::cell::Task;
+use super::mailbox::Load;
+use super::node::Node;
+use crate::heap::{HeapInfo, Region};
+use crate::term::{Atom, Reference};
+use crate::{HeapError, Pid};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Status {
+    /// It waits for a message. OTP: `waiting`.
+    Idle,
+    /// It waits for a worker.
+    Runnable,
+    /// A worker runs it.
+    Running,
+}
+
+/// Figures of a process at one moment; from [`Handle::info`](crate::runtime::Handle::info) and
+/// [`Cx::info`](crate::Cx::info). OTP: `process_info(Pid)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ProcessInfo {
+    /// Whose.
+    pub pid: Pid,
+    /// Its registered name.
+    pub name: Option<Atom>,
+    /// What it did.
+    pub status: Status,
+    /// Messages, signals and events that it has not received. Of a process that runs, those are missing that it took out
+    /// of its mailbox before this turn.
+    pub messages: usize,
+    /// Their bytes: a head, and the words in use of each; binaries outside of heaps not counted.
+    pub message_bytes: usize,
+    /// What only its owner knows; `None` of a process that runs, but for the one that asks.
+    pub details: Option<Details>,
+}
+
+/// What can be read of a process between two of its turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Details {
+    /// How many of the messages were deferred.
+    pub deferred: usize,
+    /// Its heap, and what its collections have done.
+    pub heap: HeapInfo,
+    /// Turns that it has begun.
+    pub turns: u64,
+    /// Does it see exit signals as events?
+    pub traps_exits: bool,
+    /// Who it is linked to.
+    pub links: Vec<Pid>,
+    /// What it monitors.
+    pub monitors: Vec<(Reference, Pid)>,
+    /// Who monitors it; as often as they do.
+    pub watchers: Vec<Pid>,
+}
+
+impl Task {
+    /// # Safety
+    ///
+    /// The caller must own the process, or have hold of it.
+    unsafe fn details(self) -> Details {
+        // SAFETY: the caller's promise; nothing is changed.
+        let (owned, relations) = unsafe { (&*self.owned_ptr(), self.known_relations()) };
+        Details {
+            deferred: owned.deferred.load().messages,
+            heap: owned.heap.info(),
+            turns: owned.turns,
+            traps_exits: owned.traps_exits,
+            links: relations.map(|r| r.links.keys()).unwrap_or_default(),
+            monitors: relations.map(|r| r.monitors.pairs()).unwrap_or_default(),
+            watchers: relations
+                .map(|r| r.watchers.keys())
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(pid, _)| pid)
+                .collect(),
+        }
+    }
+
+    /// What the owner has of messages.
+    ///
+    /// # Safety
+    ///
+    /// As for [`details`](Self::details).
+    unsafe fn private_load(self) -> Load {
+        // SAFETY: as above.
+        let owned = unsafe { &*self.owned_ptr() };
+        owned.inbox.load() + owned.deferred.load()
+    }
+
+    /// The figures of a process whose owner the caller is; `more` waits too.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process, and be online.
+    pub(super) unsafe fn own_info(self, more: Load) -> ProcessInfo {
+        let (header, pid) = (self.header(), self.pid());
+        // SAFETY: the caller's promise.
+        let (details, private) = unsafe { (self.details(), self.private_load()) };
+        let load = header.recipient.mailbox.survey(&header.node.surveys) + private + more;
+        ProcessInfo {
+            pid,
+            name: header.node.name_of(pid),
+            status: Status::Running,
+            messages: load.messages,
+            message_bytes: load.bytes,
+            details: Some(details),
+        }
+    }
+}
+
+/// A question to a process that runs, which it answers at its next boundary. Dropped unanswered when it ends first.
+pub(super) struct Inquiry(pub(super) mpsc::Sender<ProcessInfo>);
+
+/// The caller must be online.
+impl Node {
+    /// The figures of a process. Waits for nobody but others that ask.
+    pub(crate) fn info(&self, pid: Pid) -> Option<ProcessInfo> {
+        /// Lets go of a process.
+        struct Hold(Task);
+
+        impl Drop for Hold {
+            fn drop(&mut self) {
+                self.0.card().let_go();
+            }
+        }
+
+        // SAFETY: found in the caller's span, for which the process is there.
+        let task = unsafe { Task::of(self.domain().slots.find(pid)?) }?;
+        // It may be of another runtime, which has its name.
+        let node = &task.header().node;
+        let name = node.name_of(pid);
+        let hold = task.card().hold()?.then(|| Hold(task));
+        let public = task.header().recipient.mailbox.survey(&node.surveys);
+        let (status, load, details) = if hold.is_some() {
+            let status = if task.card().is_idle() { Status::Idle } else { Status::Runnable };
+            // SAFETY: the hold.
+            let (details, private) = unsafe { (task.details(), task.private_load()) };
+            (status, public + private, Some(details))
+        } else {
+            (Status::Running, public, None)
+        };
+        drop(hold);
+        Some(ProcessInfo { pid, name, status, messages: load.messages, message_bytes: load.bytes, details })
+    }
+
+    /// Asks a process for its figures. `None`: there is nobody.
+    pub(crate) fn inquire(&self, pid: Pid) -> Result<Option<mpsc::Receiver<ProcessInfo>>, HeapError> {
+        let (tx, rx) = mpsc::channel();
+        let question = Region::try_build::<HeapError>(|h| Ok(h.resource(Arc::new(Inquiry(tx)))))?;
+        Ok(self.send_inquiry(pid, question).then_some(rx))
+    }
+}
+
+/// Waits for the answer to an inquiry. The caller must not be online.
+pub(crate) fn answer(rx: &mpsc::Receiver<ProcessInfo>, timeout: Duration) -> Option<ProcessInfo> {
+    rx.recv_timeout(timeout).ok()
+}

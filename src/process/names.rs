@@ -1,0 +1,158 @@
+//! Registered names: an atom for a process, found without a lock.
+
+use super::node::Node;
+use crate::Pid;
+use crate::heap::HeapError;
+use crate::persistent::{Entry, Table};
+use crate::sync::{Mutex, MutexGuard};
+use crate::term::{Atom, Key};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The names of one runtime. Who looks one up is wait-free; who gives or takes one holds a lock.
+pub(crate) struct Names {
+    table: Table,
+    /// The same the other way round; its lock excludes writers.
+    of: Mutex<BTreeMap<Pid, Atom>>,
+}
+
+/// A name could not be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// Another process has this name.
+    Taken(Pid),
+    /// The process has another name; a process has one at most.
+    Named(Atom),
+    /// There is no such process.
+    NoProcess,
+    /// There was no memory.
+    Heap(HeapError),
+}
+
+impl fmt::Display for RegisterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken(pid) => write!(f, "{pid} has this name"),
+            Self::Named(name) => write!(f, "the process has the name {name}"),
+            Self::NoProcess => f.write_str("no process has that pid"),
+            Self::Heap(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RegisterError {}
+
+impl From<HeapError> for RegisterError {
+    fn from(error: HeapError) -> Self {
+        Self::Heap(error)
+    }
+}
+
+fn hash_of(name: impl Key) -> u64 {
+    name.hash_key()
+}
+
+/// The entry of a name.
+pub(super) fn entry_of(name: Atom) -> Result<Box<Entry>, HeapError> {
+    Entry::new(hash_of(name), name)
+}
+
+/// The right to change the names.
+pub(super) struct Registrar<'n> {
+    node: &'n Node,
+    of: MutexGuard<'n, BTreeMap<Pid, Atom>>,
+}
+
+impl Names {
+    pub(super) fn new() -> Self {
+        Self { table: Table::new(), of: Mutex::new(BTreeMap::new()) }
+    }
+}
+
+impl Registrar<'_> {
+    /// Gives a name that nobody has to a process that has none; `entry` is the name's.
+    pub(super) fn insert(&mut self, entry: Box<Entry>, name: Atom, pid: Pid) {
+        let (table, domain, hash) = (&self.node.names.table, self.node.domain(), hash_of(name));
+        entry.replace(pid.word());
+        let _writers = table.lock(hash);
+        table.insert(entry, hash, &domain.quiescence, &domain.limbo);
+        self.of.insert(pid, name);
+    }
+
+    fn remove(&mut self, name: Atom) -> Option<Pid> {
+        let (table, domain, hash) = (&self.node.names.table, self.node.domain(), hash_of(name));
+        let entry = table.find(hash, name)?;
+        let _writers = table.lock(hash);
+        let pid = Pid::from_word(entry.replace(0)?);
+        table.unlink_idle(entry, &domain.quiescence, &domain.limbo);
+        self.of.remove(&pid);
+        Some(pid)
+    }
+}
+
+impl Node {
+    /// Who has a name. The caller must be online.
+    #[inline]
+    pub(crate) fn whereis(&self, name: Atom) -> Option<Pid> {
+        // Names are never changed in batches: there is one value, whatever the snapshot.
+        self.names.table.find(hash_of(name), name)?.value(0).map(Pid::from_word)
+    }
+
+    /// Excludes others from changing names. The caller must be online, in a span of its own whose end gets on with freeing
+    /// what is unlinked.
+    pub(super) fn registrar(&self) -> Registrar<'_> {
+        Registrar { node: self, of: self.names.of.lock() }
+    }
+
+    pub(crate) fn register(&self, name: Atom, pid: Pid) -> Result<(), RegisterError> {
+        let entry = entry_of(name)?;
+        let _span = self.store().pin();
+        let mut registrar = self.registrar();
+        if let Some(pid) = self.whereis(name) {
+            return Err(RegisterError::Taken(pid));
+        }
+        if let Some(name) = registrar.of.get(&pid) {
+            return Err(RegisterError::Named(*name));
+        }
+        // First, so that whoever is told of the name by the process finds it.
+        registrar.insert(entry, name, pid);
+        // The process gives its name back when it ends. It knows of the name, or finds this among what came too late, or
+        // its mailbox is closed.
+        match self.send_named(pid, name) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                registrar.remove(name);
+                Err(RegisterError::NoProcess)
+            }
+            Err(error) => {
+                registrar.remove(name);
+                Err(RegisterError::Heap(error))
+            }
+        }
+    }
+
+    pub(crate) fn unregister(&self, name: Atom) -> Option<Pid> {
+        let _span = self.store().pin();
+        self.registrar().remove(name)
+    }
+
+    /// A process that had a name has ended. It may have lost the name before, and another have it.
+    pub(super) fn forget_name(&self, name: Atom, pid: Pid) {
+        let _span = self.store().pin();
+        let mut registrar = self.registrar();
+        if registrar.of.get(&pid) == Some(&name) {
+            registrar.remove(name);
+        }
+    }
+
+    /// The name of a process. Takes a lock.
+    pub(crate) fn name_of(&self, pid: Pid) -> Option<Atom> {
+        self.names.of.lock().get(&pid).copied()
+    }
+
+    /// All names, in the order of the pids.
+    pub(crate) fn names(&self) -> Vec<(Atom, Pid)> {
+        self.names.of.lock().iter().map(|(pid, name)| (*name, *pid)).collect()
+    }
+}
