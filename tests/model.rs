@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::FileFailurePersistence;
 use shared_term::heap::{Heap, HeapError, OwnedHeap};
-use shared_term::{Atom, Region, Term, TermRef};
+use shared_term::term::{References, View};
+use shared_term::{Atom, Reference, Region, Term, TermRef};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,6 +23,7 @@ enum Plain {
     /// The quarter of an integer, so that floats and integers compare as integers here.
     Float(i128),
     Atom(&'static str),
+    Reference(Reference),
     Resource(usize),
     Tuple(Vec<Tree>),
     Map(BTreeMap<Tree, Tree>),
@@ -30,9 +32,19 @@ enum Plain {
     Binary(Vec<u8>),
 }
 
-/// A plain term, and how many nodes it has when sharing is expanded.
+/// A plain term, how many nodes it has when sharing is expanded, and whether there is a map of more than 32 pairs in it.
 #[derive(Debug, Clone)]
-struct Tree(Rc<(Plain, usize)>);
+struct Tree(Rc<(Plain, usize, bool)>);
+
+/// How numbers compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    /// By value, then integers before floats.
+    Exact,
+    ByValue,
+    /// All integers before all floats.
+    Keys,
+}
 
 /// Programs build nothing larger: the model expands what is shared.
 const LARGEST: usize = 400;
@@ -45,7 +57,32 @@ impl Tree {
             Plain::Cons(head, tail) => head.size() + tail.size(),
             _ => 0,
         };
-        Self(Rc::new((plain, size)))
+        let large = match &plain {
+            Plain::Tuple(elements) => elements.iter().any(Self::has_large),
+            Plain::Map(pairs) => pairs.len() > 32 || pairs.iter().any(|(k, v)| k.has_large() || v.has_large()),
+            Plain::Cons(head, tail) => head.has_large() || tail.has_large(),
+            _ => false,
+        };
+        Self(Rc::new((plain, size, large)))
+    }
+
+    fn has_large(&self) -> bool {
+        self.0.2
+    }
+
+    /// Is this the term? For what prints in an order that the model does not know.
+    fn is(&self, term: TermRef<'_>) -> bool {
+        match (self.plain(), term.view()) {
+            (Plain::Tuple(elements), View::Tuple(terms)) => {
+                elements.len() == terms.len() && elements.iter().zip(terms).all(|(tree, term)| tree.is(*term))
+            }
+            (Plain::Map(pairs), View::Map(map)) => {
+                let found = |k: TermRef<'_>, v| pairs.iter().any(|(key, value)| key.is(k) && value.is(v));
+                pairs.len() == map.len() && map.iter().all(|(k, v)| found(k, v) && map.get(k) == Some(v))
+            }
+            (Plain::Cons(head, tail), View::Cons(first, rest)) => head.is(first) && tail.is(rest),
+            _ => !self.has_large() && self.print() == term.to_string(),
+        }
     }
 
     fn plain(&self) -> &Plain {
@@ -56,38 +93,44 @@ impl Tree {
         self.0.1
     }
 
-    /// Erlang's order; `exact` tells numbers of one value but different kind apart.
-    fn order(&self, other: &Self, exact: bool) -> Ordering {
-        use Plain::{Atom, Binary, Cons, Float, Int, Map, Nil, Resource, Tuple};
+    /// Erlang's order.
+    fn order(&self, other: &Self, numbers: Numbers) -> Ordering {
+        use Plain::{Atom, Binary, Cons, Float, Int, Map, Nil, Reference, Resource, Tuple};
         let rank = |p: &Plain| match p {
             Int(_) | Float(_) => 0,
             Atom(_) => 1,
-            Resource(_) => 2,
+            Reference(_) => 2,
+            Resource(_) => 3,
             Tuple(_) => 4,
             Map(_) => 5,
             Nil => 6,
             Cons(..) => 7,
             Binary(_) => 8,
         };
-        let all = |a: &[&Self], b: &[&Self], exact| {
-            a.iter().zip(b).map(|(a, b)| a.order(b, exact)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
+        let all = |a: &[&Self], b: &[&Self], numbers| {
+            a.iter().zip(b).map(|(a, b)| a.order(b, numbers)).find(|o| o.is_ne()).unwrap_or(Ordering::Equal)
         };
         match (self.plain(), other.plain()) {
             (Int(a), Int(b)) | (Float(a), Float(b)) => a.cmp(b),
-            (Int(a), Float(b)) => (a * 4).cmp(b).then(if exact { Ordering::Less } else { Ordering::Equal }),
-            (Float(a), Int(b)) => a.cmp(&(b * 4)).then(if exact { Ordering::Greater } else { Ordering::Equal }),
+            (Int(a), Float(b)) => match numbers {
+                Numbers::ByValue => (a * 4).cmp(b),
+                Numbers::Exact => (a * 4).cmp(b).then(Ordering::Less),
+                Numbers::Keys => Ordering::Less,
+            },
+            (Float(_), Int(_)) => other.order(self, numbers).reverse(),
+            (Reference(a), Reference(b)) => a.cmp(b),
             (Atom(a), Atom(b)) => a.cmp(b),
             (Resource(a), Resource(b)) => a.cmp(b),
             (Tuple(a), Tuple(b)) => a
                 .len()
                 .cmp(&b.len())
-                .then_with(|| all(&a.iter().collect::<Vec<_>>(), &b.iter().collect::<Vec<_>>(), exact)),
+                .then_with(|| all(&a.iter().collect::<Vec<_>>(), &b.iter().collect::<Vec<_>>(), numbers)),
             (Map(a), Map(b)) => a
                 .len()
                 .cmp(&b.len())
-                .then_with(|| all(&a.keys().collect::<Vec<_>>(), &b.keys().collect::<Vec<_>>(), true))
-                .then_with(|| all(&a.values().collect::<Vec<_>>(), &b.values().collect::<Vec<_>>(), exact)),
-            (Cons(a, b), Cons(c, d)) => a.order(c, exact).then_with(|| b.order(d, exact)),
+                .then_with(|| all(&a.keys().collect::<Vec<_>>(), &b.keys().collect::<Vec<_>>(), Numbers::Keys))
+                .then_with(|| all(&a.values().collect::<Vec<_>>(), &b.values().collect::<Vec<_>>(), numbers)),
+            (Cons(a, b), Cons(c, d)) => a.order(c, numbers).then_with(|| b.order(d, numbers)),
             (Binary(a), Binary(b)) => a.cmp(b),
             (a, b) => rank(a).cmp(&rank(b)),
         }
@@ -103,6 +146,7 @@ impl Tree {
             }
             Plain::Atom(name) if name.contains(' ') => format!("'{name}'"),
             Plain::Atom(name) => (*name).to_owned(),
+            Plain::Reference(r) => r.to_string(),
             Plain::Resource(address) => format!("#Resource<{address:#x}>"),
             Plain::Tuple(elements) => format!("{{{}}}", join(elements.iter().map(Self::print).collect())),
             Plain::Map(pairs) => {
@@ -141,8 +185,9 @@ impl PartialOrd for Tree {
 }
 
 impl Ord for Tree {
+    /// That of keys.
     fn cmp(&self, other: &Self) -> Ordering {
-        self.order(other, true)
+        self.order(other, Numbers::Keys)
     }
 }
 
@@ -155,6 +200,7 @@ enum Leaf {
     Binary(Vec<u8>),
     /// A binary that counts its release.
     Buffer(u8, usize),
+    Reference,
     Resource,
 }
 
@@ -166,6 +212,10 @@ enum Op {
     List(Vec<Index>, Option<Index>),
     Map(Vec<(Index, Index)>),
     Insert(Index, Index, Index),
+    /// Pairs of consecutive integers, or of the floats beside them, all with one value.
+    Fill(Index, Index, i128, bool),
+    /// The integers of a range, and the floats beside them.
+    Empty(Index, i128),
     Remove(Index, Index),
     WithElement(Index, Index, Index),
     Part(Index, Index),
@@ -205,6 +255,7 @@ fn leaves() -> impl Strategy<Value = Leaf> {
         // Text, and what is none.
         prop::collection::vec(prop_oneof![4 => b'a'..b'd', 1 => Just(0), 1 => Just(255)], 0..10).prop_map(Leaf::Binary),
         (prop_oneof![Just(b'x'), Just(0)], 63usize..130).prop_map(|(fill, n)| Leaf::Buffer(fill, n)),
+        Just(Leaf::Reference),
         Just(Leaf::Resource),
     ]
 }
@@ -217,6 +268,8 @@ fn ops() -> impl Strategy<Value = Op> {
         3 => (prop::collection::vec(r(), 0..5), prop::option::of(r())).prop_map(|(items, tail)| Op::List(items, tail)),
         3 => prop::collection::vec((r(), r()), 0..5).prop_map(Op::Map),
         3 => (r(), r(), r()).prop_map(|(m, k, v)| Op::Insert(m, k, v)),
+        2 => (r(), r(), -4i128..30, any::<bool>()).prop_map(|(m, v, from, floats)| Op::Fill(m, v, from, floats)),
+        1 => (r(), -4i128..30).prop_map(|(m, from)| Op::Empty(m, from)),
         1 => (r(), r()).prop_map(|(m, k)| Op::Remove(m, k)),
         1 => (r(), r(), r()).prop_map(|(t, i, v)| Op::WithElement(t, i, v)),
         2 => (r(), r()).prop_map(|(t, i)| Op::Part(t, i)),
@@ -284,11 +337,16 @@ impl Machine {
 }
 
 fn check(term: TermRef<'_>, tree: &Tree) {
-    assert_eq!(term.to_string(), tree.print());
+    if tree.has_large() {
+        assert!(tree.is(term), "{term}");
+    } else {
+        assert_eq!(term.to_string(), tree.print());
+    }
 }
 
 struct World {
     tracker: Tracker,
+    references: References,
     machines: [Machine; 2],
     regions: Vec<(Region, Tree)>,
 }
@@ -305,6 +363,10 @@ impl World {
             Leaf::Buffer(fill, n) => {
                 let bytes = self.tracker.bytes(n, fill);
                 m.push(Tree::new(Plain::Binary(vec![fill; n])), |h, _| h.bytes(bytes));
+            }
+            Leaf::Reference => {
+                let made = self.references.make();
+                m.push(Tree::new(Plain::Reference(made)), |h, _| h.reference(made));
             }
             Leaf::Resource => {
                 let value: Arc<Tracked> = self.tracker.value();
@@ -358,22 +420,49 @@ impl World {
                     }),
                 }
             }
+            Op::Fill(map, v, from, floats) => {
+                let (map, v) = (map.index(n), v.index(n));
+                if let Plain::Map(pairs) = r[map].plain() {
+                    let key = |i| if floats { Plain::Float(4 * i) } else { Plain::Int(i) };
+                    let mut pairs = pairs.clone();
+                    pairs.extend((from..from + 20).map(|i| (Tree::new(key(i)), r[v].clone())));
+                    m.push(Tree::new(Plain::Map(pairs)), |h, r| {
+                        let key = |i| if floats { h.float(i as f64).unwrap() } else { h.int(i) };
+                        (from..from + 20).fold(r[map], |map, i| h.insert(map, key(i), r[v]).unwrap())
+                    });
+                }
+            }
+            Op::Empty(map, from) => {
+                let map = map.index(n);
+                if let Plain::Map(pairs) = r[map].plain() {
+                    let mut pairs = pairs.clone();
+                    let range = from..from + 15;
+                    pairs.retain(|k, _| match k.plain() {
+                        Plain::Int(i) => !range.contains(i),
+                        Plain::Float(q) => q % 4 != 0 || !range.contains(&(q / 4)),
+                        _ => true,
+                    });
+                    m.push(Tree::new(Plain::Map(pairs)), |h, r| {
+                        range.fold(r[map], |map, i| {
+                            let less = h.remove(map, i).unwrap();
+                            h.remove(less, h.float(i as f64).unwrap()).unwrap()
+                        })
+                    });
+                }
+            }
             Op::Remove(map, k) => {
                 let (map, k) = (map.index(n), k.index(n));
                 if let Plain::Map(pairs) = r[map].plain() {
                     // Mostly a key that is there.
-                    let key = if pairs.is_empty() {
-                        r[k].clone()
-                    } else {
-                        pairs.keys().nth(k % pairs.len()).unwrap().clone()
-                    };
+                    let at = k % pairs.len().max(1);
+                    let key = |map: TermRef<'_>| map.as_map().unwrap().keys().nth(at).map(Region::copy_of);
+                    let key = key(m.heap.root().as_tuple().unwrap()[map]);
                     let mut pairs = pairs.clone();
-                    pairs.remove(&key);
+                    pairs.retain(|tree, _| !key.as_ref().is_some_and(|key| tree.is(key.root())));
                     m.push(Tree::new(Plain::Map(pairs)), |h, r| {
-                        let keys = r[map].as_map().unwrap().keys();
-                        let key = if keys.is_empty() { r[k] } else { keys[k % keys.len()] };
-                        assert_eq!(r[map].lookup(key).is_some(), !keys.is_empty());
-                        h.remove(r[map], key).unwrap()
+                        let found = key.as_ref().map(|key| r[map].lookup(key.root()).is_some());
+                        assert_ne!(found, Some(false));
+                        key.as_ref().map_or(h.remove(r[map], r[k]), |key| h.remove(r[map], key.root())).unwrap()
                     });
                 }
             }
@@ -404,8 +493,11 @@ impl World {
                         list.rest()
                     }),
                     Plain::Map(pairs) if !pairs.is_empty() => {
-                        let i = i.index(pairs.len());
-                        m.push(pairs.values().nth(i).unwrap().clone(), |_, r| r[of].as_map().unwrap().values()[i]);
+                        let (k, v) = pairs.iter().nth(i.index(pairs.len())).unwrap();
+                        let is_key = |key: Term<'_>| k.is(Region::copy_of(key).root());
+                        m.push(v.clone(), |_, r| {
+                            r[of].as_map().unwrap().iter().find(|(key, _)| is_key(*key)).unwrap().1
+                        });
                     }
                     _ => {}
                 }
@@ -536,12 +628,12 @@ impl World {
         let all: Vec<_> = of_heaps.chain(self.regions.iter().map(|(region, tree)| (region.root(), tree))).collect();
         for (i, &(a, x)) in all.iter().enumerate() {
             for &(b, y) in &all[i..] {
-                let order = x.order(y, true);
+                let order = x.order(y, Numbers::Exact);
                 assert_eq!(a.cmp(&b), order, "{a} and {b}");
                 assert_eq!(b.cmp(&a), order.reverse(), "{b} and {a}");
                 assert_eq!(a == b, order.is_eq());
                 assert_eq!(hash_of(a) == hash_of(b), order.is_eq(), "{a} and {b}");
-                assert_eq!(a.cmp_value(b), x.order(y, false), "{a} and {b} by value");
+                assert_eq!(a.cmp_value(b), x.order(y, Numbers::ByValue), "{a} and {b} by value");
             }
         }
     }
@@ -558,7 +650,7 @@ proptest! {
     fn programs_of_term_operations_do_what_the_model_does(program in prop::collection::vec((0usize..2, ops()), 1..60)) {
         let tracker = Tracker::default();
         let mut world =
-            World { tracker: tracker.clone(), machines: [Machine::new(), Machine::new()], regions: Vec::new() };
+            World { tracker: tracker.clone(), references: References::new(), machines: [Machine::new(), Machine::new()], regions: Vec::new() };
         for (here, op) in program {
             world.run(here, op);
             world.check();

@@ -8,6 +8,11 @@ mod graph;
 mod reach;
 mod tree;
 
+#[cfg_attr(
+    not(feature = "persistent"),
+    allow(unused_imports, reason = "without that floor nobody makes a literal")
+)]
+pub(crate) use reach::words_to_copy;
 pub(crate) use reach::{reaches, size_words};
 
 use super::HeapError;

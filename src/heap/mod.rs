@@ -25,6 +25,9 @@ mod handles;
 mod info;
 #[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
 pub(crate) mod literal;
+mod map;
+#[cfg(test)]
+mod map_tests;
 mod marks;
 pub(crate) mod off_heap;
 mod owned;
@@ -38,6 +41,7 @@ pub(crate) mod raw;
 pub(crate) mod region;
 mod to_term;
 mod verify;
+mod verify_map;
 mod walk;
 
 pub use collect::CollectStats;
@@ -53,7 +57,7 @@ pub(crate) use collect::{collect_major, collect_minor};
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};
-use crate::term::{Atom, Key, Pid, Place, Reference, Term};
+use crate::term::{Atom, Pid, Place, Reference, Term};
 use bytes::Bytes;
 use raw::RawHeap;
 use std::any::Any;
@@ -329,88 +333,6 @@ impl<'h> Heap<'h> {
             last = p;
         }
         first
-    }
-
-    /// A map of the pairs; of equal keys the last wins. O(n log n) comparisons; `2 + n` words and `1 + n` for the keys.
-    ///
-    /// ```
-    /// # use shared_term::Region;
-    /// let r = Region::build(|h| h.map([("b", 1), ("a", 2), ("b", 3)]));
-    /// assert_eq!(r.root().to_string(), r#"#{<<"a">> => 2,<<"b">> => 3}"#);
-    /// ```
-    pub fn map<K: ToTerm<'h>, V: ToTerm<'h>>(self, pairs: impl IntoIterator<Item = (K, V)>) -> Term<'h> {
-        let mut pairs: Vec<_> = pairs.into_iter().map(|(k, v)| (k.to_term(self), v.to_term(self))).collect();
-        pairs.sort_by_key(|(a, _)| *a);
-        pairs.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                earlier.1 = later.1;
-            }
-            same
-        });
-        let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        self.map_of(self.tuple(&keys), &values)
-    }
-
-    /// A map from a tuple of sorted, distinct keys, and as many values.
-    fn map_of(self, keys: Term<'h>, values: &[Term<'h>]) -> Term<'h> {
-        if values.is_empty() {
-            return self.term(word::EMPTY_MAP);
-        }
-        let p = self.alloc(2 + values.len());
-        // SAFETY: as many words were just allocated.
-        unsafe {
-            p.write(word::header(Object::Map, 0, 1 + values.len()));
-            self.store(p.add(1), keys);
-            self.store_all(p.add(2), values);
-        }
-        self.term(word::pointer(p, word::BOXED))
-    }
-
-    /// `map` with `value` at `key`, or `None` when it is no map. O(n) words; a key that is there already shares the keys
-    /// of the old map.
-    ///
-    /// ```
-    /// # use shared_term::{Atom, Region, term};
-    /// let r = Region::build(|h| {
-    ///     let m = term!(h, #{:a => 1});
-    ///     let m = h.insert(m, h.atom(Atom::inline("b")), h.int(2)).unwrap();
-    ///     h.insert(m, h.atom(Atom::inline("a")), h.int(3)).unwrap()
-    /// });
-    /// assert_eq!(r.root().to_string(), "#{a => 3,b => 2}");
-    /// ```
-    pub fn insert(self, map: Term<'h>, key: Term<'h>, value: Term<'h>) -> Option<Term<'h>> {
-        let old = map.as_map()?;
-        let mut values = old.values().to_vec();
-        Some(match old.position(key) {
-            Ok(i) => {
-                values[i] = value;
-                self.map_of(self.keys_of(map), &values)
-            }
-            Err(i) => {
-                let mut keys = old.keys().to_vec();
-                keys.insert(i, key);
-                values.insert(i, value);
-                self.map_of(self.tuple(&keys), &values)
-            }
-        })
-    }
-
-    /// `map` without `key` (the same map when it has none), or `None` when it is no map. O(n) words.
-    pub fn remove(self, map: Term<'h>, key: impl Key) -> Option<Term<'h>> {
-        let old = map.as_map()?;
-        let Ok(i) = old.position(key) else { return Some(map) };
-        let (mut keys, mut values) = (old.keys().to_vec(), old.values().to_vec());
-        keys.remove(i);
-        values.remove(i);
-        Some(self.map_of(self.tuple(&keys), &values))
-    }
-
-    /// The tuple of keys of a map that is not empty.
-    #[allow(clippy::unused_self, reason = "the keys are of this heap, as the map is")]
-    fn keys_of(self, map: Term<'h>) -> Term<'h> {
-        // SAFETY: the first word of a map, after its header, is a term of the same heap.
-        unsafe { Term::from_word(*word::address(map.word()).add(1)) }
     }
 
     /// `tuple` with another element at `i`, or `None` when it is no tuple or has none there. O(n) words.

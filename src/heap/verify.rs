@@ -3,11 +3,13 @@
 use super::literal;
 use super::raw::RawHeap;
 use super::walk::Run;
+use crate::term::map::MAX_FLAT;
 use crate::term::word::{self, Object, Word};
+use crate::term::{Numbers, TermRef, compare};
 
 /// Checks that every word of the heap is what the layout allows: headers have a known kind and fit their chunk, pointers
 /// lead to objects of the same heap, none from an older generation to a younger, or to literals that the filter covers,
-/// keys are sorted, off-heap objects are linked to the list of their generation.
+/// keys are sorted, large maps are canonical, off-heap objects are linked to the list of their generation.
 pub(crate) fn verify(heap: &RawHeap, root: Word) -> Result<(), String> {
     let mut runs = Vec::new();
     runs.extend(heap.old_runs().map(|run| (Age::Old, run)));
@@ -27,6 +29,11 @@ pub(crate) fn verify(heap: &RawHeap, root: Word) -> Result<(), String> {
         check.words_of(*age, run)?;
     }
     check.word(Age::Eden, root).map_err(|what| format!("the root {root:#x}: {what}"))?;
+    let mut tries = super::verify_map::Tries::default();
+    for (_, run) in &runs {
+        // SAFETY: every word of the heap has been checked, and what lies in areas is taken at its word.
+        unsafe { tries.check_all(&(run.start..run.end)) }?;
+    }
     check.off_heap_list(heap.off_heap, |age| age != Age::Old)?;
     if let Some(old) = &heap.old {
         check.off_heap_list(old.space.off_heap, |age| age == Age::Old)?;
@@ -57,6 +64,12 @@ impl Age {
             Self::Old => other == Self::Old,
         }
     }
+}
+
+/// Are these keys of a map in order?
+pub(super) fn in_order(a: TermRef<'_>, b: TermRef<'_>) -> bool {
+    // SAFETY: both are alive while this runs.
+    unsafe { compare(a.word(), b.word(), Numbers::Keys) }.is_lt()
 }
 
 struct Check<'a> {
@@ -145,11 +158,15 @@ impl Check<'_> {
         unsafe {
             let keys = *p.add(1);
             self.word(age, keys).map_err(|what| format!("the keys of the map at {p:p}: {what}"))?;
-            let keys = crate::term::TermRef::from_word(keys).as_tuple().unwrap_or_default();
+            let keys = TermRef::from_word(keys).as_tuple().unwrap_or_default();
             if keys.len() + 1 != size {
                 return Err(format!("the map at {p:p} has {} keys and {} values", keys.len(), size - 1));
             }
-            if keys.is_sorted_by(|a, b| a < b) { Ok(()) } else { Err(format!("the keys of the map at {p:p}")) }
+            if keys.len() <= MAX_FLAT && keys.is_sorted_by(|a, b| in_order(*a, *b)) {
+                Ok(())
+            } else {
+                Err(format!("the keys of the map at {p:p}"))
+            }
         }
     }
 

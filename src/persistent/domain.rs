@@ -12,7 +12,7 @@ use super::slots::Slots;
 use super::table::Table;
 use super::value::Frozen;
 use crate::heap::HeapError;
-use crate::heap::copy::{Literals, copy, size_words};
+use crate::heap::copy::{Literals, copy, size_words, words_to_copy};
 use crate::heap::literal::{self, Area, Space};
 use crate::heap::raw::RawHeap;
 use crate::sync::Mutex;
@@ -214,14 +214,17 @@ impl Domain {
             return Ok(unsafe { Frozen::new(self, w) });
         }
         // SAFETY: the caller's promise, here and below.
-        let words = unsafe { size_words(w) };
+        let (words, at_least) = unsafe { words_to_copy(w, literals) };
+        // Looked at again only where the lower bound does not tell: a version of a large map takes no walk over all of it.
+        // SAFETY: as above.
+        let keeps_too_much = |kept| kept > slack(at_least) && kept > slack(unsafe { size_words(w) });
         // SAFETY: as above.
         let (area, root) = unsafe { self.freeze_area(w, words, literals) }?;
         let Some(area) = area else {
             // The value is part of another one, as it is.
             // SAFETY: the caller is online and has found it unretired (R4).
             let owner = unsafe { literal::entry(root).area().as_ref() };
-            if owner.closure_words > slack(words) {
+            if keeps_too_much(owner.closure_words) {
                 // SAFETY: as above.
                 return unsafe { self.freeze(w, Literals::Flatten) };
             }
@@ -229,7 +232,7 @@ impl Domain {
             // SAFETY: the reference just taken.
             return Ok(unsafe { Frozen::new(self, root) });
         };
-        if area.closure_words > slack(words) && matches!(literals, Literals::Keep { .. }) {
+        if matches!(literals, Literals::Keep { .. }) && keeps_too_much(area.closure_words) {
             self.discard(area);
             // SAFETY: as above.
             return unsafe { self.freeze(w, Literals::Flatten) };

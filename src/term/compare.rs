@@ -5,8 +5,14 @@
 //! that were found equal are remembered in a union-find (Adams and Dybvig, 2008). So comparing two graphs costs about as
 //! much as they have distinct objects, however many paths lead to them, and comparing two large trees remembers nothing.
 //! A pair is remembered only once it has been compared *completely*: equality could assume it earlier, order could not.
+//!
+//! Large maps are equal when their nodes are. Their order is that of their sorted keys, then of the values: the keys are
+//! sorted first, by comparisons on the same work list, a difference between two keys being an answer and not the end. What
+//! is remembered then are differences too.
 
+use super::map::node::{Form, Node};
 use super::number::{Number, limbs};
+use super::sorting::Sorting;
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
 use super::{Atom, Pid, Reference};
@@ -21,16 +27,32 @@ pub(crate) enum Numbers {
     Exact,
     /// `1` is `1.0`: Erlang's `==` and `<`.
     ByValue,
+    /// Every integer comes before every float: how keys of maps are sorted and compared, in Erlang too. As exact as
+    /// [`Exact`](Self::Exact).
+    Keys,
 }
 
 /// Pairs of objects compared before it is asked whether that is too many.
 const PATIENCE: usize = 4096;
 
+/// Words to compare pairwise, first to last, `step` words from one to the next.
+pub(super) struct Range {
+    pub(super) a: *const Word,
+    pub(super) b: *const Word,
+    pub(super) n: usize,
+    pub(super) step: usize,
+    pub(super) numbers: Numbers,
+}
+
 enum Work {
-    /// Words to compare pairwise, first to last.
-    Range { a: *const Word, b: *const Word, n: usize, numbers: Numbers },
-    /// Everything below these two objects (as [`Classes::node`] names them) was equal.
-    Equal { a: usize, b: usize },
+    Range(Range),
+    /// These two objects (as [`Classes::node`] names them) are being compared: what lies above is their contents.
+    Pair {
+        a: usize,
+        b: usize,
+    },
+    /// Two large maps of one size.
+    Maps(Box<Sorting>),
 }
 
 /// The place of a kind in the order of terms.
@@ -64,7 +86,7 @@ pub(crate) unsafe fn equal(a: Word, b: Word) -> bool {
         return false;
     }
     // SAFETY: the caller's promise.
-    unsafe { equal_flat(a, b).unwrap_or_else(|| compare(a, b, Numbers::Exact).is_eq()) }
+    unsafe { equal_flat(a, b).unwrap_or_else(|| Comparison::run(a, b, Numbers::Exact, Goal::Equality).is_eq()) }
 }
 
 /// Are these the same tuple, as far as its own words tell? For the keys of tables, which mostly are tuples of immediates.
@@ -100,133 +122,253 @@ unsafe fn equal_flat(a: Word, b: Word) -> Option<bool> {
 ///
 /// Both must be words of terms that are alive during the call.
 pub(crate) unsafe fn compare(a: Word, b: Word, numbers: Numbers) -> Ordering {
-    if a == b {
-        return Ordering::Equal;
-    }
-    let root = a;
-    let mut work = Vec::new();
-    let mut patience = PATIENCE;
-    let mut pairs = 0;
-    let mut seen: Option<Classes> = None;
     // SAFETY: the caller's promise.
-    let mut order = unsafe { compare_one(a, b, numbers, &mut work, &mut seen) };
-    while order.is_eq() {
-        let Some(top) = work.last_mut() else { break };
-        match top {
-            Work::Equal { a, b } => {
-                let (a, b) = (*a, *b);
-                seen.get_or_insert_default().unite(a, b);
-                work.pop();
-            }
-            Work::Range { a, b, n, numbers } => {
-                // SAFETY: `n > 0` words of two living objects.
-                let (x, y) = unsafe { (**a, **b) };
-                let numbers = *numbers;
-                if *n == 1 {
-                    work.pop();
-                } else {
-                    // SAFETY: there are further words in both ranges.
-                    (*a, *b, *n) = unsafe { (a.add(1), b.add(1), *n - 1) };
-                }
-                if x != y {
-                    pairs += 1;
-                    if pairs == patience {
-                        // SAFETY: the caller's promise: the root is alive.
-                        if unsafe { crate::heap::copy::reaches(root, pairs) } {
-                            patience *= 2;
-                        } else {
-                            seen = Some(Classes::default());
-                        }
-                    }
-                    // SAFETY: words of living objects are words of living terms.
-                    order = unsafe { compare_one(x, y, numbers, &mut work, &mut seen) };
-                }
-            }
-        }
-    }
-    order
+    unsafe { Comparison::run(a, b, numbers, Goal::Order) }
 }
 
-/// Compares what can be told from the two objects themselves, and leaves their contents on the work list.
+/// Erlang's `==`.
 ///
 /// # Safety
 ///
-/// Both must be words of terms that are alive during the call, and until `work` is empty.
-unsafe fn compare_one(
-    a: Word,
-    b: Word,
-    numbers: Numbers,
-    work: &mut Vec<Work>,
-    seen: &mut Option<Classes>,
-) -> Ordering {
+/// As for [`compare`].
+pub(crate) unsafe fn equal_value(a: Word, b: Word) -> bool {
     // SAFETY: the caller's promise.
-    let (x, y): (TermRef<'_>, TermRef<'_>) = unsafe { (TermRef::from_word(a), TermRef::from_word(b)) };
-    let (kx, ky) = (x.kind(), y.kind());
-    let order = rank(kx).cmp(&rank(ky));
-    if order.is_ne() {
-        return order;
-    }
-    match kx {
-        Kind::Int | Kind::Float => {
-            // SAFETY: both are living numbers.
-            let (m, n) = unsafe { (Number::of(a), Number::of(b)) };
-            match numbers {
-                Numbers::Exact => m.cmp_exact(n),
-                Numbers::ByValue => m.cmp_value(n),
-            }
+    unsafe { Comparison::run(a, b, Numbers::ByValue, Goal::Equality).is_eq() }
+}
+
+/// What is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    /// Equal or not: any difference ends it, and "less" means nothing.
+    Equality,
+    Order,
+}
+
+/// A comparison under way.
+struct Comparison {
+    goal: Goal,
+    work: Vec<Work>,
+    /// What was found, once there was reason to remember.
+    seen: Option<Classes>,
+}
+
+impl Comparison {
+    /// # Safety
+    ///
+    /// As for [`compare`].
+    unsafe fn run(a: Word, b: Word, numbers: Numbers, goal: Goal) -> Ordering {
+        if a == b {
+            return Ordering::Equal;
         }
-        Kind::Atom => Atom::from_word(a).cmp(&Atom::from_word(b)),
-        Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
-        Kind::Reference => Reference::from_word(a).cmp(&Reference::from_word(b)),
-        Kind::Resource => x
-            .as_resource()
-            .map(super::view::Resource::address)
-            .cmp(&y.as_resource().map(super::view::Resource::address)),
-        Kind::Binary => x.as_bytes().cmp(&y.as_bytes()),
-        Kind::Nil => Ordering::Equal,
-        Kind::Tuple | Kind::Map | Kind::List => {
-            if word::is_immediate(a) || word::is_immediate(b) {
-                // One of them is empty, and they are not the same.
-                return word::is_immediate(b).cmp(&word::is_immediate(a));
-            }
-            let (p, q) = (word::address(a), word::address(b));
-            if p == q {
-                return Ordering::Equal;
-            }
-            if let Some(seen) = seen {
-                let (p, q) = (Classes::node(p, numbers), Classes::node(q, numbers));
-                if seen.same(p, q) {
-                    return Ordering::Equal;
-                }
-                work.push(Work::Equal { a: p, b: q });
-            }
-            if kx == Kind::List {
-                work.push(Work::Range { a: p, b: q, n: 2, numbers });
-                return Ordering::Equal;
-            }
-            if let (Some(m), Some(n)) = (x.as_map(), y.as_map()) {
-                let order = m.len().cmp(&n.len());
-                // Keys before values, and keys by the exact order whatever the values are compared by.
-                for (s, t, numbers) in [(m.values(), n.values(), numbers), (m.keys(), n.keys(), Numbers::Exact)] {
-                    work.push(Work::Range { a: s.as_ptr().cast(), b: t.as_ptr().cast(), n: s.len(), numbers });
-                }
+        let mut this = Self { goal, work: Vec::new(), seen: None };
+        let mut patience = PATIENCE;
+        let mut pairs = 0;
+        // SAFETY: the caller's promise.
+        let mut order = unsafe { this.one(a, b, numbers) };
+        loop {
+            if order.is_ne() && !this.back_to_sorting(order) {
                 return order;
             }
-            let (s, t) = (x.as_tuple().unwrap_or_default(), y.as_tuple().unwrap_or_default());
-            work.push(Work::Range { a: s.as_ptr().cast(), b: t.as_ptr().cast(), n: s.len(), numbers });
-            s.len().cmp(&t.len())
+            let (x, y, numbers) = match this.work.last_mut() {
+                None => return Ordering::Equal,
+                Some(Work::Pair { a, b }) => {
+                    let (a, b) = (*a, *b);
+                    this.seen.get_or_insert_default().unite(a, b);
+                    this.work.pop();
+                    continue;
+                }
+                Some(Work::Range(Range { a, b, n, step, numbers })) => {
+                    // SAFETY: `n > 0` words of two living objects, or of two sorted maps further up.
+                    let (x, y) = unsafe { (**a, **b) };
+                    let numbers = *numbers;
+                    if *n == 1 {
+                        this.work.pop();
+                    } else {
+                        (*a, *b, *n) = (a.wrapping_add(*step), b.wrapping_add(*step), *n - 1);
+                    }
+                    if x == y {
+                        continue;
+                    }
+                    (x, y, numbers)
+                }
+                Some(Work::Maps(maps)) => {
+                    let result = std::mem::replace(&mut order, Ordering::Equal);
+                    let Some((x, y)) = maps.next(result) else {
+                        match maps.ranges() {
+                            Some(ranges) => this.work.extend(ranges.map(Work::Range)),
+                            None => drop(this.work.pop()),
+                        }
+                        continue;
+                    };
+                    (x, y, Numbers::Keys)
+                }
+            };
+            pairs += 1;
+            if pairs == patience {
+                // SAFETY: the caller's promise: the root is alive.
+                if unsafe { crate::heap::copy::reaches(a, pairs) } {
+                    patience *= 2;
+                } else {
+                    this.seen = Some(Classes::default());
+                }
+            }
+            // SAFETY: words of living objects are words of living terms.
+            order = unsafe { this.one(x, y, numbers) };
+        }
+    }
+
+    /// Drops the work that a difference has made superfluous: all, or what lies above the maps whose keys are being sorted,
+    /// of which two differ. `false` when it is all.
+    fn back_to_sorting(&mut self, order: Ordering) -> bool {
+        while let Some(top) = self.work.last_mut() {
+            match top {
+                Work::Maps(maps) if maps.is_sorting() => return true,
+                Work::Pair { a, b } => {
+                    let (a, b) = (*a, *b);
+                    if let Some(seen) = &mut self.seen {
+                        seen.orders.insert((a, b), order);
+                    }
+                }
+                _ => {}
+            }
+            self.work.pop();
+        }
+        false
+    }
+
+    /// Compares what can be told from the two objects themselves, and leaves their contents on the work list.
+    ///
+    /// # Safety
+    ///
+    /// Both must be words of terms, or of nodes of maps of one form, that are alive during the call, and until the work is
+    /// done.
+    unsafe fn one(&mut self, a: Word, b: Word, numbers: Numbers) -> Ordering {
+        // SAFETY: the caller's promise.
+        let (x, y): (TermRef<'_>, TermRef<'_>) = unsafe { (TermRef::from_word(a), TermRef::from_word(b)) };
+        let (kx, ky) = (x.kind(), y.kind());
+        let order = rank(kx).cmp(&rank(ky));
+        if order.is_ne() {
+            return order;
+        }
+        match kx {
+            Kind::Int | Kind::Float => {
+                // SAFETY: both are living numbers.
+                let (m, n) = unsafe { (Number::of(a), Number::of(b)) };
+                match numbers {
+                    Numbers::Exact => m.cmp_exact(n),
+                    Numbers::ByValue => m.cmp_value(n),
+                    Numbers::Keys => m.cmp_key(n),
+                }
+            }
+            Kind::Atom => Atom::from_word(a).cmp(&Atom::from_word(b)),
+            Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
+            Kind::Reference => Reference::from_word(a).cmp(&Reference::from_word(b)),
+            Kind::Resource => x
+                .as_resource()
+                .map(super::view::Resource::address)
+                .cmp(&y.as_resource().map(super::view::Resource::address)),
+            Kind::Binary => x.as_bytes().cmp(&y.as_bytes()),
+            Kind::Nil => Ordering::Equal,
+            Kind::Tuple | Kind::Map | Kind::List => {
+                if word::is_immediate(a) || word::is_immediate(b) {
+                    // One of them is empty, and they are not the same.
+                    return word::is_immediate(b).cmp(&word::is_immediate(a));
+                }
+                let (p, q) = (word::address(a), word::address(b));
+                if p == q {
+                    return Ordering::Equal;
+                }
+                if let Some(seen) = &mut self.seen {
+                    let (p, q) = (Classes::node(p, numbers), Classes::node(q, numbers));
+                    if let Some(order) = seen.order(p, q) {
+                        return order;
+                    }
+                    self.work.push(Work::Pair { a: p, b: q });
+                }
+                // SAFETY: two living objects of one kind.
+                unsafe { self.parts(kx, x, y, numbers) }
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `x` and `y` must be of `kind`, in memory, and as for [`one`](Self::one).
+    unsafe fn parts(&mut self, kind: Kind, x: TermRef<'_>, y: TermRef<'_>, numbers: Numbers) -> Ordering {
+        let (p, q) = (word::address(x.word()).cast_const(), word::address(y.word()).cast_const());
+        if kind == Kind::List {
+            self.range(p, q, 2, 1, numbers);
+            return Ordering::Equal;
+        }
+        // SAFETY: the caller's promise: two headers, and what they say.
+        let (g, h) = unsafe { (*p, *q) };
+        let object = word::header_kind(g);
+        if object == Object::Tuple {
+            self.range(p.wrapping_add(1), q.wrapping_add(1), word::header_size(g), 1, numbers);
+            return word::header_size(g).cmp(&word::header_size(h));
+        }
+        if object == Object::Node {
+            if g != h {
+                return Ordering::Greater; // asked for equality alone, as for all nodes
+            }
+            let form = if word::header_aux(g) == 1 { Form::Collisions } else { Form::Inner };
+            // SAFETY: nodes of one form: their headers are the same.
+            return unsafe { self.nodes(Node::at(p, form), Node::at(q, form), numbers) };
+        }
+        let (Some(m), Some(n)) = (x.as_map(), y.as_map()) else { return Ordering::Equal };
+        let order = m.len().cmp(&n.len());
+        if order.is_ne() {
+            return order;
+        }
+        // Keys before values, and keys by their own order whatever the values are compared by.
+        match (m.as_flat(), n.as_flat()) {
+            (Some((k, v)), Some((l, w))) => {
+                self.range(v.as_ptr().cast(), w.as_ptr().cast(), v.len(), 1, numbers);
+                self.range(k.as_ptr().cast(), l.as_ptr().cast(), k.len(), 1, Numbers::Keys);
+                Ordering::Equal
+            }
+            // SAFETY: two tries.
+            _ if self.goal == Goal::Equality => unsafe {
+                self.nodes(Node::at(p, Form::Root), Node::at(q, Form::Root), numbers)
+            },
+            _ => {
+                self.work.push(Work::Maps(Box::new(Sorting::new(m, n, numbers))));
+                Ordering::Equal
+            }
+        }
+    }
+
+    /// Leaves the contents of two nodes on the work list, for equality: equal maps have equal nodes.
+    ///
+    /// # Safety
+    ///
+    /// As for [`one`](Self::one).
+    unsafe fn nodes(&mut self, m: Node, n: Node, numbers: Numbers) -> Ordering {
+        if (m.data, m.nodes) != (n.data, n.nodes) {
+            return Ordering::Greater;
+        }
+        let pairs = m.pairs();
+        self.range(m.words.wrapping_add(2 * pairs), n.words.wrapping_add(2 * pairs), m.children(), 1, numbers);
+        self.range(m.words.wrapping_add(1), n.words.wrapping_add(1), pairs, 2, numbers);
+        self.range(m.words, n.words, pairs, 2, Numbers::Keys);
+        Ordering::Equal
+    }
+
+    fn range(&mut self, a: *const Word, b: *const Word, n: usize, step: usize, numbers: Numbers) {
+        if n > 0 {
+            self.work.push(Work::Range(Range { a, b, n, step, numbers }));
         }
     }
 }
 
-/// How an integer that needs a heap compares with a term.
+/// How an integer that needs a heap compares with a term, as a key.
 pub(super) fn compare_wide(i: i128, other: TermRef<'_>) -> Ordering {
     let (limbs, n) = limbs(i);
     match other.kind() {
         Kind::Int | Kind::Float => {
             // SAFETY: a living number.
             let other = unsafe { Number::of(other.word()) };
-            Number::Big { negative: i < 0, limbs: &limbs[..n] }.cmp_exact(other)
+            Number::Big { negative: i < 0, limbs: &limbs[..n] }.cmp_key(other)
         }
         kind => rank(Kind::Int).cmp(&rank(kind)),
     }
@@ -236,6 +378,8 @@ pub(super) fn compare_wide(i: i128, other: TermRef<'_>) -> Ordering {
 #[derive(Default)]
 struct Classes {
     parent: HashMap<usize, usize>,
+    /// Of those that are not. Only a comparison that went on after it found them so has any.
+    orders: HashMap<(usize, usize), Ordering>,
 }
 
 impl Classes {
@@ -255,8 +399,13 @@ impl Classes {
         a
     }
 
-    fn same(&mut self, a: usize, b: usize) -> bool {
-        self.root(a) == self.root(b)
+    /// How the two compare, if it is known.
+    fn order(&mut self, a: usize, b: usize) -> Option<Ordering> {
+        if self.root(a) == self.root(b) {
+            return Some(Ordering::Equal);
+        }
+        let known = self.orders.get(&(a, b)).copied();
+        known.or_else(|| self.orders.get(&(b, a)).map(|order| order.reverse()))
     }
 
     fn unite(&mut self, a: usize, b: usize) {

@@ -3,8 +3,8 @@
 //! Printing expands what is shared, so its output can be exponentially longer than the term: it is cut off with `...`
 //! after the precision of the format (`{:.80}`), or after 16 Mi bytes.
 
-use super::view::{Place, Term, TermRef, View};
-use super::{Atom, BigInt};
+use super::view::{Outside, Place, Term, TermRef, View};
+use super::{Atom, BigInt, MapIter};
 use std::fmt::{self, Write};
 
 const DEFAULT_LIMIT: usize = 16 << 20;
@@ -22,8 +22,8 @@ enum Item<'a> {
     Rest(TermRef<'a>),
     /// Elements still to come, with a comma before each.
     Elements(&'a [TermRef<'a>]),
-    /// Pairs still to come.
-    Pairs(&'a [TermRef<'a>], &'a [TermRef<'a>], bool),
+    /// Pairs still to come, with a comma before each but the first.
+    Pairs(Box<MapIter<'a, Outside>>, bool),
 }
 
 /// Passes on at most `left` bytes, then fails.
@@ -96,12 +96,12 @@ fn write_term(out: &mut Limited<'_, '_>, term: TermRef<'_>) -> fmt::Result {
                     work.extend([Item::Elements(rest), Item::Term(first)]);
                 }
             }
-            Item::Pairs(keys, values, first) => {
-                if let (Some((&k, keys)), Some((&v, values))) = (keys.split_first(), values.split_first()) {
+            Item::Pairs(mut pairs, first) => {
+                if let Some((k, v)) = pairs.next() {
                     if !first {
                         out.write_char(',')?;
                     }
-                    work.extend([Item::Pairs(keys, values, false), Item::Term(v), Item::Text(" => "), Item::Term(k)]);
+                    work.extend([Item::Pairs(pairs, false), Item::Term(v), Item::Text(" => "), Item::Term(k)]);
                 }
             }
         }
@@ -130,7 +130,7 @@ fn write_one<'a>(out: &mut Limited<'_, '_>, t: TermRef<'a>, work: &mut Vec<Item<
             out.write_char('{')
         }
         View::Map(m) => {
-            work.extend([Item::Text("}"), Item::Pairs(m.keys(), m.values(), true)]);
+            work.extend([Item::Text("}"), Item::Pairs(Box::new(m.iter()), true)]);
             out.write_str("#{")
         }
         View::Binary(bytes) => write_binary(out, bytes),

@@ -18,7 +18,7 @@ mod sealed {
         /// The structural hash of the term that this stands for.
         fn hash_key(self) -> u64;
 
-        /// How the term that this stands for compares with `other`, in the exact order.
+        /// How the term that this stands for compares with `other`, in the order of keys.
         fn cmp_term(self, other: TermRef<'_>) -> Ordering;
 
         /// Is `other` the term that this stands for?
@@ -56,7 +56,7 @@ macro_rules! immediates {
             fn cmp_term(self, other: TermRef<'_>) -> Ordering {
                 let $x = self;
                 // SAFETY: an immediate, and a term that is alive while this runs.
-                unsafe { compare($word, other.word(), Numbers::Exact) }
+                unsafe { compare($word, other.word(), Numbers::Keys) }
             }
 
             #[inline]
@@ -127,7 +127,7 @@ impl Sealed for i128 {
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         if let Some(w) = self.immediate() {
             // SAFETY: an immediate, and a term that is alive while this runs.
-            return unsafe { compare(w, other.word(), Numbers::Exact) };
+            return unsafe { compare(w, other.word(), Numbers::Keys) };
         }
         compare_wide(self, other)
     }
@@ -195,7 +195,7 @@ impl<P: Place> Sealed for Term<'_, P> {
 
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         // SAFETY: both terms are alive while this runs.
-        unsafe { compare(self.word(), other.word(), Numbers::Exact) }
+        unsafe { compare(self.word(), other.word(), Numbers::Keys) }
     }
 
     fn matches(self, other: TermRef<'_>) -> bool {

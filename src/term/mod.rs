@@ -25,6 +25,8 @@
 //! just before `1.0`. [`Term::eq_value`] and [`Term::cmp_value`] are Erlang's `==` and `<`. The order of kinds is
 //! Erlang's: number < atom < reference < pid < tuple < map < nil < list < binary (resources sort after references, which
 //! is what OTP has in their place).
+//! Maps compare by size, then by their keys in order, then by their values, as Erlang's do; among keys every integer comes
+//! before every float.
 //! None of them recurses on the depth of a term, and on terms with much sharing they stay near the number of distinct
 //! words (invariant 11).
 //!
@@ -39,7 +41,7 @@
 //! | reference | the word | heap, 3 words or more |
 //! | nil, `{}`, `#{}`, `<<>>` | the word | only nil |
 //! | tuple, list | heap: 1 + n words, 2 words a cell | the same |
-//! | map | heap: 2 + n words, and a tuple of sorted keys that maps can share | the same up to 32 pairs |
+//! | map | heap: up to 32 pairs 2 + n words, and a tuple of sorted keys that maps can share; above, a hash trie | the same |
 //! | binary | up to 64 bytes in the heap, longer ones a shared `Bytes` outside | the same |
 //! | resource | an `Arc` outside | a magic reference |
 
@@ -50,10 +52,11 @@ mod extract;
 mod hash;
 mod key;
 mod list;
-mod map;
+pub(crate) mod map;
 mod number;
 mod pid;
 mod reference;
+mod sorting;
 mod view;
 pub(crate) mod word;
 
@@ -61,11 +64,11 @@ pub use atom::{Atom, AtomError, AtomName};
 pub use extract::{FromTerm, Mismatch};
 pub use key::Key;
 pub use list::List;
-pub use map::Map;
+pub use map::{Map, MapIter};
 pub use pid::Pid;
 pub use reference::{Reference, References};
 pub use view::{BigInt, InHeap, Kind, Outside, Place, Resource, Term, TermRef, View};
 
-pub(crate) use compare::{Numbers, compare, equal};
+pub(crate) use compare::{Numbers, compare, equal, equal_value};
 pub(crate) use hash::hash;
 pub(crate) use number::limbs;

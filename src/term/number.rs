@@ -75,6 +75,12 @@ impl Number<'_> {
         };
         self.cmp_value(other).then_with(|| rank(self).cmp(&rank(other)))
     }
+
+    /// Compares as in the keys of maps: every integer before every float, then by value, then -0.0 before 0.0.
+    pub(crate) fn cmp_key(self, other: Number<'_>) -> Ordering {
+        let is_float = |n| matches!(n, Number::Float(_));
+        is_float(self).cmp(&is_float(other)).then_with(|| self.cmp_exact(other))
+    }
 }
 
 fn below_if(negative: bool) -> Ordering {

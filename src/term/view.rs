@@ -1,7 +1,7 @@
 //! [`Term`] and how it is read.
 
 use super::word::{self, Object, Word};
-use super::{Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, Reference, compare, equal, hash};
+use super::{Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, Reference, compare, equal, equal_value, hash};
 use crate::{Atomics, Counters};
 use bytes::Bytes;
 use std::any::Any;
@@ -280,7 +280,8 @@ impl<'h, P: Place> Term<'h, P> {
         match self.object() {
             Some((_, header)) => match word::header_kind(header) {
                 Object::Tuple => Kind::Tuple,
-                Object::Map => Kind::Map,
+                // A node is no term by itself.
+                Object::Map | Object::Hamt | Object::Node => Kind::Map,
                 Object::Float => Kind::Float,
                 Object::Big => Kind::Int,
                 Object::Binary | Object::Bytes => Kind::Binary,
@@ -456,18 +457,24 @@ impl<'h, P: Place> Term<'h, P> {
     /// The map, if it is one.
     #[inline]
     pub fn as_map(self) -> Option<Map<'h, P>> {
-        match self.object_of(Object::Map) {
-            // SAFETY: invariant 1: a map is a tuple of keys and as many values, terms of the same heap or literals.
-            Some((p, header)) => Some(unsafe {
-                let keys = Self::from_word(*p).as_tuple().unwrap_or_default();
-                debug_assert_eq!(keys.len() + 1, word::header_size(header));
-                Map::new(keys, Self::slice(p.add(1), keys.len()))
-            }),
-            None => (self.word() == word::EMPTY_MAP).then(|| Map::new(&[], &[])),
+        let Some((p, header)) = self.object() else {
+            return (self.word() == word::EMPTY_MAP).then(|| Map::flat(&[], &[]));
+        };
+        // SAFETY: invariant 1: a flat map is a tuple of keys and as many values, terms of the same heap or literals.
+        unsafe {
+            match word::header_kind(header) {
+                Object::Map => {
+                    let keys = Self::from_word(*p).as_tuple().unwrap_or_default();
+                    debug_assert_eq!(keys.len() + 1, word::header_size(header));
+                    Some(Map::flat(keys, Self::slice(p.add(1), keys.len())))
+                }
+                Object::Hamt => Some(Map::large(self)),
+                _ => None,
+            }
         }
     }
 
-    /// The value at `key`, if this is a map and has it. O(log n) comparisons; no key is built.
+    /// The value at `key`, if this is a map and has it; see [`Map::get`].
     pub fn lookup(self, key: impl Key) -> Option<Self> {
         self.as_map()?.get(key)
     }
@@ -510,7 +517,8 @@ impl<'h, P: Place> Term<'h, P> {
     /// assert!(i.eq_value(*f) && i != f);
     /// ```
     pub fn eq_value<Q: Place>(self, other: Term<'_, Q>) -> bool {
-        self.cmp_value(other).is_eq()
+        // SAFETY: both terms are alive while this runs.
+        unsafe { equal_value(self.word(), other.word()) }
     }
 
     /// Erlang's `<`: as [`Ord`], but integers and floats are compared as numbers alone.

@@ -54,28 +54,42 @@ pub(crate) const EMPTY_BINARY: Word = SPECIAL | 3 << 8;
 pub(crate) enum Object {
     /// Elements, in order.
     Tuple = 0,
-    /// A tuple of sorted keys (one word), then the values in the order of the keys.
+    /// A map of up to 32 pairs: a tuple of sorted keys (one word), then the values in the order of the keys.
     Map = 1,
+    /// A larger map: how many pairs (an integer), then what a [`Node`](Self::Node) has.
+    Hamt = 2,
+    /// An inner node of a larger map: a bitmap (an integer), pairs, children; with `aux` 1, pairs alone. No term leads here
+    /// but those of the map's own nodes.
+    Node = 3,
     /// Opaque: an `f64`.
-    Float = 2,
+    Float = 4,
     /// Opaque: limbs of the magnitude, least significant first; `aux` 1 is negative.
-    Big = 3,
+    Big = 5,
     /// Opaque: bytes, padded to words; `aux` counts the padding.
-    Binary = 4,
+    Binary = 6,
     /// Opaque: on the off-heap list; a `Bytes`.
-    Bytes = 5,
+    Bytes = 7,
     /// Opaque: on the off-heap list; an `Arc` of a user's value.
-    Resource = 6,
+    Resource = 8,
 }
 
-const KINDS: [Object; 7] =
-    [Object::Tuple, Object::Map, Object::Float, Object::Big, Object::Binary, Object::Bytes, Object::Resource];
+const KINDS: [Object; 9] = [
+    Object::Tuple,
+    Object::Map,
+    Object::Hamt,
+    Object::Node,
+    Object::Float,
+    Object::Big,
+    Object::Binary,
+    Object::Bytes,
+    Object::Resource,
+];
 
 impl Object {
     /// Do the words after the header hold raw contents instead of terms?
     #[inline(always)]
     pub(crate) const fn is_opaque(self) -> bool {
-        !matches!(self, Self::Tuple | Self::Map)
+        !matches!(self, Self::Tuple | Self::Map | Self::Hamt | Self::Node)
     }
 
     /// Is an object of this kind on its heap's off-heap list?
@@ -112,7 +126,7 @@ pub(crate) const fn header_kind(w: Word) -> Object {
 /// Do raw contents follow this header? As [`Object::is_opaque`], without naming the kind: for walking and copying.
 #[inline(always)]
 pub(crate) const fn header_is_opaque(w: Word) -> bool {
-    w & KIND_MASK > (Object::Map as Word) << 2
+    w & KIND_MASK > (Object::Node as Word) << 2
 }
 
 /// Is the object of this header on its heap's off-heap list? As [`Object::is_off_heap`], without naming the kind.

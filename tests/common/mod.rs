@@ -19,11 +19,14 @@ const CHUNK_BYTES: usize = 256;
 thread_local! {
     /// How many more large allocations of this thread succeed.
     static BUDGET: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// How many allocations this thread has made.
+    static MADE: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: all memory is that of `System`; a null result says that there is none.
 unsafe impl GlobalAlloc for Poisoning {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        MADE.set(MADE.get() + 1);
         if layout.size() >= CHUNK_BYTES {
             let budget = BUDGET.get();
             if budget == 0 {
@@ -58,6 +61,13 @@ pub(crate) fn with_large_allocations<R>(n: usize, f: impl FnOnce() -> R) -> R {
     let _restore = Restore;
     BUDGET.set(n);
     f()
+}
+
+/// Runs `f`, and counts the allocations that it makes.
+pub(crate) fn count_allocations<R>(f: impl FnOnce() -> R) -> (R, usize) {
+    let before = MADE.get();
+    let result = f();
+    (result, MADE.get() - before)
 }
 
 /// Counts the values that it made, and those that were dropped.

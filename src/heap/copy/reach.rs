@@ -1,10 +1,10 @@
 //! Walking a term without copying it: each object once, whatever the paths to it.
 
-use super::with_tables;
+use super::{Literals, with_tables};
 use crate::heap::marks::Marks;
 use crate::heap::pages::reserve;
 use crate::heap::{HeapError, unwind};
-use crate::term::word::{self, Word};
+use crate::term::word::{self, Object, Word};
 
 /// The words that a pointer's object holds, for walking.
 ///
@@ -22,14 +22,23 @@ unsafe fn children(w: Word) -> (*const Word, usize) {
     (p.wrapping_add(1), n)
 }
 
-/// Calls `visit` with the pointer to each object that `root` reaches, literals included, until it says stop.
+/// How a walk goes on from an object.
+enum Step {
+    /// With what it holds.
+    Enter,
+    /// Past it.
+    Pass,
+    Stop,
+}
+
+/// Calls `visit` with the pointer to each object that `root` reaches, literals included, as it says.
 ///
 /// Unwinds when there is no memory to work with, as every allocation of a turn.
 ///
 /// # Safety
 ///
 /// `root` must be the word of a term that is alive during the call.
-unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> bool) {
+unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> Step) {
     let mut go = |marks: &mut Marks| -> Result<(), HeapError> {
         // What is left of an object: its next word, and how many there are. No longer than the term is deep.
         let mut work: Vec<(*const Word, usize)> = Vec::new();
@@ -45,8 +54,10 @@ unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> bool) {
             if !word::is_pointer(w) || marks.insert(word::address(w).addr())? {
                 continue;
             }
-            if visit(w) {
-                return Ok(());
+            match visit(w) {
+                Step::Enter => {}
+                Step::Pass => continue,
+                Step::Stop => return Ok(()),
             }
             if left > 0 {
                 reserve(&mut work, 1)?;
@@ -61,6 +72,16 @@ unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> bool) {
     }
 }
 
+/// The words of a pointer's object.
+///
+/// # Safety
+///
+/// `w` must be a pointer word of a living term.
+unsafe fn words_of(w: Word) -> usize {
+    // SAFETY: a cell, or a header and what it says.
+    if word::is_list(w) { 2 } else { 1 + word::header_size(unsafe { *word::address(w) }) }
+}
+
 /// Does the term reach `n` distinct objects? O(n), and no more than O(words that it reaches).
 ///
 /// # Safety
@@ -72,7 +93,7 @@ pub(crate) unsafe fn reaches(root: Word, n: usize) -> bool {
     unsafe {
         walk(root, |_| {
             objects += 1;
-            objects == n
+            if objects == n { Step::Stop } else { Step::Enter }
         });
     }
     objects == n
@@ -85,12 +106,38 @@ pub(crate) unsafe fn reaches(root: Word, n: usize) -> bool {
 /// `root` must be the word of a term that is alive during the call.
 pub(crate) unsafe fn size_words(root: Word) -> usize {
     let mut words = 0;
-    // SAFETY: the caller's promise; a cell, or a header and what it says.
+    // SAFETY: the caller's promise.
     unsafe {
         walk(root, |w| {
-            words += if word::is_list(w) { 2 } else { 1 + word::header_size(*word::address(w)) };
-            false
+            words += words_of(w);
+            Step::Enter
         });
     }
     words
+}
+
+/// The words that a copy of the term takes, and how many the term reaches at least: those, and twice the pairs of the
+/// largest of its maps that it leads to without a literal between. O(words of the copy).
+///
+/// # Safety
+///
+/// As for [`copy`](super::copy).
+#[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
+pub(crate) unsafe fn words_to_copy(root: Word, literals: Literals) -> (usize, usize) {
+    let (mut words, mut pairs) = (0, 0);
+    // SAFETY: the caller's promise; of a large map, the word behind its header is the number of its pairs.
+    unsafe {
+        walk(root, |w| {
+            let p = word::address(w);
+            if word::is_boxed(w) && word::header_kind(*p) == Object::Hamt {
+                pairs = pairs.max(word::small_value(*p.add(1)) as usize);
+            }
+            if word::is_literal(w) && literals.keeps(w) {
+                return Step::Pass;
+            }
+            words += words_of(w);
+            Step::Enter
+        });
+    }
+    (words, words.max(2 * pairs))
 }
