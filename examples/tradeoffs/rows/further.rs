@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use shared_term::heap::OwnedHeap;
 use shared_term::prelude::*;
 
+use crate::alloc::{Weight, weigh_blocks};
 use crate::arc_tree::Table;
 use crate::crew::{Crew, why};
 use crate::document::{Doc, Document, Key};
@@ -17,6 +18,7 @@ use crate::table::{Fact, Figure};
 pub(crate) const DROP: &str = "dropping or collecting a large heap";
 pub(crate) const WALK: &str = "many small heaps, or one for all";
 pub(crate) const COUNT: &str = "a counter in immutable data";
+pub(crate) const MAJOR: &str = "a major collection";
 pub(crate) const CELL: &str = "a list cell under reference counts";
 
 fn fact(name: &'static str, figure: Figure, unit: &'static str, note: impl Into<String>) -> Fact {
@@ -201,6 +203,46 @@ pub(crate) fn counting(bench: &Bench) -> Result<Vec<Fact>, String> {
              replaced is garbage for the next collection. This is what never mutating costs, and what makes a message, a \
              snapshot and a literal safe to look at without a lock.",
         ),
+    ])
+}
+
+/// A heap that many turns added to, of which one word in two died: what the allocator gave it, before and after.
+pub(crate) fn major(bench: &Bench) -> Result<Vec<Fact>, String> {
+    const TURNS: i64 = 10_000;
+    bench.progress.step("chunks");
+    let (mut heap, before) = weigh_blocks(|| {
+        let mut heap = OwnedHeap::new(|h| h.nil());
+        for turn in 0..TURNS {
+            heap.turn(|h, list| {
+                h.list(0..5);
+                (h.list_with_tail([turn; 5], list), ())
+            });
+        }
+        heap
+    });
+    let (collected, change) = weigh_blocks(|| heap.collect_major());
+    let live = collected.map_err(why)?.moved_words;
+    let after = Weight { bytes: before.bytes + change.bytes, blocks: before.blocks + change.blocks };
+    let must = 2 * 5 * TURNS as usize;
+    if live != must || heap.root().list().count() != must / 2 {
+        return Err(format!("{live} words lived, and {must} must"));
+    }
+    let figure = |count: i64| Figure::Is(count as f64);
+    Ok(vec![
+        fact(
+            "chunks before a major",
+            figure(before.blocks),
+            "chunks",
+            "A heap that 10,000 turns added to; half of it is garbage.",
+        ),
+        fact(
+            "chunks after it",
+            figure(after.blocks),
+            "chunks",
+            "What lives is copied into one piece of the right size.",
+        ),
+        fact("bytes before a major", figure(before.bytes), "bytes", "As the allocator counts them."),
+        fact("bytes after it", figure(after.bytes), "bytes", format!("{live} words live: {} bytes.", live * 8)),
     ])
 }
 

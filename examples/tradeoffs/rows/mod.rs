@@ -84,6 +84,7 @@ const FURTHER: &[(&str, Measure<Vec<Fact>>)] = &[
     (further::DROP, further::dropping),
     (further::WALK, further::walking),
     (further::COUNT, further::counting),
+    (further::MAJOR, further::major),
     (further::CELL, further::cell),
 ];
 const COUNTERS: &[(&str, Measure<CountRow>)] = &[
