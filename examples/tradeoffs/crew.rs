@@ -150,6 +150,15 @@ impl Crew {
         exited.wait(PATIENCE).map(|_| ()).ok_or_else(|| "a process never ended".into())
     }
 
+    /// Collections of the heaps of these processes so far.
+    pub(crate) fn collections(&self, pids: &[Pid]) -> Result<u64, String> {
+        let counts = self.ask(pids, |cx, _| {
+            let heap = cx.info(cx.me())?.details?.heap;
+            Some(heap.minor_collections + heap.major_collections)
+        })?;
+        counts.into_iter().sum::<Option<_>>().ok_or_else(|| "a process knows nothing of itself".into())
+    }
+
     pub(crate) fn forget(&self, pids: &[Pid]) -> Result<(), String> {
         pids.iter().try_for_each(|&pid| self.rt.send_new(pid, |h| h.atom(FORGET)).map_err(why))
     }

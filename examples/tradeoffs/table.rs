@@ -85,6 +85,8 @@ pub(crate) struct Row {
     pub(crate) replace_us: [Figure; IDLE.len() + HOLDERS.len()],
     /// The longest time for which a process that has nothing to do with it doesn't run meanwhile, with the most holders.
     pub(crate) pause_us: Figure,
+    /// Of the heaps of those holders, or of the one heap of all, for one replacement.
+    pub(crate) collections: Figure,
     pub(crate) note: String,
 }
 
@@ -236,6 +238,7 @@ impl Print for Row {
             column("replace_us_idle_100000", ["", "100,000 idle"], "replacing, 100,000 idle processes", idle_100k),
             column("replace_us_holders_10", ["10", "holders"], "replacing, 10 holders", holders_10),
             column("replace_us_holders_1000", ["1,000", "holders"], "replacing, 1,000 holders", holders),
+            column("collections", ["collec-", "tions"], "collections of 1,000 holders", &self.collections),
             column("pause_us", ["another's", "pause, us"], "longest pause of another process", &self.pause_us),
         ]
     }

@@ -315,6 +315,7 @@ mod tests {
             ns_send: is(1),
             replace_us: [is(1), is(2), Figure::none("<no> room"), is(4), is(5)],
             pause_us: is(7),
+            collections: is(8),
             note: "a & b".into(),
         };
         let mut nth = 0;

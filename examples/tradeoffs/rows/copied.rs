@@ -66,16 +66,18 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace) -> Result<
         if way != Way::Binary
             && let Some(reason) = subject.too_many(processes)
         {
-            return Ok(Figure::none(reason));
+            return Ok([Figure::none(reason.clone()), Figure::none(reason)]);
         }
         bench.progress.step(&format!("replacing, {processes} processes with a table each"));
-        replacements(bench, &subject, processes, replace, paused).map(Figure::measured)
+        replacements(bench, &subject, processes, replace, paused)
     };
+    let alone = |processes| replaced(processes, false).map(|[us, _]| us);
     let [_, few, many] = IDLE;
     let [some, most] = HOLDERS;
-    let few_idle = replaced(few, false)?;
+    let few_idle = alone(few)?;
     // Idle processes that can read the table hold it here.
-    let holders = if few == most { few_idle.clone() } else { replaced(most, false)? };
+    let holders = if few == most { few_idle.clone() } else { alone(most)? };
+    let [pause_us, collections] = replaced(most, true)?;
     Ok(Row {
         name,
         words: Figure::count(subject.words()),
@@ -84,8 +86,9 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace) -> Result<
         ns_read,
         ns_walk,
         ns_send,
-        replace_us: [replaced(1, false)?, few_idle, replaced(many, false)?, replaced(some, false)?, holders],
-        pause_us: replaced(most, true)?,
+        replace_us: [alone(1)?, few_idle, alone(many)?, alone(some)?, holders],
+        pause_us,
+        collections,
         note: format!(
             "Who may have to read the table holds one, so that idle processes are holders; the first column is about one \
              holder and nobody else. {} texts of more than 64 bytes ({} bytes) lie outside the heaps, and all tables share them.",
@@ -94,16 +97,17 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace) -> Result<
     })
 }
 
+/// Microseconds, and how often a heap was collected for it.
 fn replacements(
     bench: &Bench,
     subject: &Subject,
     processes: usize,
     replace: Replace,
     paused: bool,
-) -> Result<Option<f64>, String> {
+) -> Result<[Figure; 2], String> {
     let crew = Crew::new(2, subject.size.words)?;
     let pids = crew.spawn(processes)?;
-    let clock = if paused { Clock::Pause(Pulse::start(&crew)?) } else { Clock::Freed };
+    let clock = if paused { Clock::beside(Pulse::start(&crew)?) } else { Clock::default() };
     let send = |version| -> Result<Duration, String> {
         let new = subject.way.table(bench, version)?;
         let took = clock.time(|| {
@@ -115,8 +119,10 @@ fn replacements(
         check(bench, &crew, &pids, subject.way, version)?;
         Ok(took)
     };
+    let before = crew.collections(&pids)?;
     send(0)?;
-    replacing(&bench.plan, 1, send)
+    let took = replacing(&bench.plan, 1, send)?;
+    Ok([Figure::measured(took), clock.each(crew.collections(&pids)? - before)])
 }
 
 fn copies(crew: &Crew, pids: &[Pid], new: Region) -> Result<(), String> {

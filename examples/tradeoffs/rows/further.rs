@@ -1,11 +1,12 @@
 //! Further figures that the question comes with.
 
 use std::hint::black_box;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use shared_term::heap::OwnedHeap;
+use shared_term::heap::{CollectWhen, OwnedHeap};
 use shared_term::prelude::*;
+use shared_term::process::SpawnOptions;
 
 use crate::alloc::{Weight, weigh_blocks};
 use crate::arc_tree::Table;
@@ -18,6 +19,8 @@ use crate::table::{Fact, Figure};
 pub(crate) const DROP: &str = "dropping or collecting a large heap";
 pub(crate) const WALK: &str = "many small heaps, or one for all";
 pub(crate) const COUNT: &str = "a counter in immutable data";
+pub(crate) const SHARE: &str = "requests that are never collected";
+pub(crate) const BINARY: &str = "how long a binary lives on";
 pub(crate) const MAJOR: &str = "a major collection";
 pub(crate) const CELL: &str = "a list cell under reference counts";
 
@@ -123,7 +126,7 @@ struct Counting {
     place: Place,
     turns: u64,
     rust: u64,
-    done: std::sync::mpsc::Sender<(Instant, Instant, u64)>,
+    done: Sender<(Instant, Instant, u64)>,
     began: Option<Instant>,
 }
 
@@ -206,6 +209,176 @@ pub(crate) fn counting(bench: &Bench) -> Result<Vec<Fact>, String> {
     ])
 }
 
+/// What the request processes of a server make, in words: most little, some more, few a lot.
+const REQUESTS: [(u64, u64); 3] = [(9_000, 300), (900, 3_000), (100, 30_000)];
+/// In how many turns.
+const REQUEST_TURNS: u64 = 4;
+
+/// One request: builds its answer in a few turns, each of which keeps what the one before made, and ends.
+struct Request {
+    words: u64,
+    turns: u64,
+    done: Sender<Option<u64>>,
+}
+
+impl Process for Request {
+    fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        Ok(Again(state))
+    }
+
+    fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        if self.turns < REQUEST_TURNS {
+            self.turns += 1;
+            return Ok(Again(cx.list_with_tail(0..self.words / REQUEST_TURNS / 2, state)));
+        }
+        let heap = cx.info(cx.me()).and_then(|info| info.details).map(|details| details.heap);
+        // The row may have given up waiting.
+        let _ = self.done.send(heap.map(|heap| heap.minor_collections + heap.major_collections));
+        Ok(Stop(Exit::NORMAL))
+    }
+}
+
+pub(crate) fn share(bench: &Bench) -> Result<Vec<Fact>, String> {
+    let measured = |options: SpawnOptions| {
+        bench.progress.step("requests");
+        let crew = Crew::new(2, 10)?;
+        let (done, told) = channel();
+        let all: u64 = REQUESTS.iter().map(|(count, _)| count).sum();
+        for (count, words) in REQUESTS {
+            for _ in 0..count {
+                let request = Request { words, turns: 0, done: done.clone() };
+                let pid = crew.rt.spawn_with(options, request).map_err(why)?;
+                crew.rt.send_new(pid, |h| h.nil()).map_err(why)?;
+            }
+        }
+        let mut never = 0_u64;
+        for _ in 0..all {
+            let collections = told.recv_timeout(PATIENCE).map_err(|_| "a request never ended")?;
+            never += u64::from(collections.ok_or("a process knows nothing of itself")? == 0);
+        }
+        Ok::<_, String>(Figure::Is(100.0 * never as f64 / all as f64))
+    };
+    let large = SpawnOptions::new().min_heap_words(32 << 10);
+    Ok(vec![
+        fact(
+            "requests that ended without any collection",
+            measured(SpawnOptions::new())?,
+            "%",
+            "10,000 request processes that make 300 words (90 %), 3,000 (9 %) or 30,000 (1 %) in four turns, keep them, and \
+             end, with the default least heap.",
+        ),
+        fact(
+            "the same, 32,768 words before the first",
+            measured(large)?,
+            "%",
+            "min_heap_words says how much a heap may have before it is collected: for a process that ends soon, enough is \
+             never.",
+        ),
+    ])
+}
+
+/// Bytes that say when they are freed.
+struct Watched {
+    bytes: Vec<u8>,
+    freed: Sender<Instant>,
+}
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Nobody waits for the last one of a run.
+        let _ = self.freed.send(Instant::now());
+    }
+}
+
+/// Keeps the first byte of a binary that it is sent, and how many messages there were: never the binary.
+struct Looker {
+    looked: Sender<()>,
+}
+
+impl Process for Looker {
+    fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+        Ok(cx.tuple(&[cx.int(0), cx.int(0)]))
+    }
+
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        let (byte, count): (i64, i64) = state.get()?;
+        let byte = message.as_bytes().and_then(<[u8]>::first).map_or(byte, |&first| first.into());
+        // The row may have given up waiting.
+        let _ = self.looked.send(());
+        Ok(Next(cx.tuple(&[cx.int(byte), cx.int(count + 1)])))
+    }
+}
+
+/// Processes that look at a binary once, and go on with other, small messages. None of them can reach it any more.
+pub(crate) fn binary(bench: &Bench) -> Result<Vec<Fact>, String> {
+    const TOUCHED: usize = 8;
+    const BYTES: usize = 1_000;
+    const MOST: u32 = 1_000_000;
+    bench.progress.step("binaries");
+    // Microseconds from the last look until the binary is freed, and how many more messages each process had by then.
+    let measured = |options: SpawnOptions| {
+        let crew = Crew::new(1, 10)?;
+        let (looked, looks) = channel();
+        let looker = |_| crew.rt.spawn_with(options, Looker { looked: looked.clone() }).map_err(why);
+        let pids = (0..TOUCHED).map(looker).collect::<Result<Vec<_>, _>>()?;
+        let all_look = || {
+            let looks = pids.iter().map(|_| looks.recv_timeout(PATIENCE));
+            looks.collect::<Result<(), _>>().map_err(|_| "a process never looked")
+        };
+        let mut further = Vec::new();
+        let us = repeated(&bench.plan, bench.plan.rounds, || {
+            let (freed, told) = channel();
+            let bytes = bytes::Bytes::from_owner(Watched { bytes: vec![7; BYTES], freed });
+            for &pid in &pids {
+                crew.rt.send_new(pid, |h| h.bytes(bytes.clone())).map_err(why)?;
+            }
+            drop(bytes);
+            all_look()?;
+            let began = Instant::now();
+            for sent in 0..MOST {
+                if let Ok(end) = told.try_recv() {
+                    further.push(f64::from(sent));
+                    return Ok(end.saturating_duration_since(began).as_secs_f64() * 1e6);
+                }
+                for &pid in &pids {
+                    crew.rt.send_new(pid, |h| h.list(0..5)).map_err(why)?;
+                }
+                all_look()?;
+            }
+            Err(format!("{MOST} further messages did not free the binary"))
+        })?;
+        Ok::<_, String>((Figure::measured(us), Figure::measured(median(further)).human()))
+    };
+    let (pressure, further) = measured(SpawnOptions::new())?;
+    let (idle, at_once) = measured(SpawnOptions::new().collect_when(CollectWhen::Idle))?;
+    Ok(vec![
+        fact(
+            "a binary that 8 processes looked at lives on",
+            pressure,
+            "us",
+            format!(
+                "{BYTES} bytes. Each looked once and keeps a number; the binary is freed when the last of them has collected: \
+                 after {further} further messages of five cells to each, one after the other."
+            ),
+        ),
+        fact(
+            "the same, collected when idle",
+            idle,
+            "us",
+            format!(
+                "CollectWhen::Idle: whoever has nothing more to do collects; after {at_once} further messages. It is the same \
+                 garbage: collecting sooner is all that frees it sooner."
+            ),
+        ),
+    ])
+}
+
 /// A heap that many turns added to, of which one word in two died: what the allocator gave it, before and after.
 pub(crate) fn major(bench: &Bench) -> Result<Vec<Fact>, String> {
     const TURNS: i64 = 10_000;
@@ -239,7 +412,7 @@ pub(crate) fn major(bench: &Bench) -> Result<Vec<Fact>, String> {
             "chunks after it",
             figure(after.blocks),
             "chunks",
-            "What lives is copied into one piece of the right size.",
+            "What lives is copied into new chunks, and the others go back.",
         ),
         fact("bytes before a major", figure(before.bytes), "bytes", "As the allocator counts them."),
         fact("bytes after it", figure(after.bytes), "bytes", format!("{live} words live: {} bytes.", live * 8)),

@@ -41,7 +41,19 @@ pub(crate) fn run(bench: &Bench) -> Result<Row, String> {
     let (replace_us, pause_us) = replacements::<World>(bench)?;
     let words = term_table::region(&bench.document, 0)?.words();
     let words = Figure::count(words);
-    Ok(Row { name: NAME, words, bytes_per_process, bytes_kept, ns_read, ns_walk, ns_send, replace_us, pause_us, note })
+    Ok(Row {
+        name: NAME,
+        words,
+        bytes_per_process,
+        bytes_kept,
+        ns_read,
+        ns_walk,
+        ns_send,
+        replace_us,
+        pause_us,
+        collections: Figure::count(0),
+        note,
+    })
 }
 
 fn owner(bench: &Bench, version: u64) -> Result<Arc<Owner>, String> {

@@ -127,9 +127,9 @@ pub(crate) fn replacements<S: Stage>(bench: &Bench) -> Result<([Figure; IDLE.len
         let mut stage = S::new(bench, idle, holders)?;
         let clock = if paused {
             let (process, held) = stage.bystander();
-            Clock::Pause(Pulse::start_mini(stage.runtime(), &process, held)?)
+            Clock::beside(Pulse::start_mini(stage.runtime(), &process, held)?)
         } else {
-            Clock::Freed
+            Clock::default()
         };
         let took = replacing(&bench.plan, 1, |version| stage.replace(bench, version, &clock))?;
         stage.check(bench)?;

@@ -1,5 +1,6 @@
 //! One module per way to hand a table over. Each runs the same work and passes the same checks.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use crate::document::Document;
 use crate::measure::Plan;
 use crate::progress::Progress;
 use crate::pulse::Beating;
-use crate::table::{self, CountRow, Fact, LatencyRow, Row, SendRow};
+use crate::table::{self, CountRow, Fact, Figure, LatencyRow, Row, SendRow};
 use crate::workload::Workload;
 
 mod copied;
@@ -37,21 +38,31 @@ pub(crate) struct Failed {
     pub(crate) why: String,
 }
 
-/// What is measured about a replacement.
-pub(crate) enum Clock {
-    /// The time until the old table is freed.
-    Freed,
-    /// The longest time between two turns of a process that has nothing to do with it.
-    Pause(Beating),
+/// What is measured about a replacement: the time until the old table is freed, or, with a process that beats, the longest
+/// time between two turns of that process, which has nothing to do with it.
+#[derive(Default)]
+pub(crate) struct Clock {
+    pub(crate) beating: Option<Beating>,
+    times: Cell<u64>,
 }
 
 impl Clock {
+    pub(crate) fn beside(beating: Beating) -> Self {
+        Self { beating: Some(beating), times: Cell::new(0) }
+    }
+
     /// `replace` says how long it took.
     pub(crate) fn time(&self, replace: impl FnOnce() -> Result<Duration, String>) -> Result<Duration, String> {
-        match self {
-            Self::Freed => replace(),
-            Self::Pause(beating) => beating.longest_during(replace).map(|(_, longest)| longest),
+        self.times.set(self.times.get() + 1);
+        match &self.beating {
+            None => replace(),
+            Some(beating) => beating.longest_during(replace).map(|(_, longest)| longest),
         }
+    }
+
+    /// So many in all for each time something was replaced.
+    pub(crate) fn each(&self, all: u64) -> Figure {
+        Figure::measured(Some(all as f64 / self.times.get() as f64))
     }
 }
 
@@ -84,6 +95,8 @@ const FURTHER: &[(&str, Measure<Vec<Fact>>)] = &[
     (further::DROP, further::dropping),
     (further::WALK, further::walking),
     (further::COUNT, further::counting),
+    (further::SHARE, further::share),
+    (further::BINARY, further::binary),
     (further::MAJOR, further::major),
     (further::CELL, further::cell),
 ];

@@ -56,13 +56,17 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace, note: Stri
     let measured = |idle, holders, paused: bool| {
         // Holders that are told nothing end with a copy each.
         if let Some(reason) = subject.too_many(if way == Way::Got { holders } else { 0 }) {
-            return Ok(Figure::none(reason));
+            return Ok([Figure::none(reason.clone()), Figure::none(reason)]);
         }
         bench.progress.step(&format!("replacing, {idle} idle processes, {holders} holders"));
         let stage = Stage::new(subject.size.words, idle, holders)?;
-        let clock = if paused { Clock::Pause(Pulse::start(&stage.crew)?) } else { Clock::Freed };
-        replace(bench, &stage, &clock).map(Figure::measured)
+        let clock = if paused { Clock::beside(Pulse::start(&stage.crew)?) } else { Clock::default() };
+        let before = stage.crew.collections(&stage.holders)?;
+        let took = replace(bench, &stage, &clock)?;
+        Ok::<_, String>([Figure::measured(took), clock.each(stage.crew.collections(&stage.holders)? - before)])
     };
+    let alone = |idle, holders| measured(idle, holders, false).map(|[us, _]| us);
+    let [pause_us, collections] = measured(0, MOST, true)?;
     let [nobody, few, many] = IDLE;
     Ok(Row {
         name,
@@ -72,14 +76,9 @@ fn run(bench: &Bench, name: &'static str, way: Way, replace: Replace, note: Stri
         ns_walk,
         ns_send,
         bytes_kept: subject.kept(bench)?,
-        replace_us: [
-            measured(nobody, 0, false)?,
-            measured(few, 0, false)?,
-            measured(many, 0, false)?,
-            measured(0, HOLDERS[0], false)?,
-            measured(0, MOST, false)?,
-        ],
-        pause_us: measured(0, MOST, true)?,
+        replace_us: [alone(nobody, 0)?, alone(few, 0)?, alone(many, 0)?, alone(0, HOLDERS[0])?, alone(0, MOST)?],
+        pause_us,
+        collections,
         note,
     })
 }

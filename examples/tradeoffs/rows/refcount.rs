@@ -55,6 +55,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Row, String> {
         ns_send,
         replace_us,
         pause_us,
+        collections: Figure::count(0),
         note: note(bench, size, counts_per_walk(bench, &table), lent),
     })
 }

@@ -49,6 +49,7 @@ pub(crate) fn run(bench: &Bench) -> Result<Row, String> {
         ns_send,
         replace_us,
         pause_us,
+        collections: Figure::count(1),
         note:
             "Handles are not counted: only a collection knows who holds what. It stops every process, visits each, and \
                copies all that is alive, whoever it belongs to; with more in the heap, each replacement costs more."
