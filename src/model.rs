@@ -90,7 +90,7 @@ impl World {
         F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
     {
         let heard = Heard { receive, failures: Arc::clone(&self.failures) };
-        let pid = self.node.spawn(heard, self.node.defaults, None, None).expect("a model has few processes");
+        let pid = self.node.spawn(heard, self.node.defaults, None, None, false).expect("a model has few processes");
         assert!(self.worker().run(pid, 1));
         pid
     }

@@ -270,6 +270,10 @@ pub mod mutation {
         ExitDoubleAck,
         /// Mailbox: the push is relaxed.
         PushRelaxed,
+        /// Mailbox: the push does not acquire, so that the look at the card may be older than the drain before it.
+        PushNoAcquire,
+        /// Mailbox: the drain looks first, and leaves a mailbox alone that seems empty.
+        DrainSkips,
         /// Mailbox: the drain is relaxed.
         DrainRelaxed,
         /// Mailbox: the sender notes the card before it pushes.

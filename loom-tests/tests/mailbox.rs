@@ -5,7 +5,9 @@ use loom::thread;
 use loom_tests::{caught, explore};
 use shared_term::model::{Mail, World};
 use shared_term::prelude::*;
-use shared_term::sync::mutation::Mutation::{CloseWithoutSentinel, DrainRelaxed, NotifyBeforePush, PushRelaxed};
+use shared_term::sync::mutation::Mutation::{
+    CloseWithoutSentinel, DrainRelaxed, DrainSkips, NotifyBeforePush, PushNoAcquire, PushRelaxed,
+};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
@@ -38,6 +40,15 @@ fn mailbox() {
 /// A process is sent to from two threads, and run by one of them: it has every message once, and no
 /// wake-up is lost. The first thread only sends: loom forgets loads that the same thread's exchange follows.
 fn push_and_run() {
+    send_and_run(&[1]);
+}
+
+/// As above; the second message may find the card noted for the first, which the owner has by then.
+fn push_two_and_run() {
+    send_and_run(&[1, 2]);
+}
+
+fn send_and_run(messages: &[i64]) {
     let world = World::new();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let p = {
@@ -54,13 +65,15 @@ fn push_and_run() {
             world.worker().run(p, 8);
         })
     };
-    world.send(p, Region::build(|h| h.int(1)));
+    for &i in messages {
+        world.send(p, Region::build(|h| h.int(i)));
+    }
     worker.join().unwrap();
     // What is left was announced: `settle` runs scheduled processes only.
     world.settle();
     let mut seen = std::mem::take(&mut *seen.lock().unwrap());
     seen.sort_unstable();
-    assert_eq!(seen, [1, 10]);
+    assert_eq!(seen, [messages, &[10]].concat());
     world.end();
 }
 
@@ -104,6 +117,14 @@ fn push_against_drain() {
 fn push_against_run() {
     explore("push_and_run", Some(3), push_and_run);
     caught("push_and_run", NotifyBeforePush, Some(3), push_and_run);
+    caught("push_and_run", PushNoAcquire, Some(3), push_and_run);
+}
+
+#[test]
+fn two_pushes_against_run() {
+    explore("push_two_and_run", Some(3), push_two_and_run);
+    caught("push_two_and_run", PushNoAcquire, Some(3), push_two_and_run);
+    caught("push_two_and_run", DrainSkips, Some(3), push_two_and_run);
 }
 
 #[test]

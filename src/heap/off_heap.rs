@@ -98,13 +98,13 @@ pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
 
 impl Panicked {
     /// Goes on with the panic, unless one is under way already: then it [ends](Self::end) here.
+    #[inline]
     pub(crate) fn pass_on(self) {
+        let Some(payload) = self.0 else { return };
         if std::thread::panicking() {
-            return self.end();
+            return drop_quietly(payload);
         }
-        if let Some(payload) = self.0 {
-            std::panic::resume_unwind(payload);
-        }
+        std::panic::resume_unwind(payload);
     }
 
     /// Ends the panic here.

@@ -210,6 +210,12 @@ impl RawHeap {
         heap
     }
 
+    /// May there be off-heap objects, whose destructors are code of the user's?
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process looks before it lets go of terms"))]
+    pub(crate) fn has_off_heap(&self) -> bool {
+        !self.off_heap.is_null() || self.old.is_some()
+    }
+
     /// Has anything been allocated or adopted since the heap was new, or cleared?
     pub(crate) fn has_memory(&self) -> bool {
         !self.first.is_null() || !self.adopted.is_null() || self.old.as_ref().is_some_and(|old| old.space.has_memory())

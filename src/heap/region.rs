@@ -265,6 +265,13 @@ impl Region {
         unsafe { if self.is_immediate() { 0 } else { (*self.head.as_ptr()).words } }
     }
 
+    /// Are there off-heap objects, whose destructors are code of the user's?
+    #[cfg(feature = "runtime")]
+    pub(crate) fn has_off_heap(&self) -> bool {
+        // SAFETY: the region owns its head, which is whole unless the root is an immediate.
+        unsafe { !self.is_immediate() && !(*self.head.as_ptr()).off_heap.is_null() }
+    }
+
     #[inline(always)]
     fn is_immediate(&self) -> bool {
         // SAFETY: the region owns its head.

@@ -70,7 +70,17 @@ impl Card {
     }
 
     /// Notes that something has come. `true`: the process was idle, and the caller must put it on a run queue.
+    ///
+    /// The card is left alone when it is noted: of a stream of messages only the first writes a line that the owner reads
+    /// in every turn. That note is not one that the owner has taken off before it drained what was pushed: the caller has
+    /// pushed, by an exchange on the mailbox's head, and the owner drains, by another, after it has taken a note off.
+    /// Either the drain comes later and finds the message, or the push does and the load here sees the note gone.
+    #[inline]
     pub(crate) fn notify(&self) -> bool {
+        // Relaxed: as just said.
+        if self.0.load(Ordering::Relaxed) & NOTE != 0 {
+            return false;
+        }
         // AcqRel: the release hands over what was pushed; the acquire takes over the process if it was idle.
         is_idle(self.0.fetch_or(NOTE, Ordering::AcqRel))
     }
@@ -81,7 +91,7 @@ impl Card {
         is_idle(self.0.fetch_or(NOTE | SIGNAL, Ordering::AcqRel))
     }
 
-    /// Takes a scheduled process: NOTE becomes RUN.
+    /// Takes a scheduled process: NOTE becomes RUN. The caller must drain.
     pub(crate) fn claim(&self) {
         // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
         // no other owner can interfere; a collector may set ASKED meanwhile.

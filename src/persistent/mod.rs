@@ -76,7 +76,7 @@ pub(crate) use card::{Between, Card};
 pub(crate) use collector::Step;
 pub(crate) use domain::{Domain, TurnMark, in_turn};
 pub(crate) use quiescence::{Participant, Quiescence, Role};
-pub(crate) use slots::Occupant;
+pub(crate) use slots::{Door, Occupant};
 #[cfg(feature = "runtime")]
 pub(crate) use {
     entry::Entry,

@@ -1,10 +1,13 @@
 //! The process table: slots that never move, found by number, used again one grace period after they were given back.
 //!
-//! Cards lie in arrays of their own, because the scan of a global collection reads all of them and nothing else. Slots
-//! with neighbouring numbers lie on different cache lines: processes spawned together run on different workers.
+//! Eight slots share three cache lines, one for each thing that a slot has. The cards lie by themselves, because the scan of
+//! a global collection reads all of them and nothing else. So do the heads of the mailboxes, which senders write: they are
+//! not in the memory of the process, which its owner reads in every turn. Slots with neighbouring numbers lie on different
+//! lines: processes spawned together run on different workers.
 
 use super::card::Card;
 use crate::Pid;
+use crate::heap::region::RegionHead;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::term::word::SLOT_BITS;
@@ -27,17 +30,63 @@ pub(crate) struct Occupant {
 /// Slots of the first segment; each further one has twice as many.
 const BASE: usize = if crate::IS_LOOM { 2 } else { 64 };
 const SEGMENTS: usize = if crate::IS_LOOM { 2 } else { SLOT_BITS as usize - 6 };
-/// Cards of a cache line.
-const LINE: usize = 8;
+/// Slots of a group.
+const LINE: usize = if crate::IS_LOOM { 2 } else { 8 };
 
-struct Segment {
-    cards: Box<[Card]>,
-    occupants: Box<[AtomicPtr<Occupant>]>,
+/// What some slots have.
+#[repr(C, align(64))]
+struct Group {
+    cards: [Card; LINE],
+    mails: [AtomicPtr<RegionHead>; LINE],
+    occupants: [AtomicPtr<Occupant>; LINE],
+}
+
+impl Group {
+    fn new() -> Self {
+        Self {
+            cards: std::array::from_fn(|_| Card::dead()),
+            mails: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            occupants: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+        }
+    }
+}
+
+/// Card and mailbox of a slot that was handed out. A mark, which is the floor above's, may be put on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Door(NonNull<Card>);
+
+const MARK: usize = 1;
+const _: () = assert!(align_of::<Card>() > MARK);
+
+impl Door {
+    pub(crate) fn marked(self) -> Self {
+        Self(self.0.map_addr(|a| a | MARK))
+    }
+
+    pub(crate) fn is_marked(self) -> bool {
+        self.0.addr().get() & MARK != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn card<'a>(self) -> &'a Card {
+        // SAFETY: the card of a slot. Slots live as long as the process table, which everyone outlives who has a door.
+        unsafe { &*self.0.as_ptr().map_addr(|a| a & !MARK) }
+    }
+
+    /// The head of the mailbox.
+    #[inline(always)]
+    pub(crate) fn mail<'a>(self) -> &'a AtomicPtr<RegionHead> {
+        const TO_MAIL: usize = std::mem::offset_of!(Group, mails);
+        const _: () = assert!(size_of::<Card>() == size_of::<AtomicPtr<RegionHead>>());
+        // SAFETY: as above; the pointer was made from one to the group, where the heads lie behind the cards in the same
+        // order, and are as large.
+        unsafe { &*self.0.as_ptr().map_addr(|a| a & !MARK).byte_add(TO_MAIL).cast() }
+    }
 }
 
 /// All slots of a domain.
 pub(crate) struct Slots {
-    segments: [AtomicPtr<Segment>; SEGMENTS],
+    segments: [AtomicPtr<Group>; SEGMENTS],
     /// Slots that were ever used.
     len: AtomicUsize,
     free: Mutex<VecDeque<(u32, u32)>>,
@@ -55,9 +104,15 @@ fn locate(slot: usize) -> (usize, usize) {
     (segment, slot + BASE - (BASE << segment))
 }
 
-/// Where the card of the `i`th slot of a segment of `n` lies.
-fn spread(i: usize, n: usize) -> usize {
-    if n <= LINE { i } else { i % (n / LINE) * LINE + i / (n / LINE) }
+/// Groups of a segment: a power of two.
+const fn groups(segment: usize) -> usize {
+    (BASE << segment) / LINE
+}
+
+/// Group, and place in it, of the `i`th slot of a segment.
+#[inline]
+fn spread(segment: usize, i: usize) -> (usize, usize) {
+    (i & (groups(segment) - 1), i >> groups(segment).trailing_zeros())
 }
 
 impl Slots {
@@ -91,13 +146,9 @@ impl Slots {
         }
         let (segment, i) = locate(len);
         if i == 0 {
-            let n = BASE << segment;
-            let new = Box::new(Segment {
-                cards: (0..n).map(|_| Card::dead()).collect(),
-                occupants: (0..n).map(|_| AtomicPtr::new(ptr::null_mut())).collect(),
-            });
+            let new: Box<[Group]> = (0..groups(segment)).map(|_| Group::new()).collect();
             // Release: pairs with the acquire in `segment`.
-            self.segments[segment].store(Box::into_raw(new), Ordering::Release);
+            self.segments[segment].store(Box::into_raw(new).cast(), Ordering::Release);
         }
         // Release: pairs with the acquire in `for_each_card`.
         self.len.store(len + 1, Ordering::Release);
@@ -111,42 +162,54 @@ impl Slots {
         self.free.lock().extend(slots.into_iter().filter_map(next));
     }
 
-    fn segment(&self, segment: usize) -> Option<&Segment> {
+    fn segment(&self, segment: usize) -> Option<NonNull<Group>> {
         // Acquire: pairs with the release in `take`.
-        let p = self.segments.get(segment)?.load(Ordering::Acquire);
-        // SAFETY: segments live as long as `self`.
-        unsafe { p.as_ref() }
+        NonNull::new(self.segments.get(segment)?.load(Ordering::Acquire))
     }
 
-    /// The card of a slot that was handed out.
-    pub(crate) fn card(&self, slot: u32) -> &Card {
+    /// The group of a slot, and the place in it. `None`: the slot was never handed out.
+    #[inline]
+    fn group(&self, slot: u32) -> Option<(NonNull<Group>, usize)> {
         let (segment, i) = locate(slot as usize);
-        let segment = self.segment(segment).expect("a slot is handed out after its segment");
-        &segment.cards[spread(i, segment.cards.len())]
+        let first = self.segment(segment)?;
+        let (group, at) = spread(segment, i);
+        // SAFETY: `i` is less than the slots of the segment, so the group is one of its.
+        Some((unsafe { first.add(group) }, at))
+    }
+
+    /// Card and mailbox of a slot that was handed out.
+    pub(crate) fn door(&self, slot: u32) -> Door {
+        let (group, at) = self.group(slot).expect("a slot is handed out after its segment");
+        // SAFETY: the group lives as long as `self`, and `at` is one of its places.
+        Door(unsafe { group.cast::<Card>().add(at) })
+    }
+
+    fn occupant(&self, slot: u32) -> &AtomicPtr<Occupant> {
+        let (group, at) = self.group(slot).expect("a slot is handed out after its segment");
+        // SAFETY: the group lives as long as `self`.
+        &unsafe { group.as_ref() }.occupants[at]
     }
 
     /// Lets a slot lead to its new process.
     pub(crate) fn occupy(&self, occupant: NonNull<Occupant>, pid: Pid) {
-        let (segment, i) = locate(pid.slot() as usize);
-        let segment = self.segment(segment).expect("a slot is handed out after its segment");
-        // Release: pairs with the acquire in `find`: the process is initialised.
-        segment.occupants[i].store(occupant.as_ptr(), Ordering::Release);
+        // Release: pairs with the acquire in `find`: the process is initialised, and its mailbox open.
+        self.occupant(pid.slot()).store(occupant.as_ptr(), Ordering::Release);
     }
 
     /// Takes the process out of its slot. Who has looked it up before may use it until the grace period ends.
     pub(crate) fn vacate(&self, pid: Pid) {
-        let (segment, i) = locate(pid.slot() as usize);
-        let segment = self.segment(segment).expect("a slot is handed out after its segment");
         // Release: a stale lookup that sees null sees nothing else.
-        segment.occupants[i].store(ptr::null_mut(), Ordering::Release);
+        self.occupant(pid.slot()).store(ptr::null_mut(), Ordering::Release);
     }
 
     /// The process of that name, if it lives. The caller must be online, and the result is valid until its next boundary.
     #[inline]
     pub(crate) fn find(&self, pid: Pid) -> Option<NonNull<Occupant>> {
-        let (segment, i) = locate(pid.slot() as usize);
+        let (group, at) = self.group(pid.slot())?;
+        // SAFETY: the group lives as long as `self`.
+        let occupant = &unsafe { group.as_ref() }.occupants[at];
         // Acquire: pairs with the release in `occupy`.
-        let p = NonNull::new(self.segment(segment)?.occupants.get(i)?.load(Ordering::Acquire))?;
+        let p = NonNull::new(occupant.load(Ordering::Acquire))?;
         // SAFETY: the occupant was in its slot during the caller's online span, so it is freed after that span ends.
         (unsafe { p.as_ref() }.pid == pid).then_some(p)
     }
@@ -156,17 +219,16 @@ impl Slots {
         // Acquire: pairs with the release in `take`. A slot that is taken later is occupied by a process that cannot
         // carry what a collection is looking for.
         let mut left = self.len.load(Ordering::Acquire);
-        for segment in 0..SEGMENTS {
-            let Some(segment) = self.segment(segment) else { return };
+        for (n, groups) in self.groups() {
             if left == 0 {
                 return;
             }
-            left = left.saturating_sub(segment.cards.len());
-            let n = segment.cards.len();
-            for (at, card) in segment.cards.iter().enumerate() {
-                let i = if n <= LINE { at } else { at % LINE * (n / LINE) + at / LINE };
-                // Acquire: pairs with the release in `occupy`.
-                f(card, &|| NonNull::new(segment.occupants[i].load(Ordering::Acquire)));
+            left = left.saturating_sub(n);
+            for group in groups {
+                for (card, occupant) in group.cards.iter().zip(&group.occupants) {
+                    // Acquire: pairs with the release in `occupy`.
+                    f(card, &|| NonNull::new(occupant.load(Ordering::Acquire)));
+                }
             }
         }
     }
@@ -178,23 +240,32 @@ impl Slots {
         clear
     }
 
+    /// The segments that there are: how many slots, and their groups.
+    fn groups(&self) -> impl Iterator<Item = (usize, &[Group])> {
+        (0..SEGMENTS).map_while(|segment| {
+            let first = self.segment(segment)?;
+            // SAFETY: segments have so many groups, and live as long as `self`.
+            let groups = unsafe { std::slice::from_raw_parts(first.as_ptr(), groups(segment)) };
+            Some((BASE << segment, groups))
+        })
+    }
+
     /// All occupants, as of no one moment. The caller must be online.
     pub(crate) fn occupants(&self) -> Vec<NonNull<Occupant>> {
+        let all = self.groups().flat_map(|(_, groups)| groups).flat_map(|group| &group.occupants);
         // Acquire: pairs with the release in `occupy`.
-        let of = |segment: &Segment| -> Vec<_> {
-            segment.occupants.iter().filter_map(|p| NonNull::new(p.load(Ordering::Acquire))).collect()
-        };
-        (0..SEGMENTS).map_while(|s| self.segment(s)).flat_map(of).collect()
+        all.filter_map(|occupant| NonNull::new(occupant.load(Ordering::Acquire))).collect()
     }
 }
 
 impl Drop for Slots {
     fn drop(&mut self) {
-        for segment in &self.segments {
-            let p = segment.load(Ordering::Relaxed);
-            if !p.is_null() {
-                // SAFETY: made by `Box`, and nobody looks any more.
-                drop(unsafe { Box::from_raw(p) });
+        for (segment, first) in self.segments.iter().enumerate() {
+            let first = first.load(Ordering::Relaxed);
+            if !first.is_null() {
+                let all = ptr::slice_from_raw_parts_mut(first, groups(segment));
+                // SAFETY: made by `Box` with so many, and nobody looks any more.
+                drop(unsafe { Box::from_raw(all) });
             }
         }
     }
@@ -210,18 +281,32 @@ mod tests {
         let mut seen = HashSet::new();
         for slot in 0..10_000 {
             let (segment, i) = locate(slot);
-            let n = BASE << segment;
-            assert!(i < n);
-            assert!(seen.insert((segment, spread(i, n))));
-            let at = spread(i, n);
-            assert_eq!(i, at % LINE * (n / LINE) + at / LINE, "the scan finds the occupant of a card");
+            let (group, at) = spread(segment, i);
+            assert!(group < groups(segment) && at < LINE);
+            assert!(seen.insert((segment, group, at)));
         }
     }
 
     #[test]
     fn neighbours_do_not_share_a_line() {
-        let n = BASE << 4;
-        assert!((1..n / LINE).all(|i| spread(i, n) / LINE != spread(i - 1, n) / LINE));
+        assert!((1..groups(4)).all(|i| spread(4, i).0 != spread(4, i - 1).0));
+    }
+
+    #[test]
+    fn card_and_mailbox_of_a_door_are_those_of_its_slot() {
+        let slots = Slots::new();
+        for _ in 0..1000 {
+            slots.take();
+        }
+        for slot in 0..1000 {
+            let (group, at) = slots.group(slot).unwrap();
+            // SAFETY: the table lives.
+            let group = unsafe { group.as_ref() };
+            let door = slots.door(slot).marked();
+            assert!(
+                ptr::eq(door.card(), &raw const group.cards[at]) && ptr::eq(door.mail(), &raw const group.mails[at])
+            );
+        }
     }
 
     #[test]

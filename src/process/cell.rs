@@ -9,7 +9,7 @@ use crate::Pid;
 use crate::heap::CollectWhen;
 use crate::heap::raw::RawHeap;
 use crate::heap::{Region, pool};
-use crate::persistent::{Card, Occupant};
+use crate::persistent::{Card, Door, Occupant};
 use crate::term::word::{self, Word};
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::UnsafeCell;
@@ -22,9 +22,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Recipient {
     pub(crate) occupant: Occupant,
-    /// The card; of a process it lies in the process table, a port has none.
-    pub(crate) card: Option<NonNull<Card>>,
-    pub(crate) mailbox: Mailbox,
+    /// Marked for a port, whose card says nothing.
+    pub(crate) door: Door,
 }
 
 impl Recipient {
@@ -38,9 +37,18 @@ impl Recipient {
         unsafe { occupant.cast::<Self>().as_ref() }
     }
 
+    pub(crate) fn is_port(&self) -> bool {
+        self.door.is_marked()
+    }
+
     pub(crate) fn card(&self) -> &Card {
-        // SAFETY: cards live as long as the process table, which the runtime outlives.
-        unsafe { self.card.expect("a process has a card").as_ref() }
+        debug_assert!(!self.is_port());
+        self.door.card()
+    }
+
+    #[inline]
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        Mailbox::of(self.door.mail())
     }
 }
 
@@ -60,34 +68,43 @@ pub(crate) struct VTable {
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) recipient: Recipient,
-    pub(crate) node: Arc<Node>,
+    /// Not counted, because workers would all write that count. The runtime holds the node until every process of it has
+    /// ended, and what is left of those then holds it (see `Remains`).
+    pub(crate) node: ManuallyDrop<Arc<Node>>,
     vtable: &'static VTable,
-    owned: UnsafeCell<Owned>,
-    /// The owner's too; by itself, because signals are sent while the rest is borrowed.
+    /// The owner's, as what follows; by itself, because signals are sent while the rest is borrowed.
     relations: UnsafeCell<Option<Box<Relations>>>,
+    owned: UnsafeCell<Owned>,
 }
 
-/// What belongs to whoever runs the process.
+/// What belongs to whoever runs the process. What seldom changes comes first: senders read the beginning of the header, and
+/// what each turn writes lies on other lines than that.
+#[repr(C)]
 pub(crate) struct Owned {
-    pub(crate) heap: RawHeap,
-    pub(crate) state: Word,
-    /// Messages that were taken out of the mailbox.
-    pub(crate) inbox: Queue,
     /// Messages that were left for later.
     pub(crate) deferred: Queue,
     /// Bits of what the private messages point into; more than that is allowed, less is not.
     pub(crate) messages_filter: u64,
     /// Words in use beyond which the heap is collected after a turn.
     pub(crate) threshold: usize,
-    /// Turns that were begun.
-    pub(crate) turns: u64,
     pub(crate) min_heap_words: u32,
     pub(crate) minors_before_major: u32,
     pub(crate) collect_when: CollectWhen,
     pub(crate) next: NextTurn,
     /// Does the process see exit signals as events?
     pub(crate) traps_exits: bool,
+    /// Turns that were begun.
+    pub(crate) turns: u64,
+    pub(crate) heap: RawHeap,
+    pub(crate) state: Word,
+    /// Messages that were taken out of the mailbox.
+    pub(crate) inbox: Queue,
 }
+
+const _: () = assert!(
+    std::mem::offset_of!(Header, owned) + std::mem::offset_of!(Owned, next) >= size_of::<Recipient>() + 64,
+    "what each turn writes lies on other lines than what senders read"
+);
 
 impl Owned {
     /// Drops the events among the messages that wait for which `which` is true. O(messages).
@@ -144,19 +161,17 @@ impl<P: Process> Erase<P> {
 impl Task {
     /// A process that nobody else knows yet. Its card says that the caller owns it.
     pub(crate) fn create<P: Process>(node: &Arc<Node>, pid: Pid, behaviour: P, settings: Settings) -> Self {
-        let card = node.domain().slots.card(pid.slot());
-        card.revive();
+        let door = node.domain().slots.door(pid.slot());
+        door.card().revive();
+        Mailbox::of(door.mail()).open();
         let layout = Layout::new::<Cell<P>>();
         let memory = pool::allocate(layout).cast::<Cell<P>>();
         let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
         let cell = Cell {
             header: Header {
-                recipient: Recipient {
-                    occupant: Occupant { pid, schedule: Self::schedule },
-                    card: Some(NonNull::from(card)),
-                    mailbox: Mailbox::new(),
-                },
-                node: Arc::clone(node),
+                recipient: Recipient { occupant: Occupant { pid, schedule: Self::schedule }, door },
+                // SAFETY: never dropped, so that this is a borrow; it lives as long as the field says.
+                node: ManuallyDrop::new(unsafe { std::ptr::read(node) }),
                 vtable: &Erase::<P>::VTABLE,
                 owned: UnsafeCell::new(Owned {
                     heap: RawHeap::new(settings.limit),
@@ -197,7 +212,8 @@ impl Task {
     /// The occupant must live. Only the owner of the process may do more with the task than look at its header.
     pub(crate) unsafe fn of(occupant: NonNull<Occupant>) -> Option<Self> {
         // SAFETY: the caller's promise.
-        unsafe { Recipient::of(occupant) }.card.map(|_| Self(occupant.cast()))
+        let is_port = unsafe { Recipient::of(occupant) }.is_port();
+        (!is_port).then(|| Self(occupant.cast()))
     }
 
     /// What others see of the process too.

@@ -295,7 +295,7 @@ impl<'h> Cx<'h> {
     ) -> Result<Pid, SpawnError> {
         let node = self.node();
         let parent = (link || monitor.is_some()).then(|| Parent { task: self.task(), link, monitor });
-        node.spawn(process, options.over(node.defaults)?, options.its_name(), parent)
+        node.spawn(process, options.over(node.defaults)?, options.its_name(), parent, true)
     }
 
     /// Spawns a process of two closures: one makes the first state, one receives.

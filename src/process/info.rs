@@ -104,7 +104,7 @@ impl Task {
         let (header, pid) = (self.header(), self.pid());
         // SAFETY: the caller's promise.
         let (details, private) = unsafe { (self.details(), self.private_load()) };
-        let load = header.recipient.mailbox.survey(&header.node.surveys) + private + more;
+        let load = header.recipient.mailbox().survey(&header.node.surveys) + private + more;
         ProcessInfo {
             pid,
             name: header.node.name_of(pid),
@@ -138,7 +138,7 @@ impl Node {
         let node = &task.header().node;
         let name = node.name_of(pid);
         let hold = task.card().hold()?.then(|| Hold(task));
-        let public = task.header().recipient.mailbox.survey(&node.surveys);
+        let public = task.header().recipient.mailbox().survey(&node.surveys);
         let (status, load, details) = if hold.is_some() {
             let status = if task.card().is_idle() { Status::Idle } else { Status::Runnable };
             // SAFETY: the hold.

@@ -10,6 +10,7 @@ use std::ptr::{self, NonNull};
 /// A stack of messages that the owner takes whole and reverses, so that each sender's order is kept. The region is the
 /// node: a push is one compare-exchange, lock-free, and never touches the receiver's heap (invariant 6).
 #[derive(Debug)]
+#[repr(transparent)]
 pub(crate) struct Mailbox {
     /// The newest message, null, or [`closed`].
     head: AtomicPtr<RegionHead>,
@@ -60,6 +61,21 @@ impl Load {
 }
 
 impl Mailbox {
+    /// The mailbox whose head that is: one of a slot of the process table.
+    #[inline]
+    pub(crate) fn of(head: &AtomicPtr<RegionHead>) -> &Self {
+        // SAFETY: a mailbox is its head.
+        unsafe { &*ptr::from_ref(head).cast() }
+    }
+
+    /// Opens the mailbox of a slot that was handed out and that nobody looks at yet.
+    pub(crate) fn open(&self) {
+        // Relaxed: the slot leads to its new process later, by a store with release.
+        self.head.store(ptr::null_mut(), Ordering::Relaxed);
+    }
+
+    /// A mailbox without a slot, for models.
+    #[cfg(all(loom, feature = "loom"))]
     pub(crate) fn new() -> Self {
         Self { head: AtomicPtr::new(ptr::null_mut()) }
     }
@@ -77,25 +93,39 @@ impl Mailbox {
             // SAFETY: the node is ours until it is linked.
             unsafe { (*node.as_ptr()).next = without_bit(head) };
             let new = node.as_ptr().map_addr(|a| a | head.addr() & SURVEYED);
-            // Release: pairs with the acquire in `take`: the message and its link are written. Pushes by others in
+            // Release: pairs with the acquire in `drain`: the message and its link are written. Pushes by others in
             // between are read-modify-writes, and so belong to the release sequence of each push before them.
-            let release = ordering(Mutation::PushRelaxed, Ordering::Release);
-            match self.head.compare_exchange_weak(head, new, release, Ordering::Relaxed) {
+            // Acquire: pairs with the release in `drain`: who pushes behind a drain sees what the owner did before it,
+            // which is to take the note off the card.
+            let order = match () {
+                () if mutated(Mutation::PushRelaxed) => Ordering::Relaxed,
+                () if mutated(Mutation::PushNoAcquire) => Ordering::Release,
+                () => Ordering::AcqRel,
+            };
+            match self.head.compare_exchange_weak(head, new, order, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => head = now,
             }
         }
     }
 
+    /// Is there something to drain? It may have come by the time of the answer.
+    #[inline]
+    pub(crate) fn has_mail(&self) -> bool {
+        // Relaxed: a hint.
+        !self.head.load(Ordering::Relaxed).is_null()
+    }
+
     /// Appends all messages to `queue`, in the order in which each sender pushed them, and returns their filters and
     /// marks, all in one. The owner's alone. Whoever counts meanwhile holds `surveys`.
+    ///
+    /// Always an exchange, also when there is nothing: whoever pushes behind it has acquired what was done before it.
     pub(crate) fn drain(&self, queue: &mut Queue, surveys: &Mutex<()>) -> u64 {
-        // Relaxed: an empty mailbox is left alone; who pushes later notes the card.
-        if self.head.load(Ordering::Relaxed).is_null() {
+        if mutated(Mutation::DrainSkips) && !self.has_mail() {
             return 0;
         }
-        // Acquire: pairs with the release in `push`.
-        let head = self.head.swap(ptr::null_mut(), ordering(Mutation::DrainRelaxed, Ordering::Acquire));
+        // Acquire and release: pair with those in `push`.
+        let head = self.head.swap(ptr::null_mut(), ordering(Mutation::DrainRelaxed, Ordering::AcqRel));
         // SAFETY: the whole stack is ours.
         unsafe { queue.append_reversed(Self::undisturbed(head, surveys)) }
     }
@@ -150,6 +180,7 @@ impl Mailbox {
     }
 }
 
+#[cfg(all(loom, feature = "loom"))]
 impl Drop for Mailbox {
     fn drop(&mut self) {
         let head = *self.head.get_mut();

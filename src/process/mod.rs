@@ -27,6 +27,7 @@ mod persistent;
 pub(crate) mod run;
 mod signals;
 mod small_map;
+mod tally;
 
 pub use context::{Cx, Letter};
 pub use event::{Event, Monitored};

@@ -3,6 +3,7 @@
 use super::cell::{Recipient, Task};
 use super::names::{Names, entry_of};
 use super::options::{OptionError, Settings};
+use super::tally::Tally;
 use super::{Exit, Process, Unsent};
 use crate::heap::Region;
 use crate::heap::copy::Literals;
@@ -39,7 +40,7 @@ pub(crate) struct Node {
     store: PersistentTerms,
     ready: Box<dyn Ready>,
     pub(crate) defaults: Settings,
-    pub(crate) processes: AtomicUsize,
+    pub(crate) processes: Tally,
     pub(crate) max_processes: usize,
     /// No process runs any more; who creates one ends it.
     closed: AtomicBool,
@@ -64,7 +65,7 @@ impl Node {
             store,
             ready,
             defaults,
-            processes: AtomicUsize::new(0),
+            processes: Tally::new(),
             max_processes,
             closed: AtomicBool::new(false),
             watchers: Mutex::new(HashMap::new()),
@@ -87,20 +88,21 @@ impl Node {
         self.ready.ready(task);
     }
 
-    /// Creates a process and puts it on a run queue. The caller must be online.
+    /// Creates a process and puts it on a run queue. The caller must be online, and with `in_turn` in a turn of this node.
     pub(crate) fn spawn<P: Process>(
         self: &Arc<Self>,
         behaviour: P,
         settings: Settings,
         name: Option<Atom>,
         parent: Option<Parent>,
+        in_turn: bool,
     ) -> Result<Pid, SpawnError> {
         if let Some(name) = name {
-            return self.spawn_named(behaviour, settings, name, parent);
+            return self.spawn_named(behaviour, settings, name, parent, in_turn);
         }
         let task = self.create(behaviour, settings, parent)?;
         task.publish();
-        Ok(self.start(task))
+        Ok(self.start(task, in_turn))
     }
 
     fn spawn_named<P: Process>(
@@ -109,6 +111,7 @@ impl Node {
         settings: Settings,
         name: Atom,
         parent: Option<Parent>,
+        in_turn: bool,
     ) -> Result<Pid, SpawnError> {
         let entry = entry_of(name).unwrap_or_else(|error| crate::heap::unwind(error));
         let _span = self.store.pin();
@@ -122,7 +125,7 @@ impl Node {
         task.publish();
         registrar.insert(entry, name, task.pid());
         drop(registrar);
-        Ok(self.start(task))
+        Ok(self.start(task, in_turn))
     }
 
     /// A process that nobody knows yet but, where it asked for that, its parent.
@@ -132,12 +135,12 @@ impl Node {
         settings: Settings,
         parent: Option<Parent>,
     ) -> Result<Task, SpawnError> {
-        // Relaxed: a limit, kept to within the threads that spawn at once.
-        if self.processes.load(Ordering::Relaxed) >= self.max_processes {
+        // A limit, kept to within the threads that spawn at once.
+        if self.max_processes != usize::MAX && self.processes.live() >= self.max_processes {
             return Err(SpawnError::TooMany);
         }
         let Some((slot, generation)) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
-        self.processes.fetch_add(1, Ordering::Relaxed);
+        self.processes.begin();
         let pid = Pid::new(slot, generation);
         let task = Task::create(self, pid, behaviour, settings);
         if let Some(Parent { task: parent, link, monitor }) = parent {
@@ -149,9 +152,14 @@ impl Node {
     }
 
     /// Lets a process run that is in its slot.
-    fn start(&self, task: Task) -> Pid {
+    fn start(&self, task: Task, in_turn: bool) -> Pid {
         let pid = task.pid();
         task.card().requeue();
+        if in_turn {
+            // Whoever closes the node waits for the turn, and then finds the process in its slot.
+            self.ready(task);
+            return pid;
+        }
         // Pairs with the fence in `close`: either this sees that the node is closed, or the closing thread finds the
         // process in its slot, scheduled, and ends it.
         fence(Ordering::SeqCst);
@@ -189,9 +197,10 @@ impl Node {
         let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(None)) };
         // SAFETY: found in the caller's span.
         let recipient = unsafe { Recipient::of(occupant) };
-        let literals = match recipient.card {
-            Some(_) => Literals::Keep { retired: self.domain().collector.retired() },
-            None => Literals::Flatten,
+        let literals = if recipient.is_port() {
+            Literals::Flatten
+        } else {
+            Literals::Keep { retired: self.domain().collector.retired() }
         };
         // SAFETY: the caller's promise.
         let message = unsafe { Region::copy_word(w, literals) }?;
@@ -209,11 +218,11 @@ impl Node {
         // SAFETY: found in the caller's span.
         let recipient = unsafe { Recipient::of(occupant) };
         let retired = self.domain().collector.retired();
-        let message = match recipient.card {
+        let message = match recipient.is_port() {
             // A message that points into retired areas crosses owners: it is built anew (H7).
-            Some(_) if message.filter() & retired != 0 => rebuild(&message, Literals::Keep { retired })?,
+            false if message.filter() & retired != 0 => rebuild(&message, Literals::Keep { retired })?,
             // A port is no process: nobody would ask it to evacuate.
-            None if message.filter() != 0 => rebuild(&message, Literals::Flatten)?,
+            true if message.filter() != 0 => rebuild(&message, Literals::Flatten)?,
             _ => message,
         };
         // SAFETY: found in the caller's span.
@@ -232,10 +241,10 @@ impl Node {
         if mutated(Mutation::NotifyBeforePush) && recipient.card().notify() {
             // SAFETY: as below.
             unsafe { (recipient.occupant.schedule)(occupant) };
-            return recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)));
+            return recipient.mailbox().push(message).map_err(|message| Unsent::NoProcess(Some(message)));
         }
-        recipient.mailbox.push(message).map_err(|message| Unsent::NoProcess(Some(message)))?;
-        if recipient.card.is_none_or(|_| recipient.card().notify()) {
+        recipient.mailbox().push(message).map_err(|message| Unsent::NoProcess(Some(message)))?;
+        if recipient.is_port() || recipient.card().notify() {
             // The pointer from the slot, which is good for the whole process: one made of the reference would be good for
             // its first field alone.
             // SAFETY: it was idle, and is scheduled now by us; a port is always told.
@@ -278,7 +287,7 @@ impl Node {
 
     /// The process is out of its slot.
     pub(crate) fn ended(&self, pid: Pid, exit: Exit) {
-        self.processes.fetch_sub(1, Ordering::Relaxed);
+        self.processes.end();
         // Pairs with the fence in `watch`.
         fence(Ordering::SeqCst);
         if self.watched.load(Ordering::Relaxed) > 0 {
@@ -336,23 +345,27 @@ impl std::error::Error for SpawnError {
     }
 }
 
-/// Ended processes that wait for their grace period, to be freed and to give their slots back.
-pub(crate) struct Remains(Vec<Task>);
+/// Ended processes of one node that wait for their grace period, to be freed and to give their slots back.
+pub(crate) struct Remains {
+    tasks: Vec<Task>,
+    /// What the processes do not hold by themselves; none without processes.
+    node: Option<Arc<Node>>,
+}
 
 impl Remains {
     /// The tasks must have ended, and be out of their slots.
     pub(crate) fn new(tasks: Vec<Task>) -> Self {
-        Self(tasks)
+        let node = tasks.first().map(|task| Arc::clone(&task.header().node));
+        Self { tasks, node }
     }
 }
 
 impl Drop for Remains {
     fn drop(&mut self) {
-        let Some(first) = self.0.first() else { return };
-        let node = Arc::clone(&first.header().node);
-        let slots = self.0.iter().map(|task| (task.pid().slot(), task.pid().generation()));
+        let Some(node) = &self.node else { return };
+        let slots = self.tasks.iter().map(|task| (task.pid().slot(), task.pid().generation()));
         node.domain().slots.give(slots);
-        for task in self.0.drain(..) {
+        for task in self.tasks.drain(..) {
             // SAFETY: whoever drops this has waited for the grace period.
             unsafe { task.free() };
         }

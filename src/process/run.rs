@@ -78,6 +78,11 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
             card.requeue();
             return Ok(Ran::Ready);
         }
+        // Without a look at the card: the note on it stays, and spares senders another.
+        if header.recipient.mailbox().has_mail() {
+            drain(task)?;
+            continue;
+        }
         if owned().is_untidy() {
             caught(|| collect(task, participant, 0))??;
         }
@@ -102,7 +107,7 @@ fn filter(owned: &Owned) -> u64 {
 /// Takes the messages out of the mailbox, and sees to the signals among them; one of those may end the process.
 fn drain(task: Task) -> Result<(), Exit> {
     let mut new = Queue::new();
-    let filter_and_marks = task.header().recipient.mailbox.drain(&mut new, &task.header().node.surveys);
+    let filter_and_marks = task.header().recipient.mailbox().drain(&mut new, &task.header().node.surveys);
     if new.is_empty() {
         return Ok(());
     }
@@ -134,7 +139,16 @@ fn one_turn(task: Task, participant: &Participant) -> After {
         owned.turns += 1;
         (kind, owned.heap.mark(), owned.state, message)
     };
-    let after = match call(task, kind, state, message.as_ref()) {
+    let result = call(task, kind, state, message.as_ref());
+    // SAFETY: the caller owns the process, and the turn is over.
+    if !unsafe { task.owned() }.heap.has_off_heap() && !message.as_ref().is_some_and(Region::has_off_heap) {
+        // No code of the user's runs.
+        return match result {
+            Ok(went) => settle(task, participant, &mark, state, went, &mut message),
+            Err(exit) => After::End(exit),
+        };
+    }
+    let after = match result {
         // Letting go of what the turn made and held runs destructors.
         Ok(went) => caught(|| settle(task, participant, &mark, state, went, &mut message)).unwrap_or_else(After::End),
         Err(exit) => After::End(exit),
@@ -385,14 +399,15 @@ fn evacuate(task: Task) -> Result<(), Exit> {
 pub(crate) fn end(task: Task, exit: Exit) {
     // Its destructors must not wait for this thread.
     let _mark = TurnMark::new();
-    let node = std::sync::Arc::clone(&task.header().node);
+    // The process is the caller's to bury, so its header, which leads to the node, stays.
+    let node = &task.header().node;
     let domain = node.domain();
     // SAFETY: the caller owns the process, and it runs no more.
     unsafe { task.end_behaviour(&exit) };
     // SAFETY: as above.
     let owned = unsafe { task.owned() };
     // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-    task.header().recipient.mailbox.close(&mut owned.inbox, &node.surveys);
+    task.header().recipient.mailbox().close(&mut owned.inbox, &node.surveys);
     for queue in [&mut owned.inbox, &mut owned.deferred] {
         while let Some(message) = queue.pop() {
             // SAFETY: as above.
@@ -400,7 +415,9 @@ pub(crate) fn end(task: Task, exit: Exit) {
             let _ = caught(|| drop(message));
         }
     }
-    let _ = caught(|| owned.heap.clear());
+    if owned.heap.has_memory() {
+        let _ = caught(|| owned.heap.clear());
+    }
     // SAFETY: as above.
     unsafe { signals::give_name_back(task) };
     domain.slots.vacate(task.pid());

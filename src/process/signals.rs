@@ -124,7 +124,7 @@ impl Node {
         // SAFETY: found in the caller's span.
         let recipient = unsafe { Recipient::of(occupant) };
         // A port is no process: it has no turns between which signals could be looked at.
-        if recipient.card.is_none() || recipient.mailbox.push(signal).is_err() {
+        if recipient.is_port() || recipient.mailbox().push(signal).is_err() {
             return false;
         }
         if recipient.card().notify_signal() {

@@ -50,7 +50,7 @@ impl Handle {
             return Err(OptionError::LinkFromOutside.into());
         }
         let _guard = self.node.store().pin();
-        self.node.spawn(process, options.over(self.node.defaults)?, options.its_name(), None)
+        self.node.spawn(process, options.over(self.node.defaults)?, options.its_name(), None, false)
     }
 
     /// As [`spawn_fn`](Self::spawn_fn), with options.
@@ -240,9 +240,9 @@ impl Handle {
         self.node.domain().slots.find(pid).is_some()
     }
 
-    /// How many processes live.
+    /// How many processes live: exact when none begins or ends meanwhile, and never too few. O(1).
     pub fn processes(&self) -> usize {
-        self.node.processes.load(crate::sync::atomic::Ordering::Relaxed)
+        self.node.processes.live()
     }
 
     /// The persistent terms that the processes share.

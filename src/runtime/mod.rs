@@ -125,8 +125,11 @@ impl Drop for Runtime {
         threads.scheduler.stop();
         if crate::persistent::in_turn() {
             // This thread may be one of those to wait for. If no thread can be had either, the workers end all the same,
-            // and the processes stay until their domain goes.
-            let _ = std::thread::Builder::new().spawn(move || threads.join());
+            // and the processes stay, with the node that they lead to.
+            let node = Arc::clone(&threads.node);
+            if std::thread::Builder::new().spawn(move || threads.join()).is_err() {
+                std::mem::forget(node);
+            }
         } else {
             threads.join();
         }

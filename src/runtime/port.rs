@@ -56,8 +56,10 @@ impl Port {
     pub(super) fn new(node: &Arc<Node>) -> Result<Self, SpawnError> {
         let Some((slot, generation)) = node.domain().slots.take() else { return Err(SpawnError::TooMany) };
         let pid = Pid::new(slot, generation);
+        let door = node.domain().slots.door(slot);
+        Mailbox::of(door.mail()).open();
         let cell = Box::new(Cell {
-            recipient: Recipient { occupant: Occupant { pid, schedule: tell }, card: None, mailbox: Mailbox::new() },
+            recipient: Recipient { occupant: Occupant { pid, schedule: tell }, door: door.marked() },
             has_come: Mutex::new(false),
             comes: Condvar::new(),
         });
@@ -82,7 +84,7 @@ impl Port {
         if self.queue.is_empty() {
             // SAFETY: as in `cell`; the queue is borrowed beside it.
             let cell = unsafe { self.cell.as_ref() };
-            cell.recipient.mailbox.drain(&mut self.queue, &self.node.surveys);
+            cell.recipient.mailbox().drain(&mut self.queue, &self.node.surveys);
         }
         self.queue.pop()
     }
@@ -112,7 +114,7 @@ impl Drop for Port {
         let domain = self.node.domain();
         domain.slots.vacate(self.pid());
         // SAFETY: as in `cell`; the queue is borrowed beside it.
-        unsafe { self.cell.as_ref() }.recipient.mailbox.close(&mut self.queue, &self.node.surveys);
+        unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys);
         domain.limbo.put(&domain.quiescence, Box::new(Rest { node: Arc::clone(&self.node), cell: self.cell }));
         domain.help();
     }

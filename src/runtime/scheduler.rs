@@ -56,7 +56,7 @@ impl Scheduler {
         let others = !local.is_empty();
         local.push(task);
         if others {
-            self.sleep.wake_one();
+            self.sleep.wake_another();
         } else {
             self.sleep.wake_watcher();
         }

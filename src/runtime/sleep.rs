@@ -42,6 +42,15 @@ impl Sleep {
         }
     }
 
+    /// A worker has pushed what it would take up itself in the end: wakes another, if one sleeps. One load.
+    #[inline]
+    pub(super) fn wake_another(&self) {
+        // Relaxed, and no fence: whoever goes to sleep now, while this worker runs, watches.
+        if self.sleepers.load(Ordering::Relaxed) > 0 {
+            self.wake_slowly();
+        }
+    }
+
     /// A worker has pushed what it will take up itself after this turn: wakes a watcher, if there is none. Two loads.
     #[inline]
     pub(super) fn wake_watcher(&self) {
