@@ -183,7 +183,7 @@ impl Mailbox {
 #[cfg(all(loom, feature = "loom"))]
 impl Drop for Mailbox {
     fn drop(&mut self) {
-        let head = *self.head.get_mut();
+        let head = self.head.load(Ordering::Relaxed);
         if head != closed() {
             // SAFETY: the whole stack is ours.
             unsafe { Queue::new().append_reversed(without_bit(head)) };
