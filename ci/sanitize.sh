@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The tests of terms, heaps, persistent terms and processes under AddressSanitizer and LeakSanitizer: no use of freed
-# memory, nothing left behind.
+# The tests of terms, heaps, persistent terms, processes and published cells under AddressSanitizer and LeakSanitizer: no
+# use of freed memory, nothing left behind.
 #
 # Needs the nightly toolchain; where there is none the check is skipped, and says so.
 set -euo pipefail
@@ -30,5 +30,8 @@ cargo +nightly test --quiet --target "$target" --no-default-features --features 
     --lib --test heap --test terms --test regions --test oom --test model
 cargo +nightly test --quiet --target "$target" \
     --test global_collection --test persistent --test processes --test collection_random --test shared_handles
+# Readers that are forgotten leak on purpose there; the use of freed memory is the point.
+ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1" cargo +nightly test --quiet --target "$target" \
+    --no-default-features --features arc-swap,epoch,hyaline --test published
 # What panics while it is dropped, in what a panic was thrown with, is leaked on purpose there.
 ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1" cargo +nightly test --quiet --target "$target" --test callbacks

@@ -310,6 +310,10 @@ pub mod mutation {
         PublishRelaxed,
         /// Published cells: a value is read relaxed.
         ReadRelaxed,
+        /// Published cells: who has left looks for values without the fence.
+        LeftNoFence,
+        /// Published cells: who collects does not look whether somebody came by.
+        CollectOnce,
     }
 
     #[cfg(all(loom, feature = "loom"))]

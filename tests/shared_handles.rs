@@ -293,7 +293,8 @@ fn a_literal_that_nobody_holds_frees() {
 
 #[test]
 fn processes_that_end_give_up_their_handles() {
-    for end in [PANIC, ERROR, GROW, Atom::inline("stop")] {
+    // None: killed.
+    for end in [Some(PANIC), Some(ERROR), Some(GROW), Some(Atom::inline("stop")), None] {
         each_kind(|last, array| {
             let mut rt = Runtime::deterministic(1);
             let (first, second) = (keeper(&rt), keeper(&rt));
@@ -301,13 +302,41 @@ fn processes_that_end_give_up_their_handles() {
             rt.send(first, Region::copy_of(handle.root())).unwrap();
             rt.send(second, handle).unwrap();
             rt.run_until_idle();
-            rt.send_new(first, |h| h.atom(end)).unwrap();
-            rt.run_until_idle();
-            assert!(!rt.is_alive(first) && array.is_alive(), "the second has it");
-            rt.send_new(second, |h| h.atom(end)).unwrap();
-            rt.run_until_idle();
+            let mut end = |p| {
+                match end {
+                    Some(end) => rt.send_new(p, |h| h.atom(end)).unwrap(),
+                    None => assert!(rt.kill(p).unwrap()),
+                }
+                rt.run_until_idle();
+                assert!(!rt.is_alive(p));
+            };
+            end(first);
+            assert!(array.is_alive(), "the second has it");
+            end(second);
         });
     }
+}
+
+#[test]
+fn a_reason_to_exit_keeps_its_handle_for_who_asks() {
+    each_kind(|last, array| {
+        let mut rt = Runtime::deterministic(1);
+        let ends = rt
+            .spawn_fn(
+                |cx| cx.nil(),
+                |cx, _, message| Ok(Stop(Exit::term(cx.region(cx.tuple(&[cx.atom(ERROR), message]))))),
+            )
+            .unwrap();
+        let exited = rt.exited(ends);
+        rt.send_new(ends, last).unwrap();
+        rt.run_until_idle();
+        let reason = exited.try_wait().expect("it ended");
+        assert_eq!(reason.as_term().unwrap().tagged().unwrap().0, ERROR);
+        assert!(array.is_alive());
+        drop(reason);
+        drop(exited);
+        drop(rt);
+    });
 }
 
 #[test]

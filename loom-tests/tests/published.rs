@@ -7,8 +7,11 @@
 use loom::thread;
 use loom_tests::{caught, explore};
 use shared_term::Published;
+use shared_term::published::model::Turns;
 use shared_term::published::{Counted, Leak, Reclaim};
-use shared_term::sync::mutation::Mutation::{PublishRelaxed, ReadRelaxed};
+use shared_term::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use shared_term::sync::atomic::{AtomicUsize, fence};
+use shared_term::sync::mutation::Mutation::{CollectOnce, LeftNoFence, PublishRelaxed, ReadRelaxed};
 use shared_term::sync::{Arc, UnsafeCell};
 
 const _: () = assert!(shared_term::IS_LOOM);
@@ -81,6 +84,67 @@ fn compare_and_store<R: Reclaim>() {
     assert!(i_won || they_won);
     let last = mine.read().get();
     assert!(if i_won && they_won { last == 1 || last == 2 } else { last == if i_won { 2 } else { 1 } });
+}
+
+/// Stands for a collector that cannot drop a value while anybody else is in.
+struct Collector {
+    turns: Turns,
+    values: AtomicUsize,
+    inside: [AtomicUsize; 2],
+}
+
+impl Collector {
+    fn enter(&self, me: usize) {
+        self.inside[me].store(1, Relaxed);
+        fence(SeqCst);
+    }
+
+    fn leave(&self, me: usize) {
+        self.inside[me].store(0, Release);
+    }
+
+    /// In as well, while it looks.
+    fn collect(&self, me: usize) {
+        self.enter(me);
+        if self.inside[1 - me].load(Acquire) == 0 {
+            self.values.swap(0, AcqRel);
+        }
+        self.leave(me);
+    }
+
+    fn read(&self, me: usize) {
+        self.enter(me);
+        self.leave(me);
+        self.turns.left(&self.values, || self.collect(me));
+    }
+
+    fn store(&self, me: usize) {
+        self.enter(me);
+        Turns::replaced(&self.values);
+        self.leave(me);
+        self.turns.collect(|| self.collect(me));
+    }
+}
+
+/// Two threads that are in each other's way.
+fn tidy(ours: fn(&Collector, usize), theirs: fn(&Collector, usize)) -> impl Fn() + Send + Sync {
+    move || {
+        let inside = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let cell = Arc::new(Collector { turns: Turns::default(), values: AtomicUsize::new(0), inside });
+        let other = Arc::clone(&cell);
+        let thread = thread::spawn(move || theirs(&other, 1));
+        ours(&cell, 0);
+        thread.join().unwrap();
+        assert_eq!(cell.values.load(Acquire), 0, "a value stays behind");
+    }
+}
+
+#[test]
+fn nothing_stays_behind() {
+    explore("store and read", None, tidy(Collector::store, Collector::read));
+    caught("store and read", LeftNoFence, None, tidy(Collector::store, Collector::read));
+    explore("two stores", None, tidy(Collector::store, Collector::store));
+    caught("two stores", CollectOnce, None, tidy(Collector::store, Collector::store));
 }
 
 #[test]

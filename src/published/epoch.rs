@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 use std::ptr;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, fence};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Weak};
 
 use crossbeam_epoch::{Collector, Guard, LocalHandle};
 
+use super::turns::Turns;
 use super::{contain, sealed};
 
 /// A value that was replaced under one epoch is dropped two epochs later, each of which takes one round; one more to
@@ -36,7 +37,7 @@ impl Drop for Registration {
         shared.mark(&handle.pin());
         // It enters for a last time when it goes, which may keep somebody else's collection from its aim.
         drop(handle);
-        shared.collect_if_any();
+        shared.left();
     }
 }
 
@@ -49,17 +50,13 @@ pub struct Cell<T> {
 }
 
 /// What a thread that ends still needs of a cell.
-///
-/// **Nothing stays behind.** Whoever was in, for whatever reason, looks for values that were not dropped once it has left,
-/// and one thread at a time collects, once more if somebody came by meanwhile. So the last one that held others up makes
-/// good for it, or has it made good for.
 #[derive(Debug)]
 struct Shared {
     id: u64,
     collector: Collector,
     /// What was deferred counts down here, and must not own the collector that owns it.
     deferred: Arc<Deferred>,
-    state: AtomicU8,
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -69,13 +66,6 @@ struct Deferred {
     /// And marks: what was put into the queue of the collector, and did not come out.
     all: AtomicUsize,
 }
-
-/// Nobody collects.
-const IDLE: u8 = 0;
-/// Somebody does.
-const BUSY: u8 = 1;
-/// Somebody does, and must once more.
-const AGAIN: u8 = 2;
 
 impl Shared {
     /// Pinning now and then drops values, whose own drop can come back here: hence nowhere a borrow that must succeed.
@@ -122,41 +112,32 @@ impl Shared {
         guard.defer(move || _ = deferred.all.fetch_sub(1, Relaxed));
     }
 
-    /// Drops what can be dropped, or leaves it to the thread that is about it.
+    /// Drops what can be dropped.
     fn collect(self: &Arc<Self>) {
-        // AcqRel, all three: who came by had left before, and the rounds that follow see that.
-        if self.state.swap(AGAIN, AcqRel) != IDLE {
-            return;
-        }
-        loop {
-            self.state.swap(BUSY, AcqRel);
-            let mut idle = 0;
-            let mut before = self.deferred.all.load(Relaxed);
-            // A round drops a few values only, so it goes on as long as it gets somewhere.
-            while self.retained() != 0 && idle < ROUNDS {
-                self.enter().flush();
-                let now = self.deferred.all.load(Relaxed);
-                idle = if now < before { 0 } else { idle + 1 };
-                before = now;
-            }
-            if self.state.compare_exchange(BUSY, IDLE, AcqRel, Relaxed).is_ok() {
-                return;
-            }
-        }
+        self.turns.collect(|| self.rounds());
     }
 
     /// After leaving.
     #[inline]
-    fn collect_if_any(self: &Arc<Self>) {
-        // Pairs with the one in `retire`: either that writer sees that this thread has left, or this one sees the count.
-        fence(SeqCst);
-        if self.retained() != 0 {
-            self.collect();
+    fn left(self: &Arc<Self>) {
+        self.turns.left(&self.deferred.values, || self.rounds());
+    }
+
+    #[cold]
+    fn rounds(self: &Arc<Self>) {
+        let mut idle = 0;
+        let mut before = self.deferred.all.load(Relaxed);
+        // A round drops a few values only, so it goes on as long as it gets somewhere.
+        while self.retained() != 0 && idle < ROUNDS {
+            self.enter().flush();
+            let now = self.deferred.all.load(Relaxed);
+            idle = if now < before { 0 } else { idle + 1 };
+            before = now;
         }
     }
 
     fn retained(&self) -> usize {
-        // Relaxed, here and where it changes: a count, which the fences order.
+        // Relaxed, here and where it changes: a count; who relies on it has the fences of `turns`.
         self.deferred.values.load(Relaxed)
     }
 }
@@ -166,10 +147,8 @@ impl<T> Cell<T> {
     where
         T: Send + 'static,
     {
-        self.shared.deferred.values.fetch_add(1, Relaxed);
         self.shared.deferred.all.fetch_add(1, Relaxed);
-        // Pairs with the one in `collect_if_any`.
-        fence(SeqCst);
+        Turns::replaced(&self.shared.deferred.values);
         let (old, deferred) = (Retired(old), Arc::clone(&self.shared.deferred));
         // SAFETY: the pointer is out of the cell, so who still has it entered before; `T` is Send and 'static, so any
         // thread may drop it at any time.
@@ -218,7 +197,7 @@ impl<T> Pin<'_, T> {
     /// Leaves, and drops what has been waiting for that.
     fn leave(&mut self) {
         self.guard = None;
-        self.cell.shared.collect_if_any();
+        self.cell.shared.left();
     }
 }
 
@@ -257,7 +236,7 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
                 id: NEXT.fetch_add(1, Relaxed),
                 collector: Collector::new(),
                 deferred: Arc::default(),
-                state: AtomicU8::new(IDLE),
+                turns: Turns::default(),
             }),
         }
     }

@@ -64,6 +64,8 @@ mod hyaline;
 mod leak;
 #[cfg(all(any(feature = "arc-swap", feature = "epoch", feature = "hyaline"), loom, feature = "loom"))]
 mod modelled;
+#[cfg(any(feature = "epoch", all(loom, feature = "loom")))]
+mod turns;
 #[cfg(all(feature = "arc-swap", loom, feature = "loom"))]
 use modelled as counted;
 #[cfg(all(feature = "epoch", loom, feature = "loom"))]
@@ -73,6 +75,13 @@ use modelled as hyaline;
 
 #[doc = include_str!("../../docs/published.md")]
 pub mod comparison {}
+
+/// What models look at by itself.
+#[cfg(all(loom, feature = "loom"))]
+#[doc(hidden)]
+pub mod model {
+    pub use super::turns::Turns;
+}
 
 use std::fmt;
 use std::marker::PhantomData;

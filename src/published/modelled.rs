@@ -42,6 +42,7 @@ impl<T> Cell<T> {
         self.value(self.current.load(Acquire))
     }
 
+    #[cfg(any(feature = "epoch", feature = "hyaline"))]
     pub(super) fn retained(&self) -> usize {
         self.values().iter().flatten().count() - 1
     }
