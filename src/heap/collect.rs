@@ -9,11 +9,12 @@
 //! behind what is there, which it neither moves nor looks at.
 
 use super::HeapError;
+use super::binary;
 use super::copy::copy_words;
 use super::forwards::Forwards;
 use super::generations::{self, Ranges};
 use super::literal::{self, Area};
-use super::off_heap;
+use super::off_heap::{self, Panicked};
 use super::raw::{Bump, RawHeap, Scan};
 use crate::term::word::{self, Word};
 use std::cell::Cell;
@@ -109,6 +110,7 @@ pub(crate) unsafe fn collect_minor(heap: &mut RawHeap, root: &mut Word) -> Resul
     let moved_words = to.young_words() + old.space.young_words() - old_words;
     old.collected_minor(&to, moved_words);
     to.filter |= old.space.filter;
+    (to.received, to.keeps_parents) = (heap.received, heap.keeps_parents);
     to.old = Some(old);
     to.set_limit(heap.limit);
     *root = root_word;
@@ -163,14 +165,19 @@ pub(crate) unsafe fn collect_major(
         off_heap::sweep(&mut heap.off_heap, |_| true, &mut to.off_heap, &mut none);
         off_heap::sweep(&mut old.space.off_heap, |_| true, &mut to.off_heap, &mut none);
     }
+    // SAFETY: what is on the list lives, and between turns nobody borrows from it.
+    let panicked = if heap.keeps_parents { Panicked::default() } else { unsafe { binary::copy_out(to.off_heap) } };
     let moved_words = to.young_words();
     let mut young = RawHeap::new(heap.limit);
-    young.filter = to.filter;
+    (young.filter, young.keeps_parents) = (to.filter, heap.keeps_parents);
+    young.received = binary::pinned(&[to.off_heap]);
+    old.pinned = young.received;
     let dead_old = old.collected_major(to);
     young.old = Some(old);
     *root = root_word;
     // Last, because it runs destructors of users, and these may panic.
     drop((std::mem::replace(heap, young), dead_old));
+    panicked.pass_on();
     Ok(CollectStats { before_words, after_words: moved_words, moved_words, evacuated_words })
 }
 

@@ -16,6 +16,7 @@ pub(crate) use reach::words_to_copy;
 pub(crate) use reach::{reaches, size_words};
 
 use super::HeapError;
+use super::binary;
 use super::forwards::Forwards;
 use super::literal::{self, Area};
 use super::marks::Marks;
@@ -24,7 +25,7 @@ use super::pages::reserve;
 use super::raw::{Bump, RawHeap};
 use crate::alloc::try_boxed;
 use crate::sync::mutation::{Mutation, mutated};
-use crate::term::word::{self, Word};
+use crate::term::word::{self, Object, Word};
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -205,7 +206,12 @@ impl Copier<'_> {
 #[inline(never)]
 unsafe fn duplicate(from: *const Word, to: *mut Word, dest: &mut RawHeap) {
     // SAFETY: the caller's promise.
-    unsafe { off_heap::duplicate(from, to, &mut dest.off_heap) };
+    unsafe {
+        off_heap::duplicate(from, to, &mut dest.off_heap);
+        if word::header_kind(*to) == Object::Bytes {
+            dest.receive(binary::extent(to).bytes);
+        }
+    }
 }
 
 /// As `ptr::copy_nonoverlapping`, and untyped like it (a payload has pointers in it, not integers); most objects have

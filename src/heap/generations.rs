@@ -32,6 +32,8 @@ pub(crate) struct Old {
     pub(crate) since_major: u32,
     /// Words that the last major collection left.
     pub(crate) after_major: usize,
+    /// Bytes outside the heap that the last major collection left.
+    pub(super) pinned: usize,
     /// Words of the heap's limit that evacuations have added to it (H20).
     allowance: usize,
 }
@@ -58,6 +60,7 @@ impl Old {
             moved_words: 0,
             since_major: 0,
             after_major: 0,
+            pinned: 0,
             allowance: 0,
         };
         // SAFETY: the layout is not empty; the memory is written before it becomes a box, which is freed with that layout.
@@ -73,6 +76,7 @@ impl Old {
 
     /// The heap is emptied: what was in the old generation, to be dropped. The counts stay.
     pub(super) fn clear(&mut self) -> RawHeap {
+        self.pinned = 0;
         self.replace(RawHeap::new(usize::MAX))
     }
 

@@ -24,7 +24,8 @@ pub struct HeapInfo {
     pub adopted_words: usize,
     /// Words in use in the old generation, what died there since the last major collection included.
     pub old_words: usize,
-    /// Bytes of the binaries that lie outside the heap, garbage included, each as often as the heap has an object for it.
+    /// Bytes outside the heap that its binaries keep alive, garbage included, each once: of a binary that others are slices
+    /// of, all of its bytes, and of a buffer that is appended to, its capacity.
     pub off_heap_bytes: usize,
     /// Minor collections of this heap so far.
     pub minor_collections: u64,
@@ -35,17 +36,16 @@ pub struct HeapInfo {
 }
 
 impl RawHeap {
-    /// O(chunks that were adopted since the last collection, and off-heap objects).
+    /// O(chunks that were adopted since the last collection), and O(n log n) for n off-heap objects.
     pub(crate) fn info(&self) -> HeapInfo {
         let mut info = HeapInfo {
             young_words: self.young_words(),
             adopted_words: self.runs_from(self.adopted).map(|run| run.words()).sum(),
-            off_heap_bytes: super::off_heap::bytes(self.off_heap),
+            off_heap_bytes: self.pinned_bytes(),
             ..HeapInfo::default()
         };
         if let Some(old) = &self.old {
             info.old_words = self.old_words();
-            info.off_heap_bytes += super::off_heap::bytes(old.space.off_heap);
             info.minor_collections = old.minors;
             info.major_collections = old.majors;
             info.moved_words = old.moved_words;

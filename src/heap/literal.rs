@@ -311,7 +311,7 @@ impl Space {
         let leaned_on = deps.iter().map(|dep| unsafe { dep.as_ref() }.closure_words);
         area.closure_words = leaned_on.fold(words, usize::saturating_add);
         (area.words, area.bytes, area.chunks, area.off_heap, area.deps) = (words, bytes, chunks, off_heap, deps);
-        area.off_heap_bytes = off_heap::bytes(off_heap);
+        area.off_heap_bytes = super::binary::pinned(&[off_heap]);
         self.figures.each(&area, |sum, n| _ = sum.fetch_add(n, plain::Ordering::Relaxed));
         area
     }

@@ -14,6 +14,7 @@
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
 //! [`Region::try_build`] into an error value.
 
+pub(crate) mod binary;
 #[cfg(feature = "persistent")]
 pub(crate) mod built;
 mod chunk;
@@ -44,6 +45,7 @@ mod verify;
 mod verify_map;
 mod walk;
 
+pub use binary::COPY_OUT;
 pub use collect::CollectStats;
 pub use info::HeapInfo;
 pub use owned::OwnedHeap;
@@ -58,12 +60,10 @@ pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};
 use crate::term::{Atom, Pid, Place, Reference, Term};
-use bytes::Bytes;
 use raw::RawHeap;
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -340,60 +340,6 @@ impl<'h> Heap<'h> {
         let mut elements = tuple.as_tuple()?.to_vec();
         *elements.get_mut(i)? = value;
         Some(self.tuple(&elements))
-    }
-
-    /// A binary with a copy of the bytes: in the heap up to [`MAX_HEAP_BINARY`] bytes, outside beyond.
-    pub fn binary(self, bytes: impl AsRef<[u8]>) -> Term<'h> {
-        let bytes = bytes.as_ref();
-        if bytes.len() <= MAX_HEAP_BINARY {
-            self.small_binary(bytes)
-        } else {
-            self.off_heap_binary(Bytes::copy_from_slice(bytes))
-        }
-    }
-
-    /// A binary of the bytes, without a copy when they are more than [`MAX_HEAP_BINARY`]: the heap holds a handle on
-    /// them until it is collected or dropped.
-    pub fn bytes(self, bytes: Bytes) -> Term<'h> {
-        if bytes.len() <= MAX_HEAP_BINARY { self.small_binary(&bytes) } else { self.off_heap_binary(bytes) }
-    }
-
-    fn small_binary(self, bytes: &[u8]) -> Term<'h> {
-        if bytes.is_empty() {
-            return self.term(word::EMPTY_BINARY);
-        }
-        let n = words_for(bytes.len());
-        let p = self.alloc(1 + n);
-        // SAFETY: `1 + n` words were just allocated; the last is zeroed first, for its padding.
-        unsafe {
-            p.write(word::header(Object::Binary, (n * 8 - bytes.len()) as u8, n));
-            p.add(n).write(0);
-            p.add(1).cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-        }
-        self.term(word::pointer(p, word::BOXED))
-    }
-
-    fn off_heap_binary(self, bytes: Bytes) -> Term<'h> {
-        let p = self.alloc(1 + off_heap::BYTES_SIZE);
-        // SAFETY: the words were just allocated in the heap that the list belongs to.
-        unsafe { off_heap::write(p, Object::Bytes, off_heap::BYTES_SIZE, bytes, &mut self.raw().off_heap) };
-        self.term(word::pointer(p, word::BOXED))
-    }
-
-    /// A part of a binary: shares the bytes of a large one where the part is large too, copies a small one. `None` when
-    /// `binary` is none, or the range does not lie in it.
-    ///
-    /// ```
-    /// # use shared_term::Region;
-    /// let r = Region::build(|h| h.slice(h.binary("hello"), 1..3).unwrap());
-    /// assert_eq!(r.root().as_str(), Some("el"));
-    /// ```
-    pub fn slice(self, binary: Term<'h>, range: Range<usize>) -> Option<Term<'h>> {
-        let part = binary.as_bytes()?.get(range.clone())?;
-        if part.len() <= MAX_HEAP_BINARY {
-            return Some(self.small_binary(part));
-        }
-        Some(self.off_heap_binary(binary.to_bytes()?.slice(range)))
     }
 
     /// A term that is a handle on a Rust value that threads may share. Copies of the term share the value; the last one

@@ -1,15 +1,15 @@
 //! Objects whose contents lie outside the heap: large binaries and resources.
 //!
 //! ```text
-//! header | next object of the same heap's list | payload: a `Bytes` or an `Arc<dyn Any + Send + Sync>`
+//! header | next object of the same heap's list | payload: that of a `binary`, or an `Arc<dyn Any + Send + Sync>`
 //! ```
 //!
 //! The list is how a heap that is dropped without tracing still releases what it holds. An object enters it after its
 //! last word is written (invariant 8), and the list of a heap is the truth about what that heap owns: a payload that a
 //! collection has moved bit for bit belongs to the list that links it.
 
+use super::binary;
 use crate::term::word::{self, Object, Word};
-use bytes::Bytes;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -17,11 +17,8 @@ use std::sync::Arc;
 
 type Anything = Arc<dyn Any + Send + Sync>;
 
-const _: () = assert!(size_of::<Bytes>() == 32 && align_of::<Bytes>() == 8, "a payload of four words");
 const _: () = assert!(size_of::<Anything>() == 16 && align_of::<Anything>() == 8, "a payload of two words");
 
-/// Words that follow the header of an object with a `Bytes`.
-pub(crate) const BYTES_SIZE: usize = 1 + size_of::<Bytes>() / 8;
 /// Words that follow the header of a resource.
 pub(crate) const RESOURCE_SIZE: usize = 1 + size_of::<Anything>() / 8;
 
@@ -65,7 +62,7 @@ pub(crate) unsafe fn duplicate(from: *const Word, to: *mut Word, list: &mut *mut
     // SAFETY: the header tells which payload lies there.
     unsafe {
         match word::header_kind(*from) {
-            Object::Bytes => write(to, Object::Bytes, BYTES_SIZE, (*payload::<Bytes>(from)).clone(), list),
+            Object::Bytes => binary::duplicate(from, to, list),
             _ => write(to, Object::Resource, RESOURCE_SIZE, Anything::clone(&*payload::<Anything>(from)), list),
         }
     }
@@ -77,26 +74,19 @@ pub(crate) fn next(p: *mut Word) -> *mut Word {
     ptr::with_exposed_provenance_mut(unsafe { *p.add(1) } as usize)
 }
 
-/// Bytes of the binaries on a list, each as often as it is there.
-pub(crate) fn bytes(list: *mut Word) -> usize {
-    let (mut p, mut bytes) = (list, 0);
-    while !p.is_null() {
-        // SAFETY: an object on a list is complete, and its header tells which payload it has.
-        unsafe {
-            if word::header_kind(*p) == Object::Bytes {
-                bytes += (*payload::<Bytes>(p)).len();
-            }
-        }
-        p = next(p);
-    }
-    bytes
-}
-
 /// What a user's destructor panicked with, kept until the memory is in order again.
 #[must_use]
+#[derive(Default)]
 pub(crate) struct Panicked(Option<Box<dyn Any + Send>>);
 
 impl Panicked {
+    /// Runs a user's destructor, and keeps what it panics with. Of several, the last.
+    pub(crate) fn during(&mut self, destructor: impl FnOnce()) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(destructor)) {
+            Self(self.0.replace(payload)).end();
+        }
+    }
+
     /// Goes on with the panic, unless one is under way already: then it [ends](Self::end) here.
     #[inline]
     pub(crate) fn pass_on(self) {
@@ -131,17 +121,14 @@ pub(crate) fn drop_quietly(payload: Box<dyn Any + Send>) {
 ///
 /// `until` must be null or on the list. The objects must not be read afterwards.
 pub(crate) unsafe fn drop_until(list: &mut *mut Word, until: *mut Word) -> Panicked {
-    let mut panicked = None;
+    let mut panicked = Panicked::default();
     while *list != until {
         let p = *list;
         *list = next(p);
         // SAFETY: the object owns its payload, and is off the list now.
-        let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { drop_payload(p) }));
-        if let Err(payload) = dropped {
-            Panicked(panicked.replace(payload)).end();
-        }
+        panicked.during(|| unsafe { drop_payload(p) });
     }
-    Panicked(panicked)
+    panicked
 }
 
 /// # Safety
@@ -154,7 +141,7 @@ unsafe fn drop_payload(p: *mut Word) {
         let first = *p;
         let header = if word::is_header(first) { first } else { *word::address(first) };
         match word::header_kind(header) {
-            Object::Bytes => ptr::drop_in_place(payload::<Bytes>(p).cast_mut()),
+            Object::Bytes => binary::drop_payload(header, p),
             _ => ptr::drop_in_place(payload::<Anything>(p).cast_mut()),
         }
     }

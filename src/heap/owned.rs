@@ -93,6 +93,12 @@ impl OwnedHeap {
         self.raw.info()
     }
 
+    /// Shall slices of binaries be left as they are, however much they keep alive? By default a major collection copies
+    /// them out; see [`Heap::slice`].
+    pub fn keep_parents(&mut self, keep: bool) {
+        self.raw.keeps_parents = keep;
+    }
+
     /// Words in use, garbage included.
     pub fn used_words(&self) -> usize {
         self.raw.used()

@@ -38,6 +38,11 @@ pub(crate) struct RawHeap {
     pub(crate) limit: usize,
     /// The area whose blocks the chunks are; null for allocations of their own.
     source: Entry,
+    /// At least the bytes that the binaries keep alive outside the heap: those of what came since they were counted, however
+    /// often, and what they were then.
+    pub(super) received: usize,
+    /// Are slices left as they are, whatever they keep alive?
+    pub(super) keeps_parents: bool,
     /// Made by the first collection.
     pub(crate) old: Option<Box<Old>>,
 }
@@ -55,6 +60,7 @@ pub(crate) struct Mark {
     closed: usize,
     off_heap: *mut Word,
     filter: u64,
+    received: usize,
 }
 
 /// Where a heap is allocated from, by value: a loop that copies keeps it in registers, where the heap itself would be
@@ -173,6 +179,8 @@ impl RawHeap {
             filter: 0,
             limit,
             source: Entry::NULL,
+            received: 0,
+            keeps_parents: false,
             old: None,
         }
     }
@@ -320,6 +328,7 @@ impl RawHeap {
             closed: self.closed,
             off_heap: self.off_heap,
             filter: self.filter,
+            received: self.received,
         }
     }
 
@@ -344,6 +353,8 @@ impl RawHeap {
             panicked
         };
         (self.adopted, self.current, self.closed, self.filter) = (mark.adopted, mark.current, mark.closed, mark.filter);
+        // Less, if they were counted anew in the meantime.
+        self.received = self.received.min(mark.received);
         self.top = mark.top;
         self.set_end();
         panicked.pass_on();
@@ -381,6 +392,7 @@ impl RawHeap {
         let parts = region.into_parts();
         // SAFETY: the region's chunks and objects are ours from here on.
         unsafe {
+            self.receive(super::binary::received(parts.off_heap));
             off_heap::prepend(parts.off_heap, &mut self.off_heap);
             (*parts.last).next = self.adopted;
         }
@@ -395,7 +407,8 @@ impl RawHeap {
     pub(crate) fn clear(&mut self) {
         let mut old = self.old.take();
         let space = old.as_mut().map(|old| old.clear());
-        let empty = Self { limit: self.limit, source: self.source, old, ..Self::new(0) };
+        let empty =
+            Self { limit: self.limit, source: self.source, keeps_parents: self.keeps_parents, old, ..Self::new(0) };
         let young = std::mem::replace(self, empty);
         // The young generation first: of an interrupted collection, headers of its objects are in the old one.
         drop((young, space));

@@ -6,9 +6,11 @@
 //! * A collection is due when more than `max(2 * what the last one left, min_heap_words)` words are in use; with
 //!   [`CollectWhen::Idle`], also when the mailbox is empty and something was made since the last one. A message that is
 //!   kept raises that threshold to twice its size: it is not collected for having come.
+//! * One is also due when the binaries of the heap keep more bytes outside it alive, each counted once, than max(twice what
+//!   the last major collection left, half a mebibyte).
 //! * It is a minor one, unless there were `minors_before_major` of them since the last major one, or the old generation
 //!   is more than twice what that one left (and than `min_heap_words`), or, after it, less than a quarter of
-//!   `max_heap_words` is left; or the heap points into a persistent term that waits for its holders by policy.
+//!   `max_heap_words` is left; or its binaries are the reason; or the heap points into a persistent term that waits for its holders by policy.
 
 use super::cell::Owned;
 use crate::heap::{CollectWhen, HeapError, collect_major, collect_minor, points_into};
@@ -16,8 +18,8 @@ use crate::persistent::Domain;
 
 impl Owned {
     /// Is there more in the heap than there may be without a collection?
-    pub(super) fn is_under_pressure(&self) -> bool {
-        STRESS || self.heap.used() > self.threshold.min(self.heap.limit)
+    pub(super) fn is_under_pressure(&mut self) -> bool {
+        STRESS || self.heap.used() > self.threshold.min(self.heap.limit) || self.heap.holds_many_bytes()
     }
 
     /// Is there garbage that a process should not wait with?
@@ -38,7 +40,7 @@ impl Owned {
     pub(super) unsafe fn collect(&mut self, asked: usize, domain: &Domain) -> Result<(), HeapError> {
         // What a lazy collection has left to its holders goes with their next collection, which is a major one for that.
         let spared = domain.collector.spared();
-        let major = self.is_major_due() || points_into(&self.heap, self.state, spared);
+        let major = self.is_major_due() || self.heap.holds_many_bytes() || points_into(&self.heap, self.state, spared);
         if !major {
             // SAFETY: the caller's promise.
             unsafe { collect_minor(&mut self.heap, &mut self.state) }?;

@@ -397,10 +397,16 @@ impl<'h, P: Place> Term<'h, P> {
                 // SAFETY: the bytes follow the header; padding is not part of them.
                 Some(unsafe { std::slice::from_raw_parts(p.cast::<u8>(), length) })
             }
-            // SAFETY: `off_heap` keeps a `Bytes` behind the link word, alive as long as the object.
-            Object::Bytes => Some(unsafe { &*crate::heap::off_heap::payload::<Bytes>(p.sub(1)) }),
+            // SAFETY: the object of a binary outside the heap, alive as long as the term.
+            Object::Bytes => Some(unsafe { crate::heap::binary::as_bytes(p.sub(1)) }),
             _ => None,
         }
+    }
+
+    /// The object of a binary that lies outside the heap.
+    pub(crate) fn outside(self) -> Option<*const Word> {
+        // SAFETY: the header stands before what `object_of` gives.
+        self.object_of(Object::Bytes).map(|(p, _)| unsafe { p.sub(1) })
     }
 
     /// The bytes as a string, if it is a binary of UTF-8. O(bytes) for the check.
@@ -410,9 +416,9 @@ impl<'h, P: Place> Term<'h, P> {
 
     /// The bytes as an owned handle: shares a large binary (one count), copies a small one.
     pub fn to_bytes(self) -> Option<Bytes> {
-        match self.object_of(Object::Bytes) {
+        match self.outside() {
             // SAFETY: as in `as_bytes`.
-            Some((p, _)) => Some(unsafe { &*crate::heap::off_heap::payload::<Bytes>(p.sub(1)) }.clone()),
+            Some(p) => Some(unsafe { crate::heap::binary::to_bytes(p) }),
             None => self.as_bytes().map(Bytes::copy_from_slice),
         }
     }

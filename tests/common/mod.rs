@@ -98,6 +98,11 @@ impl Tracker {
         Bytes::from_owner(self.make(vec![fill; n], false))
     }
 
+    /// As [`bytes`](Self::bytes), with a destructor that panics.
+    pub(crate) fn panicking_bytes(&self, n: usize) -> Bytes {
+        Bytes::from_owner(self.make(vec![0; n], true))
+    }
+
     pub(crate) fn made(&self) -> usize {
         self.made.load(Ordering::SeqCst)
     }
