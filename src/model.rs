@@ -9,6 +9,8 @@ use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
 use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task};
+use crate::runtime::sleep::Sleep;
+use crate::sync::Parker;
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
 use std::ptr::NonNull;
@@ -154,6 +156,11 @@ impl World {
         }
     }
 
+    /// One step of what waits for grace periods.
+    pub fn step(&self) {
+        self.domain().step();
+    }
+
     /// Runs whatever can run, and collects whatever can be collected, on one thread.
     ///
     /// # Panics
@@ -266,6 +273,47 @@ impl Mail {
 }
 
 impl Default for Mail {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where workers without work sleep: one worker, and whoever makes work for it.
+#[derive(Debug)]
+pub struct Bed {
+    sleep: Sleep,
+    parker: Mutex<Option<Parker>>,
+}
+
+impl Bed {
+    /// A bed for one worker.
+    #[must_use]
+    pub fn new() -> Self {
+        let parkers = [Parker::new()];
+        let sleep = Sleep::new(&parkers);
+        let [parker] = parkers;
+        Self { sleep, parker: Mutex::new(Some(parker)) }
+    }
+
+    /// The worker: sleeps, as often as it takes, until `take` finds work. `has_work` looks whether there may be some.
+    ///
+    /// # Panics
+    ///
+    /// When there is another.
+    pub fn work(&self, take: impl Fn() -> bool, has_work: impl Fn() -> bool) {
+        let parker = self.parker.lock().unwrap().take().expect("one worker");
+        while !take() {
+            self.sleep.sleep(0, &parker, &has_work);
+        }
+    }
+
+    /// Work has been made.
+    pub fn wake(&self) {
+        self.sleep.wake_one();
+    }
+}
+
+impl Default for Bed {
     fn default() -> Self {
         Self::new()
     }

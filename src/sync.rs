@@ -57,6 +57,9 @@ mod imp {
         pub use std::hint::spin_loop;
     }
 
+    #[cfg(feature = "runtime")]
+    pub(crate) use crossbeam_utils::sync::{Parker, Unparker};
+
     pub(super) type RawMutex<T> = std::sync::Mutex<T>;
     pub(super) type RawGuard<'a, T> = std::sync::MutexGuard<'a, T>;
 
@@ -113,6 +116,51 @@ mod imp {
     /// Hints to the processor.
     pub mod hint {
         pub use loom::hint::spin_loop;
+    }
+
+    /// A token, and a thread that waits for it.
+    #[cfg(feature = "runtime")]
+    #[derive(Debug)]
+    pub(crate) struct Parker(Unparker);
+
+    /// Gives the token.
+    #[cfg(feature = "runtime")]
+    #[derive(Debug, Clone)]
+    pub(crate) struct Unparker(std::sync::Arc<(loom::sync::Mutex<bool>, loom::sync::Condvar)>);
+
+    #[cfg(feature = "runtime")]
+    impl Parker {
+        pub(crate) fn new() -> Self {
+            Self(Unparker(std::sync::Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()))))
+        }
+
+        pub(crate) fn unparker(&self) -> &Unparker {
+            &self.0
+        }
+
+        pub(crate) fn park(&self) {
+            let (token, given) = &*self.0.0;
+            let mut token = token.lock().unwrap();
+            while !*token {
+                token = given.wait(token).unwrap();
+            }
+            *token = false;
+        }
+
+        /// loom knows no time: the time is over at once.
+        pub(crate) fn park_timeout(&self, _: std::time::Duration) {
+            *self.0.0.0.lock().unwrap() = false;
+            loom::thread::yield_now();
+        }
+    }
+
+    #[cfg(feature = "runtime")]
+    impl Unparker {
+        pub(crate) fn unpark(&self) {
+            let (token, given) = &*self.0;
+            *token.lock().unwrap() = true;
+            given.notify_one();
+        }
     }
 
     pub(super) type RawMutex<T> = loom::sync::Mutex<T>;
@@ -280,6 +328,16 @@ pub mod mutation {
         NotifyBeforePush,
         /// Mailbox: closes without a sentinel, so that a late push is lost.
         CloseWithoutSentinel,
+        /// Parking: who goes to sleep looks for work without the fence.
+        SleepNoFence,
+        /// Parking: who has made work looks for sleepers without the fence.
+        WakeNoFence,
+        /// Parking: who goes to sleep looks for work before it is on the list.
+        SleepLooksFirst,
+        /// Process table: a lookup compares slots, not generations.
+        FindIgnoresGeneration,
+        /// Process table: the slot of a process is used again without a grace period.
+        SlotBackAtOnce,
         /// Pool: who hands a batch to the depot keeps a block of it.
         PoolKeepsBatch,
         /// Pool: the depot gives a batch out and keeps it.

@@ -10,6 +10,7 @@ use crate::Pid;
 use crate::heap::region::RegionHead;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::SLOT_BITS;
 use std::collections::VecDeque;
 use std::fmt;
@@ -211,7 +212,8 @@ impl Slots {
         // Acquire: pairs with the release in `occupy`.
         let p = NonNull::new(occupant.load(Ordering::Acquire))?;
         // SAFETY: the occupant was in its slot during the caller's online span, so it is freed after that span ends.
-        (unsafe { p.as_ref() }.pid == pid).then_some(p)
+        let found = unsafe { p.as_ref() }.pid;
+        (found == pid || mutated(Mutation::FindIgnoresGeneration) && found.slot() == pid.slot()).then_some(p)
     }
 
     /// Calls `f` with every card, in the order of memory, and a way to find the occupant that belongs to it.

@@ -364,7 +364,9 @@ impl Drop for Remains {
     fn drop(&mut self) {
         let Some(node) = &self.node else { return };
         let slots = self.tasks.iter().map(|task| (task.pid().slot(), task.pid().generation()));
-        node.domain().slots.give(slots);
+        if !mutated(Mutation::SlotBackAtOnce) {
+            node.domain().slots.give(slots);
+        }
         for task in self.tasks.drain(..) {
             // SAFETY: whoever drops this has waited for the grace period.
             unsafe { task.free() };

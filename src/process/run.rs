@@ -424,6 +424,9 @@ pub(crate) fn end(task: Task, exit: Exit) {
     task.card().die(&domain.collector);
     // SAFETY: as above.
     unsafe { signals::farewell(task, &exit) };
+    if mutated(Mutation::SlotBackAtOnce) {
+        domain.slots.give([(task.pid().slot(), task.pid().generation())]);
+    }
     // The reason may be an error of the user's.
     let _ = caught(|| node.ended(task.pid(), exit));
 }

@@ -6,8 +6,8 @@ use super::worker::{Driver, work};
 use super::{Handle, Runtime, Threads};
 use crate::persistent::PersistentTerms;
 use crate::process::{Node, OptionError, Ready, Settings, SpawnOptions};
+use crate::sync::Parker;
 use crossbeam_deque::Worker as Local;
-use crossbeam_utils::sync::Parker;
 use std::fmt;
 use std::sync::Arc;
 

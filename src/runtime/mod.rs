@@ -33,7 +33,7 @@ mod graves;
 mod handle;
 mod port;
 mod scheduler;
-mod sleep;
+pub(crate) mod sleep;
 mod worker;
 
 pub use builder::{BuildError, Builder};

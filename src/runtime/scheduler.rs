@@ -2,8 +2,8 @@
 
 use super::sleep::Sleep;
 use crate::process::{Ready, Task};
+use crate::sync::Parker;
 use crossbeam_deque::{Injector, Steal, Stealer, Worker as Local};
-use crossbeam_utils::sync::Parker;
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;

@@ -4,16 +4,17 @@
 //! pushes it, fences, and looks at the number of sleepers. Of the two fences one comes first: either the worker sees the
 //! work, or the other sees the sleeper.
 
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
-use crossbeam_utils::sync::{Parker, Unparker};
+use crate::sync::mutation::{Mutation, mutated};
+use crate::sync::{Mutex, Parker, Unparker};
 use std::time::Duration;
 
 /// While others run, one that sleeps *watches*: it looks again after this long. What a turn makes for its own worker is
 /// announced only when nobody watches, and a long turn would keep it.
 const GLANCE: Duration = Duration::from_millis(1);
 
-pub(super) struct Sleep {
+#[derive(Debug)]
+pub(crate) struct Sleep {
     sleepers: AtomicUsize,
     /// How many of them watch.
     watchers: AtomicUsize,
@@ -22,7 +23,7 @@ pub(super) struct Sleep {
 }
 
 impl Sleep {
-    pub(super) fn new(parkers: &[Parker]) -> Self {
+    pub(crate) fn new(parkers: &[Parker]) -> Self {
         Self {
             sleepers: AtomicUsize::new(0),
             watchers: AtomicUsize::new(0),
@@ -33,9 +34,11 @@ impl Sleep {
 
     /// Work has been pushed: wakes one worker, if any sleeps. A fence and a load when none does.
     #[inline]
-    pub(super) fn wake_one(&self) {
-        // Pairs with the fence in `sleep`.
-        fence(Ordering::SeqCst);
+    pub(crate) fn wake_one(&self) {
+        if !mutated(Mutation::WakeNoFence) {
+            // Pairs with the fence in `sleep`.
+            fence(Ordering::SeqCst);
+        }
         // Relaxed: ordered by the fence.
         if self.sleepers.load(Ordering::Relaxed) > 0 {
             self.wake_slowly();
@@ -44,7 +47,7 @@ impl Sleep {
 
     /// A worker has pushed what it would take up itself in the end: wakes another, if one sleeps. One load.
     #[inline]
-    pub(super) fn wake_another(&self) {
+    pub(crate) fn wake_another(&self) {
         // Relaxed, and no fence: whoever goes to sleep now, while this worker runs, watches.
         if self.sleepers.load(Ordering::Relaxed) > 0 {
             self.wake_slowly();
@@ -53,7 +56,7 @@ impl Sleep {
 
     /// A worker has pushed what it will take up itself after this turn: wakes a watcher, if there is none. Two loads.
     #[inline]
-    pub(super) fn wake_watcher(&self) {
+    pub(crate) fn wake_watcher(&self) {
         // Relaxed, and no fence: whoever goes to sleep now, while this worker runs, watches.
         if self.sleepers.load(Ordering::Relaxed) > 0 && self.watchers.load(Ordering::Relaxed) == 0 {
             self.wake_slowly();
@@ -70,7 +73,7 @@ impl Sleep {
         }
     }
 
-    pub(super) fn wake_all(&self) {
+    pub(crate) fn wake_all(&self) {
         let mut list = self.list.lock();
         list.clear();
         self.sleepers.store(0, Ordering::Relaxed);
@@ -81,7 +84,8 @@ impl Sleep {
     }
 
     /// Parks `worker` until there may be work, unless `has_work` finds some. Says whether it watched.
-    pub(super) fn sleep(&self, worker: usize, parker: &Parker, has_work: impl Fn() -> bool) -> bool {
+    pub(crate) fn sleep(&self, worker: usize, parker: &Parker, has_work: impl Fn() -> bool) -> bool {
+        let looked = mutated(Mutation::SleepLooksFirst).then(&has_work);
         let all_idle = {
             let mut list = self.list.lock();
             list.push(worker);
@@ -90,9 +94,11 @@ impl Sleep {
             self.watchers.fetch_add(usize::from(!all_idle), Ordering::Relaxed);
             all_idle
         };
-        // Pairs with the fence in `wake_one`.
-        fence(Ordering::SeqCst);
-        if !has_work() {
+        if !mutated(Mutation::SleepNoFence) {
+            // Pairs with the fence in `wake_one`.
+            fence(Ordering::SeqCst);
+        }
+        if !looked.unwrap_or_else(has_work) {
             if all_idle {
                 parker.park();
             } else {

@@ -1,0 +1,81 @@
+//! An idle runtime uses no processor: none of its threads wakes up.
+//!
+//! By itself: the threads of a runtime are told by their names, and nothing else must wake them.
+
+#![cfg(all(target_os = "linux", feature = "runtime"))]
+
+use shared_term::prelude::*;
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+const NAME: &str = "idle-runtime";
+
+/// How often each thread of the runtime has gone to sleep or was sent away, by its number.
+fn switches() -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let path = task.unwrap().path();
+        let read = |file: &str| fs::read_to_string(path.join(file)).unwrap_or_default();
+        // The kernel keeps 15 bytes of a name.
+        if !read("comm").starts_with(NAME) {
+            continue;
+        }
+        let status = read("status");
+        let count = |line: &str| Some(line.split_once("ctxt_switches:")?.1.trim().parse::<u64>().unwrap());
+        all.insert(path.display().to_string(), status.lines().filter_map(count).sum());
+    }
+    all
+}
+
+/// The counts, once they have stopped to change.
+fn at_rest() -> BTreeMap<String, u64> {
+    let mut before = switches();
+    for _ in 0..1000 {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = switches();
+        if now == before {
+            return now;
+        }
+        before = now;
+    }
+    panic!("the runtime does not come to rest: {before:?}");
+}
+
+#[test]
+fn an_idle_runtime_does_not_wake_up() {
+    let rt = Runtime::builder().workers(3).thread_name(NAME).build().unwrap();
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    // Processes that stay, a few that end, and a persistent term to collect: everything that threads wait for.
+    for i in 0..100 {
+        rt.spawn_fn(
+            move |cx| {
+                cx.send(me, cx.int(i));
+                cx.nil()
+            },
+            |_, _, _| Ok(Stop(Exit::NORMAL)),
+        )
+        .unwrap();
+    }
+    for i in 0..100 {
+        assert!(port.recv_timeout(Duration::from_secs(60)).is_some());
+        rt.persistent().put(Atom::OK, Region::build(|h| h.list(0..i))).unwrap();
+    }
+    assert!(rt.persistent().wait_idle(Duration::from_secs(60)));
+    let before = at_rest();
+    assert_eq!(before.len(), 4, "three workers and the driver of collections: {before:?}");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(switches(), before, "a thread woke up, and nothing had happened");
+
+    // Everybody still hears.
+    let echo = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, message| {
+            cx.send(me, message);
+            Ok(Next(state))
+        },
+    );
+    rt.send_new(echo.unwrap(), |h| h.int(7)).unwrap();
+    assert_eq!(port.recv_timeout(Duration::from_secs(60)).unwrap().root().as_int(), Some(7));
+}
