@@ -13,6 +13,7 @@
 //! entry. Objects start in the first 64 KiB of their block; one that is larger runs past the end of it.
 
 use super::chunk::{CHUNK_WORDS, Chunk, Memory};
+use super::lineage::Kept;
 use super::off_heap;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -109,8 +110,9 @@ pub(crate) struct Area {
     pub(crate) bytes: usize,
     /// Bytes of the binaries outside that the area keeps alive.
     pub(crate) off_heap_bytes: usize,
-    /// Words in use here and, counted once per path, in all areas that this one keeps alive.
+    /// Words in use here and in all areas that this one keeps alive, at most.
     pub(crate) closure_words: usize,
+    kept: Kept,
     bit: u64,
     /// Areas that this one points into; each holds a reference there.
     pub(crate) deps: Vec<NonNull<Area>>,
@@ -247,6 +249,7 @@ impl Space {
             bytes: 0,
             off_heap_bytes: 0,
             closure_words: 0,
+            kept: Kept::default(),
             bit: 0,
             deps: Vec::new(),
             off_heap: ptr::null_mut(),
@@ -308,8 +311,8 @@ impl Space {
             }
         }
         // SAFETY: the area holds a reference on each.
-        let leaned_on = deps.iter().map(|dep| unsafe { dep.as_ref() }.closure_words);
-        area.closure_words = leaned_on.fold(words, usize::saturating_add);
+        area.kept = Kept::of(words, deps.iter().map(|dep| unsafe { &dep.as_ref().kept }));
+        area.closure_words = area.kept.words();
         (area.words, area.bytes, area.chunks, area.off_heap, area.deps) = (words, bytes, chunks, off_heap, deps);
         area.off_heap_bytes = super::binary::pinned(&[off_heap]);
         self.figures.each(&area, |sum, n| _ = sum.fetch_add(n, plain::Ordering::Relaxed));

@@ -25,6 +25,8 @@ mod generations;
 mod handles;
 mod info;
 #[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
+mod lineage;
+#[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
 pub(crate) mod literal;
 mod map;
 #[cfg(test)]

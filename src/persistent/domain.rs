@@ -152,8 +152,20 @@ impl Drop for Span<'_> {
 
 /// What a value of so many words may keep alive. A chain of versions, each of which leans on the one before, would keep
 /// all of them, and a small part of a large value all of that: such a value is copied (H28).
-pub(super) const fn slack(words: usize) -> usize {
+const fn slack(words: usize) -> usize {
     2 * words + 64
+}
+
+/// Does the area keep more than the value of word `w`, which has its root there, may? The value is walked only where the
+/// words that it has at least do not tell: a version of a large map takes no walk over all of it.
+///
+/// # Safety
+///
+/// `w` must be the word of a term that is alive during the call.
+pub(super) unsafe fn keeps_too_much(area: &Area, w: Word, at_least: usize) -> bool {
+    let kept = area.closure_words;
+    // SAFETY: the caller's promise.
+    kept > slack(at_least) && kept > slack(unsafe { size_words(w) })
 }
 
 impl Domain {
@@ -215,16 +227,15 @@ impl Domain {
         }
         // SAFETY: the caller's promise, here and below.
         let (words, at_least) = unsafe { words_to_copy(w, literals) };
-        // Looked at again only where the lower bound does not tell: a version of a large map takes no walk over all of it.
         // SAFETY: as above.
-        let keeps_too_much = |kept| kept > slack(at_least) && kept > slack(unsafe { size_words(w) });
+        let keeps_too_much = |area: &Area| unsafe { keeps_too_much(area, w, at_least) };
         // SAFETY: as above.
         let (area, root) = unsafe { self.freeze_area(w, words, literals) }?;
         let Some(area) = area else {
             // The value is part of another one, as it is.
             // SAFETY: the caller is online and has found it unretired (R4).
             let owner = unsafe { literal::entry(root).area().as_ref() };
-            if keeps_too_much(owner.closure_words) {
+            if keeps_too_much(owner) {
                 // SAFETY: as above.
                 return unsafe { self.freeze(w, Literals::Flatten) };
             }
@@ -232,7 +243,7 @@ impl Domain {
             // SAFETY: the reference just taken.
             return Ok(unsafe { Frozen::new(self, root) });
         };
-        if matches!(literals, Literals::Keep { .. }) && keeps_too_much(area.closure_words) {
+        if matches!(literals, Literals::Keep { .. }) && keeps_too_much(&area) {
             self.discard(area);
             // SAFETY: as above.
             return unsafe { self.freeze(w, Literals::Flatten) };

@@ -1,11 +1,11 @@
 //! Writing: what `put` and its relatives have in common.
 
-use super::domain::{Domain, Span};
+use super::domain::{Domain, Span, keeps_too_much};
 use super::entry::Entry;
 use super::value::{Frozen, Offer};
 use super::{Put, StoreError, Version};
 use crate::heap::built::{Built, LiteralBuilder};
-use crate::heap::copy::Literals;
+use crate::heap::copy::{Literals, words_to_copy};
 use crate::heap::{Heap, HeapError, catch_limit, literal};
 use crate::term::word::{self, Word};
 use crate::term::{Key, Term};
@@ -165,7 +165,9 @@ impl Domain {
         unsafe {
             match builder.freeze(root, literals, literal::Area::retain) {
                 Built::Copy(root) => Ok(self.freeze(root, literals)?),
-                Built::Area(area, root) if area.closure_words > super::domain::slack(area.words) => {
+                Built::Area(area, root)
+                    if keeps_too_much(&area, root, words_to_copy(root, literals).1.max(area.words)) =>
+                {
                     // It leans on too much (H28).
                     let frozen = self.frozen(area, root);
                     Ok(self.freeze(frozen.word(), Literals::Flatten)?)
