@@ -74,5 +74,6 @@ pub mod model;
 #[cfg(feature = "term")]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::heap::heap_of;
+    pub use crate::heap::{Segment, heap_of};
+    pub use std::vec::Vec;
 }

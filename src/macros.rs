@@ -8,6 +8,7 @@
 /// | `[a, b]`, `[a, ..tail]` | list |
 /// | `#{k => v}` | map |
 /// | `:name` | atom |
+/// | `<<1, 2, "text">>` | binary, of bytes and strings |
 /// | anything else | a Rust expression that is [`ToTerm`](crate::heap::ToTerm) |
 ///
 /// The heap is a [`Heap`](crate::heap::Heap) or what dereferences to one, as a turn's context does.
@@ -35,6 +36,11 @@ macro_rules! __term {
     (@one $h:ident { $($t:tt)* }) => { $h.tuple(&$crate::__term!(@seq $h [] $($t)*)) };
     (@one $h:ident [ $($t:tt)* ]) => { $crate::__term!(@list $h [] $($t)*) };
     (@one $h:ident # { $($t:tt)* }) => { $h.map::<$crate::Term<'_>, $crate::Term<'_>>($crate::__term!(@map $h [] $($t)*)) };
+    (@one $h:ident << $($b:literal),* >>) => {{
+        let mut bytes = $crate::__private::Vec::new();
+        $($crate::__private::Segment::append($b, &mut bytes);)*
+        $h.binary(bytes)
+    }};
     (@one $h:ident : $a:ident) => { $h.atom($crate::atom!(stringify!($a))) };
     (@one $h:ident $e:expr) => { $crate::heap::ToTerm::to_term($e, $h) };
 
@@ -48,6 +54,9 @@ macro_rules! __term {
     };
     (@seq $h:ident [$($d:expr,)*] # { $($i:tt)* } $(, $($r:tt)*)?) => {
         $crate::__term!(@seq $h [$($d,)* $crate::__term!(@one $h # { $($i)* }),] $($($r)*)?)
+    };
+    (@seq $h:ident [$($d:expr,)*] << $($b:literal),* >> $(, $($r:tt)*)?) => {
+        $crate::__term!(@seq $h [$($d,)* $crate::__term!(@one $h << $($b),* >>),] $($($r)*)?)
     };
     (@seq $h:ident [$($d:expr,)*] : $a:ident $(, $($r:tt)*)?) => {
         $crate::__term!(@seq $h [$($d,)* $crate::__term!(@one $h : $a),] $($($r)*)?)
@@ -70,6 +79,9 @@ macro_rules! __term {
     (@list $h:ident [$($d:expr,)*] # { $($i:tt)* } $(, $($r:tt)*)?) => {
         $crate::__term!(@list $h [$($d,)* $crate::__term!(@one $h # { $($i)* }),] $($($r)*)?)
     };
+    (@list $h:ident [$($d:expr,)*] << $($b:literal),* >> $(, $($r:tt)*)?) => {
+        $crate::__term!(@list $h [$($d,)* $crate::__term!(@one $h << $($b),* >>),] $($($r)*)?)
+    };
     (@list $h:ident [$($d:expr,)*] : $a:ident $(, $($r:tt)*)?) => {
         $crate::__term!(@list $h [$($d,)* $crate::__term!(@one $h : $a),] $($($r)*)?)
     };
@@ -88,6 +100,9 @@ macro_rules! __term {
     (@map $h:ident [$($d:expr,)*] [ $($k:tt)* ] => $($r:tt)*) => {
         $crate::__term!(@value $h [$($d,)*] ($crate::__term!(@one $h [ $($k)* ])) $($r)*)
     };
+    (@map $h:ident [$($d:expr,)*] << $($b:literal),* >> => $($r:tt)*) => {
+        $crate::__term!(@value $h [$($d,)*] ($crate::__term!(@one $h << $($b),* >>)) $($r)*)
+    };
     (@map $h:ident [$($d:expr,)*] $k:expr => $($r:tt)*) => {
         $crate::__term!(@value $h [$($d,)*] ($crate::__term!(@one $h $k)) $($r)*)
     };
@@ -99,6 +114,9 @@ macro_rules! __term {
     };
     (@value $h:ident [$($d:expr,)*] ($k:expr) # { $($i:tt)* } $(, $($r:tt)*)?) => {
         $crate::__term!(@map $h [$($d,)* ($k, $crate::__term!(@one $h # { $($i)* })),] $($($r)*)?)
+    };
+    (@value $h:ident [$($d:expr,)*] ($k:expr) << $($b:literal),* >> $(, $($r:tt)*)?) => {
+        $crate::__term!(@map $h [$($d,)* ($k, $crate::__term!(@one $h << $($b),* >>)),] $($($r)*)?)
     };
     (@value $h:ident [$($d:expr,)*] ($k:expr) : $a:ident $(, $($r:tt)*)?) => {
         $crate::__term!(@map $h [$($d,)* ($k, $crate::__term!(@one $h : $a)),] $($($r)*)?)

@@ -6,9 +6,10 @@ mod common;
 
 use common::{Tracker, hash_of, panics};
 use shared_term::heap::{Heap, MAX_HEAP_BINARY, OwnedHeap};
-use shared_term::term::{Kind, References, View};
-use shared_term::{Atom, Reference, Region, Term, TermRef, atom, term};
+use shared_term::term::{BigInt, Kind, List, References, RemotePid, View};
+use shared_term::{Atom, Pid, Reference, Region, Term, TermRef, atom, term};
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 
 #[test]
 fn every_kind_reads_back() {
@@ -76,10 +77,12 @@ fn the_macro_takes_every_shape() {
         let (n, rest) = (2, term!(h, [3]));
         term!(h, {
             {}, [], #{}, [{}, [], #{}, :a], [1, n, ..rest], [1, ..2], -1, n + 1, "s", true, :type,
+            <<1, 2, "x">>, [<<>>, <<255>>, <<"t", b"u">>], #{<<"k">> => <<0>>}, b"b",
             #{:a => {1}, {1, :b} => [1], [1] => #{1 => 2}, n => :v, "k" => n * 2},
         })
     });
     let expected = r#"{{},[],#{},[{},[],#{},a],[1,2,3],[1|2],-1,3,<<"s">>,true,type,"#.to_owned()
+        + r#"<<1,2,120>>,[<<"">>,<<255>>,<<"tu">>],#{<<"k">> => <<0>>},<<"b">>,"#
         + r#"#{2 => v,a => {1},{1,b} => [1],[1] => #{1 => 2},<<"k">> => 4}}"#;
     assert_eq!(r.root().to_string(), expected);
     r.verify().unwrap();
@@ -273,6 +276,116 @@ fn resources_are_dropped_once_however_they_travelled() {
     assert_eq!(tracker.dropped(), 0);
     drop(arc);
     assert_eq!(tracker.dropped(), 1);
+}
+
+#[test]
+fn integers_of_any_size_read_back() {
+    let r = Region::build(|h| {
+        let of = |negative, limbs: &[u64]| h.big_int(negative, limbs).unwrap();
+        term!(
+            h,
+            [
+                (of(false, &[])),
+                (of(true, &[0, 0])),
+                (of(true, &[7, 0])),
+                (of(false, &[1 << 59])),
+                (of(true, &[1 << 59])),
+                (of(true, &[1 << 59 | 1])),
+                (of(false, &[u64::MAX; 3])),
+                (of(true, &[0, 0, 0, 1])),
+                (of(false, &vec![1; 65])),
+            ]
+        )
+    });
+    r.verify().unwrap();
+    let terms: Vec<_> = r.root().list().collect();
+    let ints: Vec<_> = terms.iter().map(|t| t.get::<i128>().ok()).collect();
+    let small = [0, 0, -7, 1 << 59, -(1 << 59), -(1 << 59) - 1].map(Some);
+    assert_eq!(ints, [&small[..], &[None; 3]].concat());
+    assert_eq!(terms[4].size_words(), 0, "in the word, like every integer of 60 bits");
+    assert_eq!(terms[6].to_string(), "6277101735386680763835789423207666416102355444464034512895");
+    assert_eq!(terms[7].to_string(), "-6277101735386680763835789423207666416102355444464034512896");
+    assert!(terms[8].to_string().starts_with("16#10000000000000001"), "hexadecimal from 65 limbs on");
+    assert!(terms[7] < terms[4] && terms[6] < terms[8] && terms[6].cmp_value(terms[8]).is_lt());
+    assert_eq!(terms[0].get::<i32>(), Ok(0));
+    assert!(terms[3].get::<u32>().is_err() && terms[2].get::<u8>().is_err());
+    let most = vec![u64::MAX; BigInt::MAX_LIMBS];
+    let r = Region::build(|h| h.big_int(true, &most).unwrap());
+    assert_eq!(r.root().size_words(), 1 + most.len());
+    let _ = Region::build(|h| {
+        assert_eq!(h.big_int(true, &[&most[..], &[1]].concat()).unwrap_err().limbs, most.len() + 1);
+        h.big_int(true, &[&most[..], &[0]].concat()).unwrap()
+    });
+}
+
+#[test]
+fn remote_pids_come_after_local_ones() {
+    let pid = |node: &str, id, serial, creation| RemotePid { node: Atom::new(node).unwrap(), id, serial, creation };
+    // Sorted: serial, id, node, creation.
+    let pids = [
+        pid("a@host", 1, 0, 1),
+        pid("a@host", 1, 0, 2),
+        pid("b@host", 1, 0, 1),
+        pid("a@host", 2, 0, 1),
+        pid("a@h", 1, 1, 1),
+    ];
+    let r = Region::build(|h| h.list(pids));
+    r.verify().unwrap();
+    let terms: Vec<_> = r.root().list().collect();
+    assert!(terms.is_sorted() && terms.windows(2).all(|w| w[0] != w[1] && hash_of(w[0]) != hash_of(w[1])));
+    assert!(terms.iter().zip(&pids).all(|(t, p)| t.get() == Ok(*p)));
+    let copy = Region::copy_of(r.root());
+    assert!(copy.root() == r.root() && hash_of(copy.root()) == hash_of(r.root()));
+    assert_eq!(terms[4].to_string(), "<a@h.1.1>");
+    let others = Region::build(|h| term!(h, [(References::new().make()), {}]));
+    let [reference, tuple] = others.root().get::<Vec<TermRef<'_>>>().unwrap()[..] else { panic!() };
+    assert!(reference < terms[0] && terms[4] < tuple);
+    assert_eq!(terms[0].get::<Pid>().unwrap_err().to_string(), "expected a pid, found RemotePid");
+}
+
+#[test]
+fn lists_and_maps_are_read_into_collections() {
+    let r = Region::build(
+        |h| term!(h, {[1, 2], [1, ..2], #{:a => [1], :b => []}, [{1, "x"}, :y], {1, 2, 3, 4, 5, 6, 7, 8}}),
+    );
+    let [list, improper, map, mixed, eight] = r.root().tuple_of().unwrap();
+    assert_eq!(list.get::<Vec<i64>>(), Ok(vec![1, 2]));
+    assert_eq!(list.get::<Vec<Atom>>().unwrap_err().expected, "an atom");
+    assert_eq!(improper.get::<Vec<i64>>().unwrap_err().to_string(), "expected a proper list, found Int");
+    assert_eq!(map.get::<List<'_, _>>().unwrap_err().expected, "a list");
+    assert_eq!(improper.get::<List<'_, _>>().unwrap().count(), 1);
+    let expected = [(atom!("a"), vec![1]), (atom!("b"), vec![])];
+    assert_eq!(map.get::<HashMap<Atom, Vec<i64>>>(), Ok(HashMap::from(expected.clone())));
+    assert_eq!(map.get::<BTreeMap<Atom, Vec<i64>>>(), Ok(BTreeMap::from(expected)));
+    assert!(mixed.get::<Vec<(i64, &str)>>().is_err());
+    assert_eq!(eight.get::<(u8, u16, u32, u64, i32, i64, i128, usize)>(), Ok((1, 2, 3, 4, 5, 6, 7, 8)));
+    // And back.
+    let back = Region::build(|h| {
+        let map: BTreeMap<Atom, Vec<i64>> = map.get().unwrap();
+        h.tuple(&[
+            term!(h, map.clone()),
+            term!(h, (map.into_iter().collect::<HashMap<_, _>>())),
+            term!(h, (1, 2, 3, 4, 5, 6)),
+        ])
+    });
+    let [a, b, _] = back.root().tuple_of().unwrap();
+    assert!(a == map && b == map);
+}
+
+#[test]
+fn sizes_with_sharing_and_without() {
+    let r = Region::build(|h| {
+        let part = h.tuple(&[h.int(1), h.list(0..2)]); // 3 + 4
+        h.tuple(&[part, part, h.binary([0; 9]), h.map((0..100).map(|i| (i, i)))])
+    });
+    let map = r.root().as_tuple().unwrap()[3].size_words();
+    assert_eq!(r.root().size_words(), 5 + 7 + 3 + map);
+    assert_eq!(r.root().flat_size_words(), 5 + 7 + 7 + 3 + map);
+    assert_eq!(r.root().as_tuple().unwrap()[3].flat_size_words(), map);
+    let shared = |depth| Region::build(move |h| dag(h, h.list([1]), depth)).root().flat_size_words();
+    assert_eq!((shared(0), shared(1), shared(20), shared(200)), (2, 3 + 4, (1 << 20) * 5 - 3, usize::MAX));
+    let long = Region::build(|h| h.list(0..1_000_000));
+    assert_eq!(long.root().flat_size_words(), 2_000_000);
 }
 
 #[test]

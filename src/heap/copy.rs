@@ -13,7 +13,7 @@ mod tree;
     allow(unused_imports, reason = "without that floor nobody makes a literal")
 )]
 pub(crate) use reach::words_to_copy;
-pub(crate) use reach::{reaches, size_words};
+pub(crate) use reach::{flat_size_words, reaches, size_words};
 
 use super::HeapError;
 use super::binary;

@@ -14,6 +14,7 @@
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
 //! [`Region::try_build`] into an error value.
 
+mod big;
 pub(crate) mod binary;
 #[cfg(feature = "persistent")]
 pub(crate) mod built;
@@ -47,13 +48,14 @@ mod verify;
 mod verify_map;
 mod walk;
 
+pub use big::IntTooLarge;
 pub use binary::COPY_OUT;
 pub use collect::CollectStats;
 pub use info::HeapInfo;
 pub use owned::OwnedHeap;
 pub use pool::pooled_bytes;
 pub use region::Region;
-pub use to_term::{ToTerm, heap_of};
+pub use to_term::{Segment, ToTerm, heap_of};
 
 #[cfg(feature = "runtime")]
 pub(crate) use collect::points_into;
@@ -61,7 +63,7 @@ pub(crate) use collect::{collect_major, collect_minor};
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};
-use crate::term::{Atom, Pid, Place, Reference, Term};
+use crate::term::{Atom, Pid, Place, Reference, RemotePid, Term};
 use raw::RawHeap;
 use std::any::Any;
 use std::fmt;
@@ -249,6 +251,17 @@ impl<'h> Heap<'h> {
     #[inline]
     pub fn pid(self, p: Pid) -> Term<'h> {
         self.term(p.word())
+    }
+
+    /// The pid of a process of another node. Four words.
+    pub fn remote_pid(self, p: RemotePid) -> Term<'h> {
+        let at = self.alloc(4);
+        // SAFETY: as many words were just allocated.
+        unsafe {
+            at.write(word::header(Object::RemotePid, 0, 3));
+            at.add(1).copy_from_nonoverlapping(p.words().as_ptr(), 3);
+        }
+        self.term(word::pointer(at, word::BOXED))
     }
 
     /// A reference. No memory.

@@ -1,12 +1,13 @@
 //! Rust values that become terms.
 
 use super::Heap;
-use crate::term::{Atom, Pid, Reference, Term};
+use crate::term::{Atom, Pid, Reference, RemotePid, Term};
 use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
 
 /// A Rust value that becomes a term, in [`term!`](crate::term!), [`Heap::list`] and [`Heap::map`].
 ///
-/// Strings and byte slices become binaries, `bool` an atom, `Vec` a list, a tuple a tuple.
+/// Strings and byte slices become binaries, `bool` an atom, `Vec` a list, a tuple a tuple, `HashMap` and `BTreeMap` a map.
 pub trait ToTerm<'h> {
     /// The term, built in `heap`.
     fn to_term(self, heap: Heap<'h>) -> Term<'h>;
@@ -54,6 +55,7 @@ to_term! {
     Atom => |x, h| h.atom(x);
     Pid => |x, h| h.pid(x);
     Reference => |x, h| h.reference(x);
+    RemotePid => |x, h| h.remote_pid(x);
     &str => |x, h| h.binary(x);
     &String => |x, h| h.binary(x);
     String => |x, h| h.bytes(Bytes::from(x));
@@ -84,6 +86,25 @@ impl<'h, T: ToTerm<'h>> ToTerm<'h> for Vec<T> {
     }
 }
 
+/// A binary, as `b"bytes"` is one.
+impl<'h, const N: usize> ToTerm<'h> for &[u8; N] {
+    fn to_term(self, heap: Heap<'h>) -> Term<'h> {
+        heap.binary(self)
+    }
+}
+
+impl<'h, K: ToTerm<'h>, V: ToTerm<'h>, S> ToTerm<'h> for HashMap<K, V, S> {
+    fn to_term(self, heap: Heap<'h>) -> Term<'h> {
+        heap.map(self)
+    }
+}
+
+impl<'h, K: ToTerm<'h>, V: ToTerm<'h>> ToTerm<'h> for BTreeMap<K, V> {
+    fn to_term(self, heap: Heap<'h>) -> Term<'h> {
+        heap.map(self)
+    }
+}
+
 macro_rules! tuples {
     ($($($t:ident $x:ident),+;)*) => {$(
         impl<'h, $($t: ToTerm<'h>),+> ToTerm<'h> for ($($t,)+) {
@@ -100,10 +121,38 @@ tuples! {
     A a, B b;
     A a, B b, C c;
     A a, B b, C c, D d;
+    A a, B b, C c, D d, E e;
+    A a, B b, C c, D d, E e, F f;
+    A a, B b, C c, D d, E e, F f, G g;
+    A a, B b, C c, D d, E e, F f, G g, H h;
 }
 
 /// What [`term!`](crate::term!) accepts as its first argument: a heap, or what dereferences to one.
 #[doc(hidden)]
 pub fn heap_of<'h>(heap: &Heap<'h>) -> Heap<'h> {
     *heap
+}
+
+/// A part of a binary in [`term!`](crate::term!): a byte or a string.
+#[doc(hidden)]
+pub trait Segment {
+    fn append(self, bytes: &mut Vec<u8>);
+}
+
+impl Segment for u8 {
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.push(self);
+    }
+}
+
+impl Segment for &str {
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self.as_bytes());
+    }
+}
+
+impl<const N: usize> Segment for &[u8; N] {
+    fn append(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(self);
+    }
 }

@@ -63,11 +63,12 @@ pub(super) fn rank(kind: Kind) -> u8 {
         Kind::Reference => 2,
         Kind::Resource => 3,
         Kind::Pid => 4,
-        Kind::Tuple => 5,
-        Kind::Map => 6,
-        Kind::Nil => 7,
-        Kind::List => 8,
-        Kind::Binary => 9,
+        Kind::RemotePid => 5,
+        Kind::Tuple => 6,
+        Kind::Map => 7,
+        Kind::Nil => 8,
+        Kind::List => 9,
+        Kind::Binary => 10,
     }
 }
 
@@ -262,6 +263,7 @@ impl Comparison {
             }
             Kind::Atom => Atom::from_word(a).cmp(&Atom::from_word(b)),
             Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
+            Kind::RemotePid => x.as_remote_pid().cmp(&y.as_remote_pid()),
             Kind::Reference => Reference::from_word(a).cmp(&Reference::from_word(b)),
             Kind::Resource => x
                 .as_resource()

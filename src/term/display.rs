@@ -116,6 +116,7 @@ fn write_one<'a>(out: &mut Limited<'_, '_>, t: TermRef<'a>, work: &mut Vec<Item<
         View::Float(x) => write_float(out, x),
         View::Atom(a) => write_atom(out, a),
         View::Pid(p) => write!(out, "{p}"),
+        View::RemotePid(p) => write!(out, "{p}"),
         View::Reference(r) => write!(out, "{r}"),
         View::Nil => out.write_str("[]"),
         View::Cons(head, tail) => {

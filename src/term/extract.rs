@@ -1,8 +1,10 @@
 //! Typed extraction from terms.
 
 use super::view::{InHeap, Kind, Place, Term};
-use super::{Atom, Map, Pid, Reference};
+use super::{Atom, List, Map, Pid, Reference, RemotePid};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{BuildHasher, Hash};
 
 /// A term had another shape than the one asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,7 @@ from_term! {
     bool => as_bool, "a boolean";
     Pid => as_pid, "a pid";
     Reference => as_reference, "a reference";
+    RemotePid => as_remote_pid, "a pid of another node";
     &'h str => as_str, "a binary of UTF-8";
     &'h [u8] => as_bytes, "a binary";
     bytes::Bytes => to_bytes, "a binary";
@@ -80,6 +83,80 @@ impl<'h, P: Place> FromTerm<'h, P> for u64 {
     }
 }
 
+impl<'h, P: Place> FromTerm<'h, P> for i128 {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        let wide = || term.big().and_then(|b| b.to_i128());
+        let mismatch = || Mismatch { expected: "an integer of 128 bits", found: term.kind() };
+        term.as_int().map(Self::from).or_else(wide).ok_or_else(mismatch)
+    }
+}
+
+macro_rules! narrow {
+    ($($t:ty, $expected:literal;)*) => {$(
+        impl<'h, P: Place> FromTerm<'h, P> for $t {
+            fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+                let mismatch = || Mismatch { expected: $expected, found: term.kind() };
+                term.as_int().and_then(|i| i.try_into().ok()).ok_or_else(mismatch)
+            }
+        }
+    )*};
+}
+
+narrow! {
+    i32, "an integer of 32 bits";
+    u8, "a byte";
+    u16, "an unsigned integer of 16 bits";
+    u32, "an unsigned integer of 32 bits";
+    isize, "an integer of 64 bits";
+}
+
+impl<'h, P: Place> FromTerm<'h, P> for usize {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        u64::from_term(term).map(|i| i as Self)
+    }
+}
+
+/// Lent: O(1), and nothing is said about the elements, or about how the list ends.
+impl<'h, P: Place> FromTerm<'h, P> for List<'h, P> {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        match term.kind() {
+            Kind::Nil | Kind::List => Ok(term.list()),
+            found => Err(Mismatch { expected: "a list", found }),
+        }
+    }
+}
+
+/// The elements of a proper list, read out of it. O(n).
+impl<'h, P: Place, T: FromTerm<'h, P>> FromTerm<'h, P> for Vec<T> {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        let mut list = term.get::<List<'h, P>>()?;
+        let elements = list.by_ref().map(T::from_term).collect::<Result<_, _>>()?;
+        if !list.rest().is_nil() {
+            return Err(Mismatch { expected: "a proper list", found: list.rest().kind() });
+        }
+        Ok(elements)
+    }
+}
+
+/// The pairs of a map, read out of it. O(n).
+impl<'h, P: Place, K, V, S> FromTerm<'h, P> for HashMap<K, V, S>
+where
+    K: FromTerm<'h, P> + Eq + Hash,
+    V: FromTerm<'h, P>,
+    S: BuildHasher + Default,
+{
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        term.get::<Map<'h, P>>()?.iter().map(|(k, v)| Ok((k.get()?, v.get()?))).collect()
+    }
+}
+
+/// The pairs of a map, read out of it. O(n log n).
+impl<'h, P: Place, K: FromTerm<'h, P> + Ord, V: FromTerm<'h, P>> FromTerm<'h, P> for BTreeMap<K, V> {
+    fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+        term.get::<Map<'h, P>>()?.iter().map(|(k, v)| Ok((k.get()?, v.get()?))).collect()
+    }
+}
+
 macro_rules! tuples {
     ($($expected:literal $n:literal: $($t:ident $x:ident),+;)*) => {$(
         impl<'h, Q: Place, $($t: FromTerm<'h, Q>),+> FromTerm<'h, Q> for ($($t,)+) {
@@ -100,4 +177,6 @@ tuples! {
     "a tuple of 4" 4: A a, B b, C c, D d;
     "a tuple of 5" 5: A a, B b, C c, D d, E e;
     "a tuple of 6" 6: A a, B b, C c, D d, E e, F f;
+    "a tuple of 7" 7: A a, B b, C c, D d, E e, F f, G g;
+    "a tuple of 8" 8: A a, B b, C c, D d, E e, F f, G g, H h;
 }

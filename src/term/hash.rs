@@ -16,6 +16,7 @@ const LIST: u64 = 0x9e37_79b9_7f4a_7c15;
 const TUPLE: u64 = 0xbf58_476d_1ce4_e5b9;
 const MAP: u64 = 0x94d0_49bb_1331_11eb;
 const BINARY: u64 = 0xd6e8_feb8_6659_fd93;
+const PID: u64 = 0xe703_7ed1_a0b4_28db;
 const NUMBER: u64 = 0xa076_1d64_78bd_642f;
 
 /// Folded multiplication: every bit of the result depends on every bit of both. Both go in once more, so that the one
@@ -204,6 +205,8 @@ unsafe fn leaf(w: Word) -> Result<u64, Pending> {
             Number::Small(i) => hash_word(i as u64),
         }),
         Kind::Binary => Ok(hash_bytes(term.as_bytes().unwrap_or_default())),
+        // SAFETY: three words follow the header.
+        Kind::RemotePid => Ok((1..=3).fold(PID, |h, i| mix(h, unsafe { *word::address(w).add(i) }))),
         _ => Ok(hash_word(term.as_resource().map_or(0, super::view::Resource::address) as u64)),
     }
 }

@@ -38,6 +38,7 @@
 //! | float | heap, two words; finite | the same |
 //! | atom | the word (up to 7 bytes: the name itself) | a table index |
 //! | pid | the word | the same |
+//! | pid of another node | heap, 4 words | heap, 6 words |
 //! | reference | the word | heap, 3 words or more |
 //! | nil, `{}`, `#{}`, `<<>>` | the word | only nil |
 //! | tuple, list | heap: 1 + n words, 2 words a cell | the same |
@@ -56,6 +57,7 @@ pub(crate) mod map;
 mod number;
 mod pid;
 mod reference;
+mod remote;
 mod sorting;
 mod view;
 pub(crate) mod word;
@@ -67,6 +69,7 @@ pub use list::List;
 pub use map::{Map, MapIter};
 pub use pid::Pid;
 pub use reference::{Reference, References};
+pub use remote::RemotePid;
 pub use view::{BigInt, InHeap, Kind, Outside, Place, Resource, Term, TermRef, View};
 
 pub(crate) use compare::{Numbers, compare, equal, equal_value};

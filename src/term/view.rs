@@ -1,7 +1,9 @@
 //! [`Term`] and how it is read.
 
 use super::word::{self, Object, Word};
-use super::{Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, Reference, compare, equal, equal_value, hash};
+use super::{
+    Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, Reference, RemotePid, compare, equal, equal_value, hash,
+};
 use crate::{Atomics, Counters};
 use bytes::Bytes;
 use std::any::Any;
@@ -93,6 +95,8 @@ pub enum View<'h, P: Place = InHeap> {
     Atom(Atom),
     /// The pid of a process of this domain.
     Pid(Pid),
+    /// The pid of a process elsewhere.
+    RemotePid(RemotePid),
     /// A reference.
     Reference(Reference),
     /// A tuple; a slice, so slice patterns match it.
@@ -119,8 +123,10 @@ pub enum Kind {
     Float,
     /// An atom.
     Atom,
-    /// A pid.
+    /// A pid of this domain.
     Pid,
+    /// A pid of another node.
+    RemotePid,
     /// A reference.
     Reference,
     /// A tuple.
@@ -145,6 +151,9 @@ pub struct BigInt<'h> {
 }
 
 impl<'h> BigInt<'h> {
+    /// The most limbs that an integer may have: 4,194,240 bits, as in OTP.
+    pub const MAX_LIMBS: usize = 65_535;
+
     /// Is it below zero?
     pub fn is_negative(&self) -> bool {
         self.negative
@@ -285,6 +294,7 @@ impl<'h, P: Place> Term<'h, P> {
                 Object::Float => Kind::Float,
                 Object::Big => Kind::Int,
                 Object::Binary | Object::Bytes => Kind::Binary,
+                Object::RemotePid => Kind::RemotePid,
                 Object::Resource => Kind::Resource,
             },
             None => match w {
@@ -309,6 +319,7 @@ impl<'h, P: Place> Term<'h, P> {
             Kind::Float => View::Float(self.as_float().expect("the kind is float")),
             Kind::Atom => View::Atom(Atom::from_word(self.word())),
             Kind::Pid => View::Pid(Pid::from_word(self.word())),
+            Kind::RemotePid => View::RemotePid(self.as_remote_pid().expect("the kind is remote pid")),
             Kind::Reference => View::Reference(Reference::from_word(self.word())),
             Kind::Tuple => View::Tuple(self.as_tuple().expect("the kind is tuple")),
             Kind::Nil => View::Nil,
@@ -376,6 +387,13 @@ impl<'h, P: Place> Term<'h, P> {
     #[inline]
     pub fn as_pid(self) -> Option<Pid> {
         word::is_pid(self.word()).then(|| Pid::from_word(self.word()))
+    }
+
+    /// The pid of a process elsewhere, if it is one.
+    pub fn as_remote_pid(self) -> Option<RemotePid> {
+        let (p, _) = self.object_of(Object::RemotePid)?;
+        // SAFETY: three words follow the header.
+        Some(RemotePid::from_words(unsafe { [*p, *p.add(1), *p.add(2)] }))
     }
 
     /// The reference, if it is one.
@@ -533,7 +551,8 @@ impl<'h, P: Place> Term<'h, P> {
         unsafe { compare(self.word(), other.word(), Numbers::ByValue) }
     }
 
-    /// The distinct words that this term reaches, literals included. O(words).
+    /// The distinct words that this term reaches, literals included: what a copy of it takes. O(words). OTP:
+    /// `erts_debug:size/1`.
     ///
     /// ```
     /// # use shared_term::{Region, term};
@@ -546,6 +565,23 @@ impl<'h, P: Place> Term<'h, P> {
     pub fn size_words(self) -> usize {
         // SAFETY: the term is alive while this runs.
         unsafe { crate::heap::copy::size_words(self.word()) }
+    }
+}
+
+impl<P: Place> Term<'_, P> {
+    /// The words that this term would take if nothing in it were shared: one copy of a part per path that leads to it. At
+    /// most `usize::MAX`, however many there are. O(distinct words). OTP: `erts_debug:flat_size/1`.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| (0..100).fold(h.nil(), |t, _| h.tuple(&[t, t])));
+    /// assert_eq!(r.root().size_words(), 300);
+    /// assert_eq!(r.root().flat_size_words(), usize::MAX);
+    /// assert_eq!(Region::build(|h| term!(h, {[1], {}})).root().flat_size_words(), 3 + 2);
+    /// ```
+    pub fn flat_size_words(self) -> usize {
+        // SAFETY: the term is alive while this runs.
+        unsafe { crate::heap::copy::flat_size_words(self.word()) }
     }
 }
 

@@ -67,13 +67,15 @@ pub(crate) enum Object {
     Big = 5,
     /// Opaque: bytes, padded to words; `aux` counts the padding.
     Binary = 6,
+    /// Opaque: the node's atom, the pid's two numbers, the node's creation.
+    RemotePid = 7,
     /// Opaque: on the off-heap list; a `Bytes`.
-    Bytes = 7,
+    Bytes = 8,
     /// Opaque: on the off-heap list; an `Arc` of a user's value.
-    Resource = 8,
+    Resource = 9,
 }
 
-const KINDS: [Object; 9] = [
+const KINDS: [Object; 10] = [
     Object::Tuple,
     Object::Map,
     Object::Hamt,
@@ -81,6 +83,7 @@ const KINDS: [Object; 9] = [
     Object::Float,
     Object::Big,
     Object::Binary,
+    Object::RemotePid,
     Object::Bytes,
     Object::Resource,
 ];

@@ -5,6 +5,7 @@ use crate::heap::marks::Marks;
 use crate::heap::pages::reserve;
 use crate::heap::{HeapError, unwind};
 use crate::term::word::{self, Object, Word};
+use std::collections::HashMap;
 
 /// The words that a pointer's object holds, for walking.
 ///
@@ -140,4 +141,62 @@ pub(crate) unsafe fn words_to_copy(root: Word, literals: Literals) -> (usize, us
         });
     }
     (words, words.max(2 * pairs))
+}
+
+/// An object whose words are being added up: those still to come, and the sum of those before.
+struct Pending {
+    object: usize,
+    next: *const Word,
+    left: usize,
+    sum: usize,
+}
+
+/// Objects visited before what they came to is remembered.
+const PATIENCE: usize = 4096;
+
+/// The words that a term reaches, those of a part once for each path to it; at most `usize::MAX`.
+///
+/// # Safety
+///
+/// `root` must be the word of a term that is alive during the call.
+pub(crate) unsafe fn flat_size_words(root: Word) -> usize {
+    let mut stack: Vec<Pending> = Vec::new();
+    let mut known = HashMap::new();
+    let (mut current, mut visited) = (root, 0);
+    loop {
+        let mut done = 0;
+        if word::is_pointer(current) {
+            let object = word::address(current).addr();
+            if let Some(&sum) = known.get(&object) {
+                done = sum;
+            } else {
+                visited += 1;
+                // SAFETY: an object that the root reaches.
+                let (sum, (next, left)) = unsafe { (words_of(current), children(current)) };
+                if left > 0 {
+                    // SAFETY: its first word.
+                    current = unsafe { *next };
+                    stack.push(Pending { object, next, left, sum });
+                    continue;
+                }
+                done = sum;
+            }
+        }
+        loop {
+            let Some(top) = stack.last_mut() else { return done };
+            top.sum = top.sum.saturating_add(done);
+            top.left -= 1;
+            if top.left > 0 {
+                top.next = top.next.wrapping_add(1);
+                // SAFETY: there are further words in the object.
+                current = unsafe { *top.next };
+                break;
+            }
+            done = top.sum;
+            if visited > PATIENCE {
+                known.insert(top.object, done);
+            }
+            stack.pop();
+        }
+    }
 }
