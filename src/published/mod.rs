@@ -162,6 +162,12 @@ impl Reclaim for Epoch {}
 /// Hyaline, for each cell its own: each `store` hands what it replaced to the readers that are in, and the last of them to leave
 /// drops it. Entering is one store and leaving one exchange of a word of the thread's own, whatever the number of
 /// cells; a `store` pays for that with a barrier in all running threads, and an entry for every thread that reads cells.
+///
+/// # Limits
+///
+/// At the end of a thread, in destructors of other thread-locals: where seize's own are gone before the thread first reads
+/// a cell, seize panics; and what a `store` replaces while such readers come and go may wait for the next
+/// [`store`](Published::store) or [`collect`](Published::collect).
 #[cfg(feature = "hyaline")]
 #[derive(Debug, Clone, Copy)]
 pub enum Hyaline {}
