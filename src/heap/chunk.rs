@@ -7,6 +7,7 @@
 use super::literal::{self, BLOCK_BYTES};
 use super::pool;
 use super::region::RegionHead;
+use super::{poison, spare};
 use crate::term::word::Word;
 use std::alloc::{Layout, dealloc};
 use std::ptr;
@@ -47,6 +48,7 @@ impl Chunk {
         // SAFETY: the caller's promise.
         unsafe {
             let start = this.cast::<Word>().add(CHUNK_WORDS);
+            poison::lock(start, end);
             this.write(Self { next: ptr::null_mut(), top: start, end: end.map_addr(|a| a | memory as usize) });
         }
     }
@@ -107,12 +109,21 @@ impl Chunk {
     pub(crate) fn allocate(words: usize) -> *mut Self {
         let Some(layout) = words_layout::<Self>(words) else { return ptr::null_mut() };
         // Not empty: it holds a header.
-        let this = pool::allocate(layout).cast::<Self>();
+        let this = spare::take(layout.size()).unwrap_or_else(|| pool::allocate(layout)).cast::<Self>();
         if !this.is_null() {
             // SAFETY: the memory was just made, for a header and the words.
             unsafe { Self::init(this, this.cast::<Word>().add(CHUNK_WORDS + words), Memory::Own) };
         }
         this
+    }
+
+    /// A chunk of its own for `n` words, or null when there is no memory. It has about `wanted`, if that is more.
+    pub(crate) fn allocate_about(wanted: usize, n: usize) -> *mut Self {
+        let wanted = wanted.max(n);
+        // Sizes that are kept when they are freed, where one of them will do.
+        let kept = wanted.checked_add(CHUNK_WORDS).and_then(|words| spare::size_within(words.saturating_mul(8)));
+        let words = kept.map_or(0, |bytes| bytes / size_of::<Word>() - CHUNK_WORDS);
+        Self::allocate(if words >= n && 2 * words >= wanted { words } else { wanted })
     }
 
     /// Frees the chunks of a list from `chunk` up to, and without, `until`.
@@ -140,8 +151,17 @@ impl Chunk {
         // SAFETY: each layout is the one that the memory was made with.
         unsafe {
             let end = Self::end(this).addr();
+            if Self::memory(this) == Memory::Slot {
+                return poison::lock(Self::start(this), Self::end(this));
+            }
+            poison::unlock(Self::start(this), Self::end(this));
             match Self::memory(this) {
-                Memory::Own => pool::free(this.cast(), Layout::from_size_align_unchecked(end - this.addr(), 8)),
+                Memory::Own => {
+                    let bytes = end - this.addr();
+                    if !spare::give(this.cast(), bytes) {
+                        pool::free(this.cast(), Layout::from_size_align_unchecked(bytes, 8));
+                    }
+                }
                 Memory::RegionHead => {
                     let head = RegionHead::of_inline(this);
                     pool::free(head.cast(), Layout::from_size_align_unchecked(end - head.addr(), 8));

@@ -323,10 +323,10 @@ impl<'a> Collector<'a> {
                 }
                 if !word::is_list(w) {
                     *p = boxed(self.to, w, &mut bump)?;
-                } else if p.add(1) == bump.top {
-                    let at;
-                    (at, bump) = spine(self.to, bump, p, moves)?;
-                    scan.resume(at, &bump);
+                } else if scan.can_run_ahead(&bump) {
+                    let (at, after) = spine(self.to, bump, p, moves)?;
+                    scan.ran_ahead(&bump, at, &after);
+                    bump = after;
                 } else {
                     *p = cell(self.to, w, &mut bump)?;
                 }
@@ -432,13 +432,13 @@ unsafe fn boxed(to_space: &mut RawHeap, w: Word, bump: &mut Bump) -> Result<Word
     }
 }
 
-/// Moves cells one behind the other for as long as nothing else is to be scanned between them, which for a list of
-/// immediates is to its end: without going back to each for its tail. Returns where the scan goes on.
+/// Moves a list of cells one behind the other, each with what its head leads to if nothing in that is to be moved: a list of
+/// numbers, floats, small binaries or tuples of those to its end, without looking again at what was moved. Returns from
+/// where on there is something to be scanned.
 ///
 /// # Safety
 ///
-/// `p` must be the last word of the to-space, all others being scanned, and its contents a pointer to a cell of the
-/// from-space that moves here, or has.
+/// `p` must be a word of the to-space, and its contents a pointer to a cell of the from-space that moves here, or has.
 #[inline(never)]
 unsafe fn spine(
     heap: &mut RawHeap,
@@ -456,7 +456,7 @@ unsafe fn spine(
             let (head, tail) = (*from, *from.add(1));
             if head == 0 {
                 p.write(tail);
-                return Ok((p.add(1), bump));
+                return Ok((bump.top, bump));
             }
             let to = bump.alloc(heap, 2)?;
             let copy = word::pointer(to, word::LIST);
@@ -466,11 +466,68 @@ unsafe fn spine(
             to.write(head);
             p = to.add(1);
             p.write(tail);
-            let ends = word::is_pointer(head) || !word::is_list(tail) || word::is_literal(tail);
-            if ends || moves.of(word::address(tail)) != Move::Here {
-                return Ok((to, bump));
+            if word::is_pointer(head) {
+                if !word::is_boxed(head) || word::is_literal(head) || moves.of(word::address(head)) != Move::Here {
+                    return Ok((to, bump));
+                }
+                match flat(head, &mut bump) {
+                    Flat::Moved(copy) => to.write(copy),
+                    Flat::Not(copy) => {
+                        to.write(copy);
+                        return Ok((p, bump));
+                    }
+                    Flat::Large => return Ok((to, bump)),
+                }
+            }
+            if !word::is_list(tail) || word::is_literal(tail) || moves.of(word::address(tail)) != Move::Here {
+                return Ok((p, bump));
             }
             w = tail;
         }
+    }
+}
+
+/// What became of an object at the head of a cell.
+enum Flat {
+    /// It is here now, and nothing in it is to be scanned.
+    Moved(Word),
+    /// It is here now, and to be scanned.
+    Not(Word),
+    /// It is where it was: too large to be looked at on the way, or for the chunk.
+    Large,
+}
+
+/// Moves an object with a header, and looks at its words on the way.
+///
+/// # Safety
+///
+/// `w` must be a pointer to such an object of the from-space, moved or not.
+#[inline(always)]
+unsafe fn flat(w: Word, bump: &mut Bump) -> Flat {
+    /// Words of the largest object that is looked at.
+    const LARGE: usize = 8;
+    let from = word::address(w);
+    // SAFETY: an object of the from-space, or what was left when it moved; it has room in the to-space.
+    unsafe {
+        let header = *from;
+        if !word::is_header(header) {
+            return Flat::Moved(header);
+        }
+        let size = 1 + word::header_size(header);
+        if size > LARGE || !bump.has_room(size) {
+            return Flat::Large;
+        }
+        let to = bump.top;
+        bump.top = to.add(size);
+        let copy = word::pointer(to, word::BOXED);
+        *from = copy;
+        to.write(header);
+        let mut pointers = false;
+        for i in 1..size {
+            let w = *from.add(i);
+            to.add(i).write(w);
+            pointers |= word::is_pointer(w);
+        }
+        if pointers && !word::header_is_opaque(header) { Flat::Not(copy) } else { Flat::Moved(copy) }
     }
 }

@@ -14,7 +14,7 @@
 
 use super::chunk::{CHUNK_WORDS, Chunk, Memory};
 use super::lineage::Kept;
-use super::off_heap;
+use super::{off_heap, poison};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::term::word::Word;
@@ -361,10 +361,7 @@ unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
         // SAFETY: the chunks of the area, each freed once.
         unsafe {
             let next = (*chunk).next;
-            if cfg!(debug_assertions) {
-                // Who still reads it shall notice: no term is zero.
-                ptr::write_bytes(Chunk::start(chunk), 0, Chunk::used(chunk));
-            }
+            poison::kill(Chunk::start(chunk), (*chunk).top);
             Chunk::free(chunk);
             chunk = next;
         }

@@ -36,6 +36,7 @@ mod marks;
 pub(crate) mod off_heap;
 mod owned;
 mod pages;
+mod poison;
 #[cfg_attr(
     any(all(loom, feature = "loom"), miri, shared_term_no_pool),
     allow(dead_code, reason = "such a build allocates without pools, and a model makes its own")
@@ -43,6 +44,7 @@ mod pages;
 pub(crate) mod pool;
 pub(crate) mod raw;
 pub(crate) mod region;
+mod spare;
 mod to_term;
 mod verify;
 mod verify_map;

@@ -1,18 +1,18 @@
 //! The raw core of a heap: chunks, bump allocation, marks to roll back to.
 
 use super::HeapError;
-use super::chunk::Chunk;
+use super::chunk::{CHUNK_WORDS, Chunk};
 use super::generations::Old;
 use super::literal::{self, Entry};
-use super::off_heap;
 use super::region::Region;
+use super::{off_heap, poison};
 use crate::term::word::{self, Word};
 use std::ptr;
 
 /// Words of the first chunk of a heap.
 const FIRST_CHUNK: usize = 29; // with the header, 256 bytes
-/// Chunks grow with their heap up to this many words (256 KiB).
-const LARGEST_CHUNK: usize = 1 << 15;
+/// Chunks grow with their heap up to 256 KiB, or a quarter of it.
+const LARGEST_CHUNK: usize = (1 << 15) - CHUNK_WORDS;
 
 /// A heap: a list of chunks, the newest of which is allocated from; the chunks that it has adopted; and, once it was
 /// collected, its old generation, which is a heap of its own.
@@ -77,13 +77,19 @@ impl Bump {
     /// As [`RawHeap::alloc`], from `heap`, which must be the heap that lent this.
     #[inline(always)]
     pub(crate) fn alloc(&mut self, heap: &mut RawHeap, n: usize) -> Result<*mut Word, HeapError> {
-        if self.end.addr() - self.top.addr() < n * size_of::<Word>() {
+        if !self.has_room(n) {
             *self = heap.grow_lent(*self, n)?;
         }
         let p = self.top;
         // SAFETY: the chunk has room for `n` words behind `top`.
         self.top = unsafe { p.add(n) };
         Ok(p)
+    }
+
+    /// Does the chunk that is allocated from have room for `n` words?
+    #[inline(always)]
+    pub(crate) fn has_room(&self, n: usize) -> bool {
+        self.end.addr() - self.top.addr() >= n * size_of::<Word>()
     }
 }
 
@@ -100,8 +106,12 @@ impl Bump {
 pub(crate) struct Scan {
     chunk: *mut Chunk,
     at: *mut Word,
-    /// The end of the words that are known to be there.
+    /// The end of the words that are known to be there, and are to be scanned.
     limit: *mut Word,
+    /// Where words begin that were scanned already, or null; and where they end.
+    skip: *mut Word,
+    skip_chunk: *mut Chunk,
+    skip_to: *mut Word,
 }
 
 impl Scan {
@@ -132,16 +142,18 @@ impl Scan {
                         break;
                     }
                 }
-                if self.chunk == bump.chunk {
+                if self.at == self.skip && !self.skip.is_null() {
+                    *self = Self::from(self.skip_chunk, self.skip_to);
+                } else if self.chunk == bump.chunk {
                     if self.at == bump.top {
                         return None;
                     }
-                    self.limit = bump.top;
+                    self.go_on_to(bump.top);
                 } else if self.chunk.is_null() {
                     // Begun when the heap was empty.
                     self.enter(heap.first);
                 } else if self.at < (*self.chunk).top {
-                    self.limit = (*self.chunk).top;
+                    self.go_on_to((*self.chunk).top);
                 } else {
                     self.enter((*self.chunk).next);
                 }
@@ -152,7 +164,36 @@ impl Scan {
     /// Goes on at `at`, in the chunk that is allocated from: what lies before it has been relocated otherwise.
     #[inline(always)]
     pub(crate) fn resume(&mut self, at: *mut Word, bump: &Bump) {
-        *self = Self { chunk: bump.chunk, at, limit: bump.top };
+        *self = Self { limit: bump.top, ..Self::from(bump.chunk, at) };
+    }
+
+    /// Can what will be allocated from `bump` on be scanned ahead of what still is to be?
+    #[inline(always)]
+    pub(crate) fn can_run_ahead(&self, bump: &Bump) -> bool {
+        self.skip.is_null() || (self.skip_to == bump.top && self.skip_chunk == bump.chunk)
+    }
+
+    /// What was allocated from `before` on has been scanned up to `at`, which lies in the chunk that is allocated from.
+    #[inline(always)]
+    pub(crate) fn ran_ahead(&mut self, before: &Bump, at: *mut Word, bump: &Bump) {
+        if self.at == before.top {
+            return self.resume(at, bump);
+        }
+        if self.skip.is_null() {
+            self.skip = before.top;
+        }
+        (self.skip_chunk, self.skip_to) = (bump.chunk, at);
+    }
+
+    /// A scan from `at` on.
+    fn from(chunk: *mut Chunk, at: *mut Word) -> Self {
+        Self { chunk, at, limit: at, skip: ptr::null_mut(), skip_chunk: ptr::null_mut(), skip_to: ptr::null_mut() }
+    }
+
+    /// Words are there up to `top`; those to be skipped are not for this scan.
+    #[inline(always)]
+    fn go_on_to(&mut self, top: *mut Word) {
+        self.limit = if self.at <= self.skip && self.skip <= top { self.skip } else { top };
     }
 
     /// # Safety
@@ -162,7 +203,7 @@ impl Scan {
     unsafe fn enter(&mut self, chunk: *mut Chunk) {
         // SAFETY: the caller's promise.
         let start = unsafe { Chunk::start(chunk) };
-        *self = Self { chunk, at: start, limit: start };
+        (self.chunk, self.at, self.limit) = (chunk, start, start);
     }
 }
 
@@ -257,12 +298,14 @@ impl RawHeap {
         let p = self.top;
         // SAFETY: the chunk has room for `n` words behind `top`.
         self.top = unsafe { p.add(n) };
+        poison::unlock(p, self.top);
         Ok(p)
     }
 
     /// Lends what is allocated from; see [`Bump`].
     #[inline(always)]
     pub(crate) fn lend(&self) -> Bump {
+        poison::unlock(self.top, self.end);
         Bump { top: self.top, end: self.end, chunk: self.current }
     }
 
@@ -270,6 +313,7 @@ impl RawHeap {
     #[inline(always)]
     pub(crate) fn restore(&mut self, bump: Bump) {
         self.top = bump.top;
+        poison::lock(self.top, self.end);
     }
 
     #[cold]
@@ -290,7 +334,7 @@ impl RawHeap {
         let chunk = if self.source.is_null() {
             // A part of what is there, so that few chunks hold much.
             let most = LARGEST_CHUNK.max(young / 4);
-            Chunk::allocate(n.max(used.clamp(FIRST_CHUNK, most).min(room)))
+            Chunk::allocate_about(used.clamp(FIRST_CHUNK, most).min(room), n)
         } else {
             literal::dedicated(self.source, n)
         };
@@ -347,6 +391,9 @@ impl RawHeap {
                 Chunk::free_until(self.first, ptr::null_mut());
                 self.first = ptr::null_mut();
             } else {
+                let end = self.end_of(mark.current);
+                poison::kill(mark.top, end);
+                poison::lock(mark.top, Chunk::end(mark.current));
                 Chunk::free_until((*mark.current).next, ptr::null_mut());
                 (*mark.current).next = ptr::null_mut();
             }
@@ -416,7 +463,7 @@ impl RawHeap {
 
     /// A scan of what will be allocated from now on.
     pub(crate) fn scan(&self) -> Scan {
-        Scan { chunk: self.current, at: self.top, limit: self.top }
+        Scan::from(self.current, self.top)
     }
 
     /// Ends allocation and hands out the memory of a heap that was never collected, and that has a chunk of its own: what

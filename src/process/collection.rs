@@ -13,7 +13,7 @@
 //!   `max_heap_words` is left; or its binaries are the reason; or the heap points into a persistent term that waits for its holders by policy.
 
 use super::cell::Owned;
-use crate::heap::{CollectWhen, HeapError, collect_major, collect_minor, points_into};
+use crate::heap::{CollectWhen, HeapError, collect_major, collect_minor, points_into, verify};
 use crate::persistent::Domain;
 
 impl Owned {
@@ -54,8 +54,18 @@ impl Owned {
             }
         }
         self.rest();
+        self.check();
         let (words, limit) = (self.heap.used(), self.heap.limit);
         if words > limit { Err(HeapError::Limit { asked, words, limit }) } else { Ok(()) }
+    }
+
+    /// Under stress: is every word of the heap in order?
+    pub(super) fn check(&self) {
+        if STRESS && let Err(what) = verify(&self.heap, self.state) {
+            // A panic would be the end of this process alone, and many tests would not hear of it.
+            eprintln!("after a collection: {what}");
+            std::process::abort();
+        }
     }
 
     fn is_major_due(&self) -> bool {

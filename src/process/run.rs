@@ -352,6 +352,7 @@ fn evacuate(task: Task) -> Result<(), Exit> {
         // major collection of its own (H20).
         owned.heap.allow(words);
         owned.threshold = owned.threshold.max(stats.after_words * 2);
+        owned.check();
     }
     if owned.messages_filter & retired != 0 && !mutated(Mutation::EvacuateForgetsMessages) {
         let mut filter = 0;

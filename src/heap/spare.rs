@@ -1,0 +1,164 @@
+//! Chunks that a thread has freed and keeps for its next collection.
+//!
+//! A collection asks for as much memory as lives, and then frees what there was before. An allocator gives memory of that
+//! size back to the system, and the next collection pays for each page anew: more than for moving what goes there. So a
+//! thread keeps some of it, in sizes that are powers of two.
+
+/// The smallest chunk that is kept, and the largest, in bytes with their headers.
+const SMALLEST_SHIFT: u32 = 12;
+const LARGEST_SHIFT: u32 = 18;
+
+/// The largest size that is kept and not above `bytes`, if there is one.
+pub(super) const fn size_within(bytes: usize) -> Option<usize> {
+    if bytes < 1 << SMALLEST_SHIFT {
+        return None;
+    }
+    let shift = if bytes.ilog2() > LARGEST_SHIFT { LARGEST_SHIFT } else { bytes.ilog2() };
+    Some(1 << shift)
+}
+
+pub(super) use kept::{give, take};
+
+#[cfg(not(any(all(loom, feature = "loom"), miri, shared_term_no_pool)))]
+mod kept {
+    use super::{LARGEST_SHIFT, SMALLEST_SHIFT};
+    use std::alloc::{Layout, dealloc};
+    use std::cell::Cell;
+    use std::ptr;
+
+    /// Bytes that one thread keeps.
+    const ROOM: usize = 1 << 20;
+    const CLASSES: usize = (LARGEST_SHIFT - SMALLEST_SHIFT + 1) as usize;
+
+    /// For each size a list, linked through the first word of the blocks.
+    struct Spare {
+        lists: [Cell<*mut u8>; CLASSES],
+        bytes: Cell<usize>,
+    }
+
+    thread_local! {
+        static SPARE: Spare = const { Spare { lists: [const { Cell::new(ptr::null_mut()) }; CLASSES], bytes: Cell::new(0) } };
+    }
+
+    fn class(bytes: usize) -> Option<usize> {
+        let kept = bytes.is_power_of_two() && (SMALLEST_SHIFT..=LARGEST_SHIFT).contains(&bytes.ilog2());
+        kept.then(|| (bytes.ilog2() - SMALLEST_SHIFT) as usize)
+    }
+
+    /// A block of so many bytes, aligned to 8, if one is kept.
+    pub(in super::super) fn take(bytes: usize) -> Option<*mut u8> {
+        let class = class(bytes)?;
+        // A thread that ends has none any more.
+        SPARE
+            .try_with(|spare| {
+                let block = spare.lists[class].get();
+                if block.is_null() {
+                    return None;
+                }
+                // SAFETY: a block on a list has the next one in its first word, and is nobody else's.
+                spare.lists[class].set(unsafe { block.cast::<*mut u8>().read() });
+                spare.bytes.set(spare.bytes.get() - bytes);
+                Some(block)
+            })
+            .ok()
+            .flatten()
+    }
+
+    /// Keeps a block, or says that it does not.
+    ///
+    /// # Safety
+    ///
+    /// `block` must be an allocation of so many bytes, aligned to 8, that nobody uses any more.
+    pub(in super::super) unsafe fn give(block: *mut u8, bytes: usize) -> bool {
+        let Some(class) = class(bytes) else { return false };
+        SPARE
+            .try_with(|spare| {
+                let total = spare.bytes.get() + bytes;
+                if total > ROOM {
+                    return false;
+                }
+                // SAFETY: the caller's promise: the block is ours, and long enough for a link.
+                unsafe { block.cast::<*mut u8>().write(spare.lists[class].get()) };
+                spare.lists[class].set(block);
+                spare.bytes.set(total);
+                true
+            })
+            .unwrap_or(false)
+    }
+
+    impl Drop for Spare {
+        fn drop(&mut self) {
+            for (class, list) in self.lists.iter().enumerate() {
+                let mut block = list.get();
+                while !block.is_null() {
+                    // SAFETY: as in `take`; each was allocated with this size and alignment.
+                    unsafe {
+                        let next = block.cast::<*mut u8>().read();
+                        let size = 1 << (class as u32 + SMALLEST_SHIFT);
+                        dealloc(block, Layout::from_size_align_unchecked(size, 8));
+                        block = next;
+                    }
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::alloc::alloc;
+
+        #[test]
+        fn what_is_kept_is_bounded_and_comes_back() {
+            // By itself: a thread of its own has nothing yet.
+            std::thread::spawn(|| {
+                let (size, layout) = (1 << LARGEST_SHIFT, Layout::from_size_align(1 << LARGEST_SHIFT, 8).unwrap());
+                // SAFETY: the layout is not empty.
+                let blocks: Vec<_> = (0..8).map(|_| unsafe { alloc(layout) }).collect();
+                // SAFETY: allocated with that layout; what is not kept is freed.
+                let kept = blocks.iter().filter(|&&block| unsafe {
+                    let kept = give(block, size);
+                    if !kept {
+                        dealloc(block, layout);
+                    }
+                    kept
+                });
+                assert_eq!(kept.count(), ROOM / size);
+                assert!(take(size / 2).is_none());
+                let again = take(size).unwrap();
+                assert!(blocks.contains(&again));
+                // SAFETY: as above.
+                assert!(unsafe { give(again, size) });
+                assert!(take(size + 8).is_none() && take(0).is_none());
+            })
+            .join()
+            .unwrap();
+        }
+    }
+}
+
+/// Nothing is kept: every block goes to the allocator.
+#[cfg(any(all(loom, feature = "loom"), miri, shared_term_no_pool))]
+mod kept {
+    pub(in super::super) fn take(_: usize) -> Option<*mut u8> {
+        None
+    }
+
+    /// # Safety
+    ///
+    /// None.
+    pub(in super::super) unsafe fn give(_: *mut u8, _: usize) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_within;
+
+    #[test]
+    fn sizes_are_powers_of_two_within_bounds() {
+        assert_eq!([4095, 4096, 8191, 8192].map(size_within), [None, Some(4096), Some(4096), Some(8192)]);
+        assert_eq!([1 << 18, 1 << 30].map(size_within), [Some(1 << 18), Some(1 << 18)]);
+    }
+}
