@@ -461,10 +461,22 @@ impl Inner {
             (*slot.block.as_ptr()).live -= 1;
             if (*slot.block.as_ptr()).live == 0 {
                 free.retain(|s| s.block != slot.block);
-                dealloc(slot.block.as_ptr().cast(), Layout::from_size_align_unchecked(BLOCK_BYTES, BLOCK_BYTES));
+                free_shared(slot.block);
             }
         }
     }
+}
+
+/// Frees a block that areas have shared.
+///
+/// # Safety
+///
+/// No slot of the block may be in use.
+unsafe fn free_shared(block: NonNull<Block>) {
+    let start = block.as_ptr().cast::<Word>();
+    poison::unlock(start, start.wrapping_byte_add(BLOCK_BYTES));
+    // SAFETY: the caller's promise; the layout is the one that it was made with.
+    unsafe { dealloc(start.cast(), Layout::from_size_align_unchecked(BLOCK_BYTES, BLOCK_BYTES)) };
 }
 
 impl Drop for Inner {
@@ -480,7 +492,7 @@ impl Drop for Inner {
         blocks.dedup();
         for block in blocks {
             // SAFETY: the domain frees its areas before its space, so the blocks have no live slot.
-            unsafe { dealloc(block.as_ptr().cast(), Layout::from_size_align_unchecked(BLOCK_BYTES, BLOCK_BYTES)) };
+            unsafe { free_shared(block) };
         }
     }
 }
