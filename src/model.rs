@@ -72,7 +72,7 @@ impl World {
     #[must_use]
     pub fn new() -> Self {
         let ready = Arc::new(Runnable::default());
-        let node = Node::new(PersistentTerms::new(), Box::new(Shared(Arc::clone(&ready))), Settings::DEFAULT, 8);
+        let node = Node::new(PersistentTerms::new(), Box::new(Shared(Arc::clone(&ready))), Settings::DEFAULT, 8, None);
         Self { node: Arc::new(node), ready, failures: Arc::default() }
     }
 

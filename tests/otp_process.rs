@@ -5,10 +5,15 @@
 
 mod support;
 
+use shared_term::persistent::Report;
 use shared_term::prelude::*;
-use shared_term::process::{Monitored, OptionError, RegisterError, SpawnError, SpawnOptions, Status, Unsent, from_fns};
+use shared_term::process::{
+    Collected, MailboxLimit, Monitored, Observer, OptionError, ProcessInfo, RegisterError, SpawnError, SpawnOptions,
+    Status, Unsent, from_fns,
+};
 use shared_term::runtime::{Deterministic, Handle, Port};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use support::LONG;
 
@@ -806,5 +811,261 @@ fn process_info_of_a_process_that_runs() {
     while rx.try_iter().last() != Some(2 * EACH) {
         let info = rt.info_within(p, LONG).unwrap().unwrap();
         assert!(info.details.is_some() && info.messages <= 2 * EACH + 1, "{info:?}");
+    }
+}
+
+/// A process that never waits starves none of a hundred others: of any schedule, each has its turn long before the busy one
+/// has had a hundred times as many.
+#[test]
+fn a_busy_process_starves_nobody() {
+    struct Busy(Arc<AtomicUsize>);
+    impl Process for Busy {
+        fn receive<'h>(&mut self, _: Cx<'h>, s: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            Ok(Again(s))
+        }
+        fn resume<'h>(&mut self, _: Cx<'h>, s: Term<'h>) -> Turn<'h> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(Again(s))
+        }
+    }
+    for seed in 0..20 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let (me, turns) = (port.pid(), Arc::new(AtomicUsize::new(0)));
+        let busy = rt.spawn(Busy(turns.clone())).unwrap();
+        go(&rt, busy);
+        (0..50).for_each(|_| _ = rt.step());
+        let others: Vec<_> = (0..100)
+            .map(|_| {
+                does(&rt, move |cx, _| {
+                    cx.send(me, cx.pid(cx.me()));
+                    Ok(())
+                })
+            })
+            .collect();
+        for p in others {
+            go(&rt, p);
+        }
+        let before = turns.load(Ordering::Relaxed);
+        let mut heard = 0;
+        while heard < 100 {
+            assert!(rt.step());
+            heard += usize::from(port.try_recv().is_some());
+            assert!(turns.load(Ordering::Relaxed) - before < 10_000, "seed {seed}: {heard} of 100");
+        }
+    }
+}
+
+/// A mailbox with a limit gives back what it does not take, and takes more when something was received.
+#[test]
+fn a_mailbox_with_a_limit() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let with = |rt: &Handle, limit| {
+        // Defers odd numbers until it is told to go.
+        rt.spawn_fn_with(
+            SpawnOptions::new().mailbox(limit),
+            |cx| cx.nil(),
+            move |cx, s, m| match m.as_int() {
+                None => Ok(NextReoffer(cx.atom(GO))),
+                Some(n) if n % 2 == 1 && s.is_nil() => Ok(Defer),
+                Some(_) => {
+                    cx.send(me, m);
+                    Ok(Next(s))
+                }
+            },
+        )
+        .unwrap()
+    };
+    let p = with(&rt, MailboxLimit::Messages(3));
+    let send = |rt: &Handle, n: i64| rt.send_new(p, |h| h.int(n));
+    (1..=3).for_each(|n| send(&rt, n).unwrap());
+    assert!(matches!(send(&rt, 4), Err(Unsent::Full(Some(message))) if message.root().as_int() == Some(4)));
+    assert_eq!(rt.info(p).unwrap().messages, 3);
+    rt.run_until_idle();
+    // 1 and 3 are deferred, and wait still.
+    send(&rt, 5).unwrap();
+    assert!(matches!(send(&rt, 7), Err(Unsent::Full(_))));
+    // Signals go through, and events take no room.
+    assert!(rt.exit(p, &atom("normal")).unwrap());
+    rt.run_until_idle();
+    assert!(matches!(send(&rt, 7), Err(Unsent::Full(_))), "three are deferred");
+    let sender = does(&rt, move |cx, m| {
+        assert!(matches!(cx.try_send(p, m), Err(Unsent::Full(None))));
+        assert!(matches!(cx.try_send(p, cx.region(m)), Err(Unsent::Full(Some(_)))));
+        cx.send(p, m);
+        Ok(())
+    });
+    go(&rt, sender);
+    rt.run_until_idle();
+    assert!(rt.is_alive(sender) && rt.is_alive(p));
+    assert_eq!(said(&mut port), ["2"]);
+
+    // By bytes: what is large goes alone, what is small goes in numbers.
+    let p = with(&rt, MailboxLimit::Bytes(300));
+    let list = |n: i64| Region::build(|h| h.list(0..n));
+    rt.send(p, list(100)).unwrap();
+    assert!(matches!(rt.send(p, list(1)), Err(Unsent::Full(Some(_)))));
+    rt.run_until_idle();
+    assert_eq!(rt.info(p).unwrap().messages, 0);
+    let taken = (0..100).take_while(|n| rt.send_new(p, |h| h.int(n * 2)).is_ok()).count();
+    assert!((5..20).contains(&taken), "{taken}");
+    rt.run_until_idle();
+    assert_eq!(said(&mut port).len(), taken);
+}
+
+/// Under many senders a limit holds, and every message that was taken is received.
+#[test]
+fn a_limit_under_many_senders() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let (tx, rx) = mpsc::channel();
+    let p = rt
+        .spawn_fn_with(
+            SpawnOptions::new().mailbox(MailboxLimit::Messages(10)),
+            |cx| cx.nil(),
+            move |cx, s, m| {
+                assert!(cx.info(cx.me()).unwrap().messages <= 10);
+                tx.send(m.get::<i64>()?)?;
+                Ok(Next(s))
+            },
+        )
+        .unwrap();
+    let sent: i64 = std::thread::scope(|scope| {
+        let send = || {
+            let mut sent = 0;
+            for i in 0..5000 {
+                match rt.send_new(p, |h| h.int(i)) {
+                    Ok(()) => sent += i,
+                    Err(Unsent::Full(Some(_))) => std::thread::yield_now(),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+            sent
+        };
+        let (a, b) = (scope.spawn(send), scope.spawn(send));
+        a.join().unwrap() + b.join().unwrap()
+    });
+    let mut received = 0;
+    while received < sent {
+        received += rx.recv_timeout(LONG).unwrap();
+    }
+    assert_eq!(received, sent);
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn say(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Observer for Log {
+    fn spawned(&self, pid: Pid) {
+        self.say(format!("spawned {pid}"));
+    }
+    fn exited(&self, pid: Pid, why: &Exit, last: &ProcessInfo) {
+        let details = last.details.as_ref().unwrap();
+        self.say(format!("exited {pid} {why} {} {} {:?}", details.turns, last.messages, last.name));
+        std::panic::resume_unwind(Box::new("an observer's panic is its own"));
+    }
+    fn collected(&self, pid: Pid, collection: &Collected) {
+        assert!(collection.after.minor_collections + collection.after.major_collections > 0);
+        assert!(collection.before.young_words > collection.after.young_words);
+        self.say(format!("collected {pid}"));
+    }
+    fn slow_turn(&self, pid: Pid, took: Duration) {
+        self.say(format!("slow {pid} {}", took >= Duration::from_millis(20)));
+    }
+    fn global_collection(&self, report: &Report) {
+        self.say(format!("global {}", report.areas));
+    }
+}
+
+#[test]
+fn an_observer_is_told_of_everything() {
+    let log = Log::default();
+    let mut rt = Runtime::builder().observer(log.clone()).slow_turns(Duration::from_millis(20)).deterministic(1);
+    let p = rt
+        .spawn_fn_with(
+            SpawnOptions::new().name(GO).min_heap_words(10),
+            |cx| cx.nil(),
+            |cx, s, m| match m.as_int() {
+                Some(0) => {
+                    std::thread::sleep(Duration::from_millis(21));
+                    Ok(Next(s))
+                }
+                Some(1) => {
+                    cx.list(0..1000);
+                    Ok(Next(cx.cons(m, s)))
+                }
+                _ => Err(Exit::msg("why")),
+            },
+        )
+        .unwrap();
+    assert_eq!(log.take(), [format!("spawned {p}")]);
+    for (n, told) in [(0, format!("slow {p} true")), (1, format!("collected {p}"))] {
+        rt.send_new(p, |h| h.int(n)).unwrap();
+        rt.run_until_idle();
+        assert_eq!(log.take(), [told]);
+    }
+    let store = rt.persistent().clone();
+    store.put(GO, Region::build(|h| h.list(0..10))).unwrap();
+    store.erase(GO);
+    rt.run_until_idle();
+    assert_eq!(log.take(), ["global 1"]);
+    (2..5).for_each(|n| rt.send_new(p, |h| h.int(n)).unwrap());
+    rt.run_until_idle();
+    assert_eq!(log.take(), [format!("exited {p} why 4 2 Some(:go)")]);
+    drop(rt);
+    store.put(GO, Region::build(|h| h.list(0..10))).unwrap();
+    store.erase(GO);
+    assert!(log.take().is_empty(), "the observer went with its runtime");
+}
+
+/// A pid of one domain names nobody in another, also when the first is gone.
+#[test]
+fn two_runtimes_in_one_program() {
+    let (mut a, mut b) = (Runtime::deterministic(1), Runtime::deterministic(2));
+    let mut port = b.port().unwrap();
+    let me = port.pid();
+    let (of_a, of_b): (Vec<_>, Vec<_>) = (0..5).map(|_| (waits(&a), waits(&b))).unzip();
+    for (p, q) in of_a.iter().zip(&of_b) {
+        assert_ne!(p, q);
+        assert!(a.is_alive(*p) && !b.is_alive(*p) && !a.is_alive(*q));
+        assert!(matches!(b.send(*p, atom("x")), Err(Unsent::NoProcess(Some(_)))));
+        assert!(!b.kill(*p).unwrap() && b.info(*p).is_none());
+        assert!(b.register(GO, *p).is_err());
+    }
+    // From a turn of one to a process of the other: by a handle, and what was a literal is copied.
+    a.persistent().put(GO, Region::build(|h| h.list(0..50))).unwrap();
+    let to_b = Handle::clone(&b);
+    let stranger = of_b[0];
+    let p = does(&a, move |cx, _| {
+        cx.send(stranger, cx.nil());
+        assert!(matches!(cx.try_send(stranger, cx.nil()), Err(Unsent::NoProcess(_))));
+        cx.link(stranger);
+        to_b.send(me, cx.region(cx.get(GO).unwrap()))?;
+        Ok(())
+    });
+    let why = why(&mut a, p, |a| go(a, p));
+    assert_eq!(why.as_deref(), Some("noproc"));
+    a.persistent().erase(GO);
+    a.run_until_idle();
+    assert_eq!(a.persistent().info().retained_bytes, 0);
+    b.run_until_idle();
+    assert_eq!(port.try_recv().unwrap().root().list().count(), 50);
+    assert_eq!(b.info(of_b[0]).unwrap().details.unwrap().turns, 1, "only its init");
+    drop(a);
+    // More runtimes than there are numbers for domains: a pid of one that is gone stays nobody's.
+    for _ in 0..600 {
+        let c = Runtime::deterministic(3);
+        let fresh: Vec<_> = (0..5).map(|_| waits(&c)).collect();
+        assert!(of_a.iter().all(|old| !fresh.contains(old) && !c.is_alive(*old)));
     }
 }

@@ -309,6 +309,11 @@ impl Region {
         *filter = *filter & !MARK | u64::from(mark);
     }
 
+    #[cfg(feature = "runtime")]
+    pub(crate) fn as_raw(&self) -> *const RegionHead {
+        self.head.as_ptr()
+    }
+
     pub(crate) fn into_raw(self) -> NonNull<RegionHead> {
         let head = self.head;
         std::mem::forget(self);

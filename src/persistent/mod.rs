@@ -60,6 +60,7 @@ mod settings;
 mod slot;
 mod slots;
 mod table;
+mod tags;
 mod value;
 mod write;
 

@@ -6,12 +6,13 @@
 //! lines: processes spawned together run on different workers.
 
 use super::card::Card;
+use super::tags::{self, Tag};
 use crate::Pid;
 use crate::heap::region::RegionHead;
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::mutation::{Mutation, mutated};
-use crate::term::word::SLOT_BITS;
+use crate::term::word::{GENERATIONS, SLOT_BITS};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ptr::{self, NonNull};
@@ -90,7 +91,17 @@ pub(crate) struct Slots {
     segments: [AtomicPtr<Group>; SEGMENTS],
     /// Slots that were ever used.
     len: AtomicUsize,
-    free: Mutex<VecDeque<(u32, u32)>>,
+    free: Mutex<Free>,
+}
+
+/// Slots that can be used again, and what this domain's pids are made of.
+struct Free {
+    /// With the generations to use them with.
+    slots: VecDeque<(u32, u32)>,
+    /// Taken with the first slot: a domain without processes needs none.
+    tag: Option<Tag>,
+    /// No generation from here on was used.
+    unused: u32,
 }
 
 impl fmt::Debug for Slots {
@@ -121,7 +132,7 @@ impl Slots {
         Self {
             segments: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             len: AtomicUsize::new(0),
-            free: Mutex::new(VecDeque::new()),
+            free: Mutex::new(Free { slots: VecDeque::new(), tag: None, unused: 0 }),
         }
     }
 
@@ -134,11 +145,17 @@ impl Slots {
     /// How many slots a table can have.
     pub(crate) const CAPACITY: usize = BASE * ((1 << SEGMENTS) - 1);
 
-    /// A free slot and the generation to use it with, or `None` when the table is full. First freed, first used.
-    pub(crate) fn take(&self) -> Option<(u32, u32)> {
+    /// A pid for a free slot, or `None` when the table is full, or too many domains have processes. First freed, first
+    /// used.
+    pub(crate) fn take(&self) -> Option<Pid> {
         let mut free = self.free.lock();
-        if let Some(slot) = free.pop_front() {
-            return Some(slot);
+        let tag = match free.tag {
+            Some(tag) => tag,
+            None => *free.tag.insert(tags::take()?),
+        };
+        if let Some((slot, generation)) = free.slots.pop_front() {
+            free.unused = free.unused.max(generation + 1);
+            return Some(Pid::new(tag.number, slot, generation));
         }
         // Relaxed: changed under the lock alone; `for_each_card` reads it with acquire.
         let len = self.len.load(Ordering::Relaxed);
@@ -153,14 +170,15 @@ impl Slots {
         }
         // Release: pairs with the acquire in `for_each_card`.
         self.len.store(len + 1, Ordering::Release);
-        Some((len as u32, 0))
+        free.unused = free.unused.max(tag.first + 1);
+        Some(Pid::new(tag.number, len as u32, tag.first))
     }
 
     /// Gives slots back, a grace period after they were vacated. A slot whose generations are used up is not used again
     /// (D1).
-    pub(crate) fn give(&self, slots: impl IntoIterator<Item = (u32, u32)>) {
-        let next = |(slot, generation): (u32, u32)| Some((slot, generation.checked_add(1)?));
-        self.free.lock().extend(slots.into_iter().filter_map(next));
+    pub(crate) fn give(&self, pids: impl IntoIterator<Item = Pid>) {
+        let next = |pid: Pid| (pid.generation() + 1 < GENERATIONS).then_some((pid.slot(), pid.generation() + 1));
+        self.free.lock().slots.extend(pids.into_iter().filter_map(next));
     }
 
     fn segment(&self, segment: usize) -> Option<NonNull<Group>> {
@@ -262,6 +280,11 @@ impl Slots {
 
 impl Drop for Slots {
     fn drop(&mut self) {
+        let free = self.free.lock();
+        if let Some(tag) = free.tag {
+            tags::give(tag.number, free.unused);
+        }
+        drop(free);
         for (segment, first) in self.segments.iter().enumerate() {
             let first = first.load(Ordering::Relaxed);
             if !first.is_null() {
@@ -314,8 +337,32 @@ mod tests {
     #[test]
     fn a_slot_is_used_again_first_freed_first_with_the_next_generation_until_they_are_used_up() {
         let slots = Slots::new();
-        assert_eq!([0, 1, 2].map(|_| slots.take()), [0, 1, 2].map(|slot| Some((slot, 0))));
-        slots.give([(1, 0), (0, u32::MAX), (2, 7)]);
-        assert_eq!([0, 1, 2].map(|_| slots.take()), [Some((1, 1)), Some((2, 8)), Some((3, 0))]);
+        let take = || slots.take().unwrap();
+        let [a, b, c] = [0, 1, 2].map(|_| take());
+        let (tag, first) = (a.tag(), a.generation());
+        assert_eq!([a, b, c], [0, 1, 2].map(|slot| Pid::new(tag, slot, first)));
+        slots.give([b, Pid::new(tag, 0, GENERATIONS - 1), Pid::new(tag, 2, 7)]);
+        assert_eq!(
+            [0, 1, 2].map(|_| take()),
+            [Pid::new(tag, 1, first + 1), Pid::new(tag, 2, 8), Pid::new(tag, 3, first)]
+        );
+    }
+
+    #[test]
+    fn domains_have_different_tags_and_a_tag_that_is_used_again_goes_on_with_new_generations() {
+        let mut last = std::collections::HashMap::new();
+        // More than there are tags.
+        for _ in 0..600 {
+            let (one, other) = (Slots::new(), Slots::new());
+            let (a, b) = (one.take().unwrap(), other.take().unwrap());
+            assert_ne!(a.tag(), b.tag());
+            one.give([a]);
+            let again = one.take().unwrap();
+            for pid in [a, again, b] {
+                if let Some(before) = last.insert(pid.tag(), pid.generation()) {
+                    assert!(pid.generation() > before);
+                }
+            }
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The memory of a process.
 
+use super::bound::Bound;
 use super::links::Relations;
 use super::mailbox::{Mailbox, Queue};
 use super::node::Node;
@@ -24,6 +25,8 @@ pub(crate) struct Recipient {
     pub(crate) occupant: Occupant,
     /// Marked for a port, whose card says nothing.
     pub(crate) door: Door,
+    /// What the mailbox may hold, if not any number of messages.
+    pub(crate) bound: Option<Box<Bound>>,
 }
 
 impl Recipient {
@@ -169,7 +172,11 @@ impl Task {
         let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
         let cell = Cell {
             header: Header {
-                recipient: Recipient { occupant: Occupant { pid, schedule: Self::schedule }, door },
+                recipient: Recipient {
+                    occupant: Occupant { pid, schedule: Self::schedule },
+                    door,
+                    bound: settings.mailbox.map(|limit| Box::new(Bound::new(limit))),
+                },
                 // SAFETY: never dropped, so that this is a borrow; it lives as long as the field says.
                 node: ManuallyDrop::new(unsafe { std::ptr::read(node) }),
                 vtable: &Erase::<P>::VTABLE,

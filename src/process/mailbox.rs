@@ -45,6 +45,11 @@ impl std::ops::Add for Load {
 }
 
 impl Load {
+    pub(crate) fn of(message: &Region) -> Self {
+        // SAFETY: the region is a live one.
+        Self { messages: 1, bytes: unsafe { RegionHead::bytes(message.as_raw()) } }
+    }
+
     /// # Safety
     ///
     /// `node` must be a list of regions that nobody changes or frees meanwhile.

@@ -12,6 +12,7 @@
 //! Turns are not preempted. A turn that runs long holds its worker, its garbage (collected only *between* turns), and the
 //! grace period of a global collection. Cut long jobs with [`Flow::Again`], told by [`Cx::should_yield`].
 
+mod bound;
 mod cell;
 mod collection;
 mod context;
@@ -22,6 +23,7 @@ mod links;
 mod mailbox;
 mod names;
 mod node;
+mod observer;
 mod options;
 mod persistent;
 pub(crate) mod run;
@@ -29,12 +31,14 @@ mod signals;
 mod small_map;
 mod tally;
 
+pub use bound::MailboxLimit;
 pub use context::{Cx, Letter};
 pub use event::{Event, Monitored};
 pub use exit::Exit;
 pub use info::{Details, ProcessInfo, Status};
 pub use names::RegisterError;
 pub use node::SpawnError;
+pub use observer::{Collected, Observer};
 pub use options::{OptionError, SpawnOptions};
 
 pub(crate) use cell::{Recipient, Task};
@@ -42,6 +46,7 @@ pub(crate) use exit::caught;
 pub(crate) use info::answer;
 pub(crate) use mailbox::{Mailbox, Queue};
 pub(crate) use node::{Node, Ready, Remains};
+pub(crate) use observer::Observed;
 pub(crate) use options::Settings;
 
 use crate::Pid;
@@ -285,6 +290,9 @@ pub enum Unsent {
     /// No process has that pid, or it ended first. A region that was to be moved comes back; a term is still the
     /// sender's.
     NoProcess(Option<Region>),
+    /// The mailbox has a [limit](MailboxLimit), and the message would pass it. A region that was to be moved comes back; a
+    /// term is still the sender's.
+    Full(Option<Region>),
     /// There was no memory for the message.
     Heap(HeapError),
 }
@@ -293,6 +301,7 @@ impl fmt::Display for Unsent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProcess(_) => f.write_str("no process has that pid"),
+            Self::Full(_) => f.write_str("the mailbox is full"),
             Self::Heap(error) => error.fmt(f),
         }
     }

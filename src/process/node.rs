@@ -1,7 +1,9 @@
 //! What processes of one runtime share: their domain, and where they go when they can run.
 
+use super::bound::Bound;
 use super::cell::{Recipient, Task};
 use super::names::{Names, entry_of};
+use super::observer::Observed;
 use super::options::{OptionError, Settings};
 use super::tally::Tally;
 use super::{Exit, Process, Unsent};
@@ -49,6 +51,9 @@ pub(crate) struct Node {
     watched: AtomicUsize,
     next_watcher: plain::AtomicU64,
     pub(super) names: Names,
+    pub(crate) observed: Option<Observed>,
+    /// The observer's hook on global collections.
+    hook: Option<u64>,
     /// Held by whoever counts what is in a mailbox.
     pub(crate) surveys: Mutex<()>,
 }
@@ -60,7 +65,17 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
-    pub(crate) fn new(store: PersistentTerms, ready: Box<dyn Ready>, defaults: Settings, max_processes: usize) -> Self {
+    pub(crate) fn new(
+        store: PersistentTerms,
+        ready: Box<dyn Ready>,
+        defaults: Settings,
+        max_processes: usize,
+        observed: Option<Observed>,
+    ) -> Self {
+        let hook = observed.as_ref().map(|observed| {
+            let observer = Arc::clone(&observed.observer);
+            store.domain().subscribe(Arc::new(move |report| observer.global_collection(report)))
+        });
         Self {
             store,
             ready,
@@ -72,6 +87,8 @@ impl Node {
             watched: AtomicUsize::new(0),
             next_watcher: plain::AtomicU64::new(0),
             names: Names::new(),
+            observed,
+            hook,
             surveys: Mutex::new(()),
         }
     }
@@ -139,9 +156,8 @@ impl Node {
         if self.max_processes != usize::MAX && self.processes.live() >= self.max_processes {
             return Err(SpawnError::TooMany);
         }
-        let Some((slot, generation)) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
+        let Some(pid) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
         self.processes.begin();
-        let pid = Pid::new(slot, generation);
         let task = Task::create(self, pid, behaviour, settings);
         if let Some(Parent { task: parent, link, monitor }) = parent {
             // SAFETY: the parent is in a turn that the caller runs, and nobody else knows the child yet.
@@ -154,6 +170,9 @@ impl Node {
     /// Lets a process run that is in its slot.
     fn start(&self, task: Task, in_turn: bool) -> Pid {
         let pid = task.pid();
+        if let Some(observed) = &self.observed {
+            observed.spawned(pid);
+        }
         task.card().requeue();
         if in_turn {
             // Whoever closes the node waits for the turn, and then finds the process in its slot.
@@ -197,6 +216,9 @@ impl Node {
         let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(None)) };
         // SAFETY: found in the caller's span.
         let recipient = unsafe { Recipient::of(occupant) };
+        if recipient.bound.as_deref().is_some_and(Bound::is_full) {
+            return Err(Unsent::Full(None)); // before anything is copied
+        }
         let literals = if recipient.is_port() {
             Literals::Flatten
         } else {
@@ -208,6 +230,7 @@ impl Node {
         unsafe { Self::deliver(occupant, message) }.map_err(|unsent| match unsent {
             // The copy may point into literal areas. In the hands of a user nothing would find it there (H4).
             Unsent::NoProcess(_) => Unsent::NoProcess(None),
+            Unsent::Full(_) => Unsent::Full(None),
             other @ Unsent::Heap(_) => other,
         })
     }
@@ -242,6 +265,11 @@ impl Node {
             // SAFETY: as below.
             unsafe { (recipient.occupant.schedule)(occupant) };
             return recipient.mailbox().push(message).map_err(|message| Unsent::NoProcess(Some(message)));
+        }
+        if let Some(bound) = &recipient.bound
+            && !bound.admit(&message)
+        {
+            return Err(Unsent::Full(Some(message)));
         }
         recipient.mailbox().push(message).map_err(|message| Unsent::NoProcess(Some(message)))?;
         if recipient.is_port() || recipient.card().notify() {
@@ -302,6 +330,14 @@ impl Node {
     }
 }
 
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(hook) = self.hook {
+            self.domain().unsubscribe(hook);
+        }
+    }
+}
+
 /// A region with the same term, retired literals copied in.
 pub(crate) fn rebuild(message: &Region, literals: Literals) -> Result<Region, HeapError> {
     // SAFETY: the message is alive, and what it points into with it: it has not been handed on yet.
@@ -312,7 +348,8 @@ pub(crate) fn rebuild(message: &Region, literals: Literals) -> Result<Region, He
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// The runtime has as many processes as it may have, or its domain has no slot left.
+    /// The runtime has as many processes as it may have, or its domain has no slot left, or it is one of more than 256 that
+    /// have processes.
     TooMany,
     /// Another process has the name that this one was to have.
     NameTaken(Pid),
@@ -363,9 +400,8 @@ impl Remains {
 impl Drop for Remains {
     fn drop(&mut self) {
         let Some(node) = &self.node else { return };
-        let slots = self.tasks.iter().map(|task| (task.pid().slot(), task.pid().generation()));
         if !mutated(Mutation::SlotBackAtOnce) {
-            node.domain().slots.give(slots);
+            node.domain().slots.give(self.tasks.iter().map(|task| task.pid()));
         }
         for task in self.tasks.drain(..) {
             // SAFETY: whoever drops this has waited for the grace period.

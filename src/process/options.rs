@@ -1,5 +1,6 @@
 //! What can be chosen for a process when it is spawned.
 
+use super::bound::MailboxLimit;
 use crate::Atom;
 use crate::heap::CollectWhen;
 use std::fmt;
@@ -11,6 +12,7 @@ use std::fmt;
 /// | option | unless set | OTP |
 /// |---|---|---|
 /// | [`min_heap_words`](Self::min_heap_words) | 512 | `min_heap_size`, which is rounded up to a size of its list |
+/// | [`mailbox`](Self::mailbox) | any number of messages | |
 /// | [`name`](Self::name) | none | `register` afterwards |
 /// | [`link`](Self::link) | no | `link` |
 /// | [`max_heap_words`](Self::max_heap_words) | none | `max_heap_size`, which is looked at when the process collects |
@@ -35,6 +37,7 @@ pub struct SpawnOptions {
     max_heap_words: Option<usize>,
     minors_before_major: Option<u32>,
     collect_when: Option<CollectWhen>,
+    mailbox: Option<MailboxLimit>,
     name: Option<Atom>,
     link: bool,
 }
@@ -85,6 +88,7 @@ pub(crate) struct Settings {
     pub(crate) limit: usize,
     pub(crate) minors_before_major: u32,
     pub(crate) collect_when: CollectWhen,
+    pub(crate) mailbox: Option<MailboxLimit>,
 }
 
 impl Settings {
@@ -93,6 +97,7 @@ impl Settings {
         limit: usize::MAX,
         minors_before_major: 65_535,
         collect_when: CollectWhen::Pressure,
+        mailbox: None,
     };
 }
 
@@ -107,6 +112,7 @@ impl SpawnOptions {
             max_heap_words: None,
             minors_before_major: None,
             collect_when: None,
+            mailbox: None,
             name: None,
             link: false,
         }
@@ -135,6 +141,26 @@ impl SpawnOptions {
     /// When the process collects.
     pub const fn collect_when(mut self, when: CollectWhen) -> Self {
         self.collect_when = Some(when);
+        self
+    }
+
+    /// How much may wait in the mailbox.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::{MailboxLimit, SpawnOptions, Unsent}};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let two = SpawnOptions::new().mailbox(MailboxLimit::Messages(2));
+    /// let p = rt.spawn_fn_with(two, |cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// rt.send_new(p, |h| h.int(1))?;
+    /// rt.send_new(p, |h| h.int(2))?;
+    /// let three = Region::build(|h| h.int(3));
+    /// let Err(Unsent::Full(Some(three))) = rt.send(p, three) else { panic!() };
+    /// rt.run_until_idle();
+    /// rt.send(p, three)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn mailbox(mut self, limit: MailboxLimit) -> Self {
+        self.mailbox = Some(limit);
         self
     }
 
@@ -174,6 +200,7 @@ impl SpawnOptions {
             limit,
             minors_before_major: self.minors_before_major.unwrap_or(defaults.minors_before_major),
             collect_when: self.collect_when.unwrap_or(defaults.collect_when),
+            mailbox: self.mailbox.or(defaults.mailbox),
         })
     }
 }

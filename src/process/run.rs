@@ -2,8 +2,9 @@
 
 use super::cell::{NextTurn, Owned, Task};
 use super::context::{Cx, TurnState};
-use super::mailbox::Queue;
+use super::mailbox::{Load, Queue};
 use super::node::rebuild;
+use super::observer::Observed;
 use super::signals::{self, Kind};
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::copy::Literals;
@@ -55,11 +56,15 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
     card.claim();
     // SAFETY: claimed: the process is ours until it goes idle, is requeued or ends; no borrow outlives a statement.
     let owned = || unsafe { task.owned() };
+    let observed = header.node.observed.as_ref();
     drain(task)?;
     loop {
         if turns > 0 && has_turn(owned()) {
             turns -= 1;
-            let after = one_turn(task, participant);
+            let after = match observed {
+                None => one_turn(task, participant),
+                Some(observed) => observed.turn(task.pid(), || one_turn(task, participant)),
+            };
             // What this turn has read is out of its hands.
             domain.quiescence.boundary(participant);
             if let After::End(exit) = after {
@@ -130,6 +135,7 @@ fn drain(task: Task) -> Result<(), Exit> {
 
 /// Runs one turn, and puts heap and messages in order behind it.
 fn one_turn(task: Task, participant: &Participant) -> After {
+    let bound = task.header().recipient.bound.as_deref();
     // SAFETY: the caller owns the process. The borrow ends before the behaviour runs.
     let (kind, mark, state, mut message) = unsafe {
         let owned = task.owned();
@@ -139,7 +145,14 @@ fn one_turn(task: Task, participant: &Participant) -> After {
         owned.turns += 1;
         (kind, owned.heap.mark(), owned.state, message)
     };
+    // Events are not counted by a mailbox with a limit.
+    let counted = message.as_ref().filter(|message| bound.is_some() && message.mark() == 0).map(|m| Load::of(m).bytes);
     let result = call(task, kind, state, message.as_ref());
+    if let (Some(bound), Some(bytes)) = (bound, counted)
+        && !matches!(result, Ok(Went::Defer))
+    {
+        bound.leaves(bytes);
+    }
     // SAFETY: the caller owns the process, and the turn is over.
     if !unsafe { task.owned() }.heap.has_off_heap() && !message.as_ref().is_some_and(Region::has_off_heap) {
         // No code of the user's runs.
@@ -302,14 +315,21 @@ fn collect_if(due: bool, task: Task, participant: &Participant, adopted: usize) 
 
 /// Collects the heap, between two turns, the last of which has adopted so many words.
 fn collect(task: Task, participant: &Participant, adopted: usize) -> Result<(), Exit> {
-    // SAFETY: the caller owns the process, between two turns.
-    let owned = unsafe { task.owned() };
+    // SAFETY: the caller owns the process, between two turns; the borrow ends with the statement.
+    let used = unsafe { task.owned() }.heap.used();
     // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
     // card's filter says, and what its heap points into stays until it has answered.
-    let long = owned.heap.used() > LONG_COLLECTION;
+    let long = used > LONG_COLLECTION;
     let _offline = long.then(|| Offline::new(&task.header().node.domain().quiescence, participant));
-    // SAFETY: between turns: the state is the only root.
-    unsafe { owned.collect(adopted, task.header().node.domain()) }.map_err(Exit::heap)
+    let node = &task.header().node;
+    // SAFETY: between turns: the state is the only root; the heap is borrowed anew.
+    let collect = || unsafe { task.owned().collect(adopted, node.domain()) };
+    match &node.observed {
+        None => collect(),
+        // SAFETY: as above.
+        Some(observed) => unsafe { observed.collection(task, collect) },
+    }
+    .map_err(Exit::heap)
 }
 
 /// A worker that looks at nothing but the heap it works on; online again when this is dropped, also by a destructor of
@@ -404,6 +424,8 @@ pub(crate) fn end(task: Task, exit: Exit) {
     let node = &task.header().node;
     let domain = node.domain();
     // SAFETY: the caller owns the process, and it runs no more.
+    let last = node.observed.as_ref().map(|observed| (observed, unsafe { Observed::last_figures(task) }));
+    // SAFETY: as above.
     unsafe { task.end_behaviour(&exit) };
     // SAFETY: as above.
     let owned = unsafe { task.owned() };
@@ -426,7 +448,10 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // SAFETY: as above.
     unsafe { signals::farewell(task, &exit) };
     if mutated(Mutation::SlotBackAtOnce) {
-        domain.slots.give([(task.pid().slot(), task.pid().generation())]);
+        domain.slots.give([task.pid()]);
+    }
+    if let Some((observed, last)) = last {
+        observed.exited(task.pid(), &exit, &last);
     }
     // The reason may be an error of the user's.
     let _ = caught(|| node.ended(task.pid(), exit));

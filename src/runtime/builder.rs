@@ -5,11 +5,12 @@ use super::scheduler::{self, Scheduler};
 use super::worker::{Driver, work};
 use super::{Handle, Runtime, Threads};
 use crate::persistent::PersistentTerms;
-use crate::process::{Node, OptionError, Ready, Settings, SpawnOptions};
+use crate::process::{Node, Observed, Observer, OptionError, Ready, Settings, SpawnOptions};
 use crate::sync::Parker;
 use crossbeam_deque::Worker as Local;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Sets up a [`Runtime`]; from [`Runtime::builder`].
 ///
@@ -20,7 +21,7 @@ use std::sync::Arc;
 /// let rt = Runtime::builder().workers(2).persistent(store).spawn_defaults(small)?.build()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct Builder {
     workers: usize,
@@ -28,6 +29,8 @@ pub struct Builder {
     store: Option<PersistentTerms>,
     max_processes: usize,
     settings: Settings,
+    observer: Option<Arc<dyn Observer>>,
+    slow: Option<Duration>,
 }
 
 /// A runtime could not be built.
@@ -61,6 +64,15 @@ impl std::error::Error for BuildError {
     }
 }
 
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("workers", &self.workers)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Default for Builder {
     fn default() -> Self {
         Self {
@@ -69,6 +81,8 @@ impl Default for Builder {
             store: None,
             max_processes: usize::MAX,
             settings: Settings::DEFAULT,
+            observer: None,
+            slow: None,
         }
     }
 }
@@ -115,8 +129,22 @@ impl Builder {
         Ok(self)
     }
 
+    /// Who is told of what happens: see [`Observer`].
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Turns that take longer than this are told of by [`Observer::slow_turn`]; none unless said so. Two looks at the
+    /// clock a turn, where there is an observer.
+    pub fn slow_turns(mut self, longer_than: Duration) -> Self {
+        self.slow = Some(longer_than);
+        self
+    }
+
     fn node(self, ready: Box<dyn Ready>) -> Arc<Node> {
-        Arc::new(Node::new(self.store.unwrap_or_default(), ready, self.settings, self.max_processes))
+        let observed = self.observer.map(|observer| Observed { observer, slow: self.slow });
+        Arc::new(Node::new(self.store.unwrap_or_default(), ready, self.settings, self.max_processes, observed))
     }
 
     /// Starts the threads.

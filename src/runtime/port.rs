@@ -54,12 +54,11 @@ unsafe fn tell(occupant: NonNull<Occupant>) {
 
 impl Port {
     pub(super) fn new(node: &Arc<Node>) -> Result<Self, SpawnError> {
-        let Some((slot, generation)) = node.domain().slots.take() else { return Err(SpawnError::TooMany) };
-        let pid = Pid::new(slot, generation);
-        let door = node.domain().slots.door(slot);
+        let Some(pid) = node.domain().slots.take() else { return Err(SpawnError::TooMany) };
+        let door = node.domain().slots.door(pid.slot());
         Mailbox::of(door.mail()).open();
         let cell = Box::new(Cell {
-            recipient: Recipient { occupant: Occupant { pid, schedule: tell }, door: door.marked() },
+            recipient: Recipient { occupant: Occupant { pid, schedule: tell }, door: door.marked(), bound: None },
             has_come: Mutex::new(false),
             comes: Condvar::new(),
         });
@@ -131,6 +130,6 @@ impl Drop for Rest {
         // SAFETY: made by `Box`; the grace period is over.
         let cell = unsafe { Box::from_raw(self.cell.as_ptr()) };
         let pid = cell.recipient.occupant.pid;
-        self.node.domain().slots.give([(pid.slot(), pid.generation())]);
+        self.node.domain().slots.give([pid]);
     }
 }

@@ -3,17 +3,21 @@
 use super::word::{self, Word};
 use std::fmt;
 
-/// The name of a process: 28 bits of slot and 32 bits of generation, one immediate word.
+/// The name of a process: 26 bits of slot, 26 of generation and 8 of domain, one immediate word.
 ///
-/// A pid is valid in one [domain](crate::PersistentTerms). A slot whose process has ended is used again with the next
+/// A pid is valid in one [domain](crate::PersistentTerms), and in another names nobody. A slot whose process has ended is used again with the next
 /// generation, and a slot whose generations are used up is never used again: a pid never names a second process.
 /// Printed as `<domain.slot.generation>` with the domain left out as `0`, as OTP prints its node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pid(Word);
 
 impl Pid {
-    pub(crate) const fn new(slot: u32, generation: u32) -> Self {
-        Self(word::pid(slot, generation))
+    pub(crate) const fn new(tag: u8, slot: u32, generation: u32) -> Self {
+        Self(word::pid(tag, slot, generation))
+    }
+
+    pub(crate) const fn tag(self) -> u8 {
+        word::pid_tag(self.0)
     }
 
     pub(crate) const fn slot(self) -> u32 {
@@ -43,7 +47,8 @@ impl PartialOrd for Pid {
 
 impl Ord for Pid {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.slot(), self.generation()).cmp(&(other.slot(), other.generation()))
+        let key = |pid: &Self| (pid.slot(), pid.generation(), pid.tag());
+        key(self).cmp(&key(other))
     }
 }
 

@@ -9,7 +9,7 @@
 //! |---|---|---|
 //! | `iiii_0011` | integer | 60 bits, two's complement, from bit 4 |
 //! | `n lll 0111` | atom | `n` = 0: the name itself, `lll` bytes from bit 8; `n` = 1: index in the atom table from bit 8 |
-//! | `ssss_1011` | local pid | slot (28 bits) from bit 4, generation (32 bits) from bit 32 |
+//! | `ssss_1011` | local pid | slot (26 bits) from bit 4, generation (26 bits) from bit 30, domain from bit 56 |
 //! | `0000_1111` | special | nil, `{}`, `#{}`, `<<>>` from bit 8 |
 //! | `rrr1_1111` | reference | number (59 bits) from bit 5 |
 //!
@@ -254,11 +254,16 @@ pub(crate) const fn inline_atom_bytes(w: Word) -> (usize, [u8; 8]) {
 }
 
 /// Bits of a pid's slot number.
-pub(crate) const SLOT_BITS: u32 = 28;
+pub(crate) const SLOT_BITS: u32 = 26;
+/// How many generations a slot can have.
+pub(crate) const GENERATIONS: u32 = 1 << 26;
+/// How many domains can have processes at once.
+#[cfg(feature = "persistent")]
+pub(crate) const TAGS: u32 = 1 << 8;
 
 #[inline(always)]
-pub(crate) const fn pid(slot: u32, generation: u32) -> Word {
-    (generation as Word) << 32 | (slot as Word) << 4 | PID
+pub(crate) const fn pid(tag: u8, slot: u32, generation: u32) -> Word {
+    (tag as Word) << 56 | (generation as Word) << 30 | (slot as Word) << 4 | PID
 }
 
 #[inline(always)]
@@ -268,12 +273,17 @@ pub(crate) const fn is_pid(w: Word) -> bool {
 
 #[inline(always)]
 pub(crate) const fn pid_slot(w: Word) -> u32 {
-    (w as u32) >> 4
+    (w >> 4) as u32 & ((1 << SLOT_BITS) - 1)
 }
 
 #[inline(always)]
 pub(crate) const fn pid_generation(w: Word) -> u32 {
-    (w >> 32) as u32
+    (w >> 30) as u32 & (GENERATIONS - 1)
+}
+
+#[inline(always)]
+pub(crate) const fn pid_tag(w: Word) -> u8 {
+    (w >> 56) as u8
 }
 
 const REFERENCE_MASK: Word = 0b1_1111;
@@ -348,10 +358,10 @@ mod tests {
         }
 
         #[test]
-        fn pids_survive_the_word(slot in 0..1u32 << SLOT_BITS, generation: u32) {
-            let w = pid(slot, generation);
+        fn pids_survive_the_word(tag: u8, slot in 0..1u32 << SLOT_BITS, generation in 0..GENERATIONS) {
+            let w = pid(tag, slot, generation);
             prop_assert!(is_pid(w) && is_immediate(w) && !is_literal(w));
-            prop_assert_eq!((pid_slot(w), pid_generation(w)), (slot, generation));
+            prop_assert_eq!((pid_tag(w), pid_slot(w), pid_generation(w)), (tag, slot, generation));
         }
 
         #[test]
