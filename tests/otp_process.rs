@@ -348,6 +348,45 @@ fn an_unlinked_process_is_not_touched() {
     assert!(rt.is_alive(a) && rt.is_alive(b));
 }
 
+/// Both ends of a link unlink and link at will, in every order: in the end both are linked, or neither is.
+#[test]
+fn the_two_ends_of_a_link_agree() {
+    for seed in 0..300 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        // `{link, Pid}`, `{unlink, Pid}`.
+        let obeys = |rt: &Handle| {
+            traps(rt, me, |cx, m| {
+                let (what, peer): (Atom, Pid) = m.get()?;
+                if what == Atom::inline("link") {
+                    cx.link(peer);
+                } else {
+                    cx.unlink(peer);
+                }
+                Ok(())
+            })
+        };
+        let (a, b) = (obeys(&rt), obeys(&rt));
+        rt.run_until_idle();
+        let mut random = seed;
+        for _ in 0..8 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (to, peer) = if random >> 40 & 1 == 0 { (a, b) } else { (b, a) };
+            let what = Atom::inline(if random >> 41 & 1 == 0 { "link" } else { "unlink" });
+            rt.send_new(to, |h| term!(h, {what, peer})).unwrap();
+            (0..random >> 42 & 3).for_each(|_| _ = rt.step());
+        }
+        rt.run_until_idle();
+        let links = |pid| rt.info(pid).unwrap().details.unwrap().links;
+        let agreed = (links(a).contains(&b), links(b).contains(&a));
+        assert_eq!(agreed.0, agreed.1, "seed {seed}");
+        rt.kill(a).unwrap();
+        rt.run_until_idle();
+        assert_eq!(!said(&mut port).is_empty(), agreed.0, "seed {seed}");
+    }
+}
+
 /// Exit signals and messages of one sender come in the order in which they were sent.
 #[test]
 fn events_and_messages_of_one_sender_keep_their_order() {
