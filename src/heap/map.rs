@@ -230,14 +230,15 @@ impl<'h> Heap<'h> {
         let gone: usize = splices.iter().map(|(_, gone, _)| gone).sum();
         let contents = words.len() - gone + changed;
         let mut head = [0; 3];
+        let bits = bitmap as usize | ((bitmap & 0xffff).count_ones() as usize) << 32;
         let int = |i| word::small(i as i64).expect("a map has fewer pairs than memory has words");
         let head = match form {
             Form::Root => {
-                head = [word::header(Object::Hamt, 0, 2 + contents), int(count), int(bitmap as usize)];
+                head = [word::header(Object::Hamt, 0, 2 + contents), int(count), int(bits)];
                 &head[..]
             }
             Form::Inner => {
-                head[..2].copy_from_slice(&[word::header(Object::Node, 0, 1 + contents), int(bitmap as usize)]);
+                head[..2].copy_from_slice(&[word::header(Object::Node, 0, 1 + contents), int(bits)]);
                 &head[..2]
             }
             Form::Collisions => {

@@ -76,7 +76,9 @@ impl Tries {
                 return wrong("has no bitmap");
             }
             let node = Node::at(p, form);
-            if size != skip + 2 * node.pairs() + node.children() || node.data & node.nodes != 0 || node.nodes >> 16 != 0
+            if size != skip + 2 * node.pairs() + node.children()
+                || node.data & node.nodes != 0
+                || form != Form::Collisions && node.pairs() != node.data.count_ones() as usize
             {
                 return wrong("has other words than it says");
             }

@@ -98,6 +98,11 @@ macro_rules! integers {
                 i128::from(self).cmp_term(other)
             }
 
+            #[inline]
+            fn matches(self, other: TermRef<'_>) -> bool {
+                i128::from(self).matches(other)
+            }
+
             fn build(self, heap: Heap<'_>) -> Term<'_> {
                 self.to_term(heap)
             }
@@ -130,6 +135,14 @@ impl Sealed for i128 {
             return unsafe { compare(w, other.word(), Numbers::Keys) };
         }
         compare_wide(self, other)
+    }
+
+    #[inline]
+    fn matches(self, other: TermRef<'_>) -> bool {
+        match self.immediate() {
+            Some(w) => w == other.word(),
+            None => self.cmp_term(other).is_eq(),
+        }
     }
 
     fn build(self, heap: Heap<'_>) -> Term<'_> {

@@ -22,7 +22,7 @@ pub(crate) const MAX_FLAT: usize = 32;
 /// | | up to 32 pairs | more |
 /// |---|---|---|
 /// | [`get`](Self::get) | a scan for an atom, a pid or an integer, else O(log n) comparisons | the key's hash, O(log n) words, one comparison |
-/// | [`Heap::insert`](crate::Heap::insert), [`remove`](crate::Heap::remove) | O(n) words | O(log n) words: about 55 in a map of 10,000 |
+/// | [`Heap::insert`](crate::Heap::insert), [`remove`](crate::Heap::remove) | O(n) words | O(log n) words: about 63 in a map of 10,000 |
 /// | walking | sorted by key | the order of the hashes |
 /// | words | 3 + 2n; maps of the same keys can share 1 + n of them | 2.2 n to 3.3 n |
 ///

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Level `n` is indexed by the n-th four bits of the key's hash, from the top. The low 16 bits of the bitmap say which
-//! slots have a pair here, the next 16 which have a child; both come in the order of their slots. Below the sixteenth
+//! slots have a pair here, the next 16 which have a child; both come in the order of their slots. From bit 32 on it says how
+//! many pairs there are, which spares counting bits on each level of a lookup. Below the sixteenth
 //! level the hash is used up: what is left are keys of one hash.
 //!
 //! The form is canonical: a subtree of one pair is that pair, in its parent, so that equal maps have equal nodes however
@@ -89,9 +90,9 @@ impl Node {
                     return Self { words: p.add(1), data: 0, nodes: 0, pairs };
                 }
             };
-            let bitmap = word::small_value(*p.add(skip)) as u32;
-            let data = bitmap & 0xffff;
-            Self { words: p.add(1 + skip), data, nodes: bitmap >> 16, pairs: data.count_ones() }
+            let bitmap = word::small_value(*p.add(skip)) as u64;
+            let (low, pairs) = (bitmap as u32, (bitmap >> 32) as u32);
+            Self { words: p.add(1 + skip), data: low & 0xffff, nodes: low >> 16, pairs }
         }
     }
 
