@@ -13,7 +13,7 @@
 
 use super::off_heap::{self, Panicked};
 use super::raw::RawHeap;
-use super::{Heap, HeapError, MAX_HEAP_BINARY, unwind, words_for};
+use super::{Heap, HeapError, MAX_HEAP_BINARY, words_for};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::term::Term;
@@ -30,7 +30,7 @@ impl<'h> Heap<'h> {
         if bytes.len() <= MAX_HEAP_BINARY {
             self.small_binary([bytes, &[]])
         } else {
-            self.outside(copied(bytes).unwrap_or_else(|error| unwind(error)).into())
+            self.outside(copied(bytes).unwrap_or_else(|error| self.unwind(error)).into())
         }
     }
 
@@ -134,7 +134,7 @@ impl<'h> Heap<'h> {
         }
         // SAFETY: an object of a living term.
         let (payload, in_place) =
-            unsafe { appended(binary.outside(), old, more) }.unwrap_or_else(|error| unwind(error));
+            unsafe { appended(binary.outside(), old, more) }.unwrap_or_else(|error| self.unwind(error));
         Some(if in_place { self.another(payload, 0) } else { self.outside(payload) })
     }
 }

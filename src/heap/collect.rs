@@ -181,6 +181,33 @@ pub(crate) unsafe fn collect_major(
     Ok(CollectStats { before_words, after_words: moved_words, moved_words, evacuated_words })
 }
 
+/// Moves what `root` reaches in `from` to the heap `to`, behind what is there, and frees the rest of `from`. What it reaches
+/// elsewhere stays where it is.
+///
+/// On an error `to` is as it was.
+///
+/// # Safety
+///
+/// No term of `from` but the root may be used afterwards. It may point into `to`, and the other way round not.
+pub(super) unsafe fn move_out(mut from: RawHeap, root: Word, to: &mut RawHeap) -> Result<Word, HeapError> {
+    let mark = to.mark();
+    let moved = Ranges::new(from.all()).and_then(|ranges| {
+        // SAFETY: the caller's promise; off-heap payloads as in `collect_minor`.
+        unsafe { Collector::new(to, None).collect(root, &Within(&ranges)) }
+    });
+    if let Ok(root) = moved {
+        // SAFETY: what lives has been moved to `to`.
+        unsafe { off_heap::sweep(&mut from.off_heap, |_| true, &mut to.off_heap, &mut ptr::null_mut()) };
+        to.receive(from.received);
+        return Ok(root);
+    }
+    // First, while what was moved has its headers where the old ones point to.
+    drop(from);
+    // SAFETY: nobody knows what was moved.
+    unsafe { to.roll_back(&mark) };
+    moved
+}
+
 /// What was moved cannot be told from what was not: the heap is given up.
 #[cold]
 fn fail(heap: &mut RawHeap, root: &mut Word, error: HeapError) -> HeapError {
@@ -248,6 +275,16 @@ impl Moves for FromYoung<'_> {
     #[inline(always)]
     fn of(&self, p: *mut Word) -> Move {
         if self.tenured.contains(p) { Move::Stay } else { Move::Here }
+    }
+}
+
+/// What lies in these runs; all else stays.
+struct Within<'a>(&'a Ranges);
+
+impl Moves for Within<'_> {
+    #[inline(always)]
+    fn of(&self, p: *mut Word) -> Move {
+        if self.0.contains(p) { Move::Here } else { Move::Stay }
     }
 }
 

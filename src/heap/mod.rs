@@ -12,7 +12,11 @@
 //!
 //! Constructors give terms, not `Result`s. Where a heap passes its limit, or memory runs out, they unwind with a private
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
-//! [`Region::try_build`] into an error value.
+//! [`Region::try_build`] into an error value. A limit is that of one heap: it goes through every builder of another.
+//!
+//! A turn holds on to everything that it makes: what is garbage already goes when the turn has ended. A turn that makes a
+//! lot on the way to little does so in [`Heap::scratch`], which frees it at once, or lets itself be called again
+//! (`Flow::Again`), between two of which its heap is collected.
 
 mod big;
 pub(crate) mod binary;
@@ -44,6 +48,7 @@ mod poison;
 pub(crate) mod pool;
 pub(crate) mod raw;
 pub(crate) mod region;
+mod scratch;
 mod spare;
 mod to_term;
 mod verify;
@@ -57,6 +62,7 @@ pub use info::HeapInfo;
 pub use owned::OwnedHeap;
 pub use pool::pooled_bytes;
 pub use region::Region;
+pub use scratch::Scratch;
 pub use to_term::{Segment, ToTerm, heap_of};
 
 #[cfg(feature = "runtime")]
@@ -70,6 +76,7 @@ use raw::RawHeap;
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -107,23 +114,36 @@ impl fmt::Display for HeapError {
 impl std::error::Error for HeapError {}
 
 /// The payload with which an allocation ends a turn (invariant 10).
-struct Unwind(HeapError);
+struct Unwind {
+    error: HeapError,
+    /// Address of the heap that could not grow: the error is that of whoever builds in it, and goes through everybody
+    /// between. Zero when it is nobody's in particular.
+    owner: usize,
+}
 
-/// Ends the turn, or the builder closure. No panic hook runs.
+/// Ends the turn, or the innermost builder closure. No panic hook runs.
 pub(crate) fn unwind(error: HeapError) -> ! {
-    std::panic::resume_unwind(Box::new(Unwind(error)))
+    resume_unwind(Box::new(Unwind { error, owner: 0 }))
+}
+
+/// Ends what builds in `heap`.
+fn unwind_from(heap: NonNull<RawHeap>, error: HeapError) -> ! {
+    resume_unwind(Box::new(Unwind { error, owner: heap.addr().get() }))
 }
 
 /// The heap error in the payload of a panic, or the payload.
 pub(crate) fn heap_error(payload: Box<dyn Any + Send>) -> Result<HeapError, Box<dyn Any + Send>> {
-    payload.downcast::<Unwind>().map(|unwind| unwind.0)
+    payload.downcast::<Unwind>().map(|unwind| unwind.error)
 }
 
-/// Runs `f`; an allocation that fails in it is an error.
-pub(crate) fn catch_limit<R>(f: impl FnOnce() -> R) -> Result<R, HeapError> {
-    // The closure's own panics go on; what it leaves half-built is dropped with the builder.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f))
-        .map_err(|payload| heap_error(payload).unwrap_or_else(|payload| std::panic::resume_unwind(payload)))
+/// Runs `f` with the heap; an allocation of it that fails is an error.
+pub(crate) fn catch_limit<'h, R>(heap: Heap<'h>, f: impl FnOnce(Heap<'h>) -> R) -> Result<R, HeapError> {
+    // All else goes on, the limits of heaps around this one too; what is left half-built is dropped with the builder.
+    catch_unwind(AssertUnwindSafe(|| f(heap))).map_err(|payload| match payload.downcast::<Unwind>() {
+        Ok(unwind) if unwind.owner == 0 || unwind.owner == heap.raw.addr().get() => unwind.error,
+        Ok(unwind) => resume_unwind(unwind),
+        Err(payload) => resume_unwind(payload),
+    })
 }
 
 /// When a process collects its heap, between two turns.
@@ -191,7 +211,7 @@ impl<'h> Heap<'h> {
     fn alloc(self, n: usize) -> *mut Word {
         match self.raw().alloc(n) {
             Ok(p) => p,
-            Err(error) => unwind(error),
+            Err(error) => self.unwind(error),
         }
     }
 
@@ -401,7 +421,7 @@ impl<'h> Heap<'h> {
         let copied = unsafe { copy::copy(self.raw(), 0, term.word(), copy::Literals::Flatten, None) };
         match copied {
             Ok(w) => self.term(w),
-            Err(error) => unwind(error),
+            Err(error) => self.unwind(error),
         }
     }
 
@@ -417,7 +437,7 @@ impl<'h> Heap<'h> {
         let raw = self.raw();
         let words = raw.used().saturating_add(region.words());
         if words > raw.limit {
-            unwind(HeapError::Limit { asked: region.words(), words, limit: raw.limit });
+            self.unwind(HeapError::Limit { asked: region.words(), words, limit: raw.limit });
         }
         let w = raw.adopt(region);
         self.term(w)

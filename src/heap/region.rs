@@ -153,7 +153,7 @@ impl Region {
     pub fn try_build<E: From<HeapError>>(f: impl for<'r> FnOnce(Heap<'r>) -> Result<Term<'r>, E>) -> Result<Self, E> {
         let mut builder = Builder::new(GUESS)?;
         let heap = builder.heap();
-        let root = super::catch_limit(|| f(heap).map(Term::word))??;
+        let root = super::catch_limit(heap, |heap| f(heap).map(Term::word))??;
         Ok(builder.seal(root)?)
     }
 

@@ -159,7 +159,7 @@ impl Domain {
     ) -> Result<Frozen<'d>, E> {
         let mut builder = LiteralBuilder::new(&self.space)?;
         let heap = builder.heap();
-        let root = catch_limit(|| f(heap).map(Term::word))??;
+        let root = catch_limit(heap, |heap| f(heap).map(Term::word))??;
         let literals = Literals::Keep { retired: self.collector.retired() };
         // SAFETY: what the closure can have linked is of this domain, and alive for as long as the caller is online.
         unsafe {
