@@ -112,6 +112,38 @@ fn an_update_shares_what_it_takes_over_and_equal_ones_change_nothing() {
 }
 
 #[test]
+fn a_hundred_thousand_versions_never_keep_more_than_a_few() {
+    const SIDE: usize = 32;
+    const WORDS: usize = (SIDE + 1) * (SIDE + 1);
+    let store = PersistentTerms::new();
+    // 1,024 values in a tree of two levels, of which an update makes one branch anew.
+    store
+        .put_built(A, |h| {
+            let branch = |_| h.tuple(&(0..SIDE).map(|_| h.int(0)).collect::<Vec<_>>());
+            h.tuple(&(0..SIDE).map(branch).collect::<Vec<_>>())
+        })
+        .unwrap();
+    let mut peak = 0;
+    for version in 1..=100_000_usize {
+        let (i, j) = (version * 7 % SIDE, version * 5 % SIDE);
+        store
+            .update(A, |h, old| {
+                let old = old.unwrap();
+                let branch = h.with_element(old.as_tuple().unwrap()[i], j, h.int(version as u64)).unwrap();
+                h.with_element(old, i, branch).unwrap()
+            })
+            .unwrap();
+        peak = peak.max(store.info().words);
+    }
+    assert!(peak > WORDS + SIDE && peak < 4 * WORDS, "{peak} words at the peak, {WORDS} in one version");
+    let newest = store.read(A, |v| v.unwrap().as_tuple().unwrap().iter().map(|b| b.as_tuple().unwrap().len()).sum());
+    assert_eq!(SIDE * SIDE, newest);
+    store.erase(A);
+    at_rest(&store);
+    assert_eq!(store.info().words, 0);
+}
+
+#[test]
 fn a_version_stands_for_one_put() {
     let store = PersistentTerms::new();
     let one = store.compare_and_put(A, None, numbered(1)).unwrap();

@@ -160,7 +160,8 @@ impl Collector {
         let mut refs = this.refs.load(Ordering::Relaxed);
         while count(refs) > 1 {
             // AcqRel: the release hands the uses under this reference to whoever drops the last one (L5).
-            match this.refs.compare_exchange(refs, refs - 1, Ordering::AcqRel, Ordering::Relaxed) {
+            let order = ordering(Mutation::ReleaseRelaxed, Ordering::AcqRel);
+            match this.refs.compare_exchange(refs, refs - 1, order, Ordering::Relaxed) {
                 Ok(_) => return false,
                 Err(now) => refs = now,
             }

@@ -127,7 +127,12 @@ impl Entry {
     pub(super) fn is(&self, hash: u64, key: impl Key, immediate: Option<Word>) -> bool {
         match immediate {
             Some(w) => self.key == w,
-            None => self.hash == hash as u32 && key.matches(self.key()),
+            None if self.hash != hash as u32 => false,
+            None => match key.object() {
+                // SAFETY: zero: the key is the object of the room. The other is that of a living term.
+                Some(object) if self.key == 0 && unsafe { same_words(self.room.object.as_ptr(), object) } => true,
+                _ => key.matches(self.key()),
+            },
         }
     }
 
@@ -245,6 +250,17 @@ impl Change {
 pub(super) fn load_snapshot(commits: &AtomicU64) -> u64 {
     // Acquire: pairs with the release of the commit: who sees a batch's number sees all its changes.
     commits.load(ordering(Mutation::SnapshotRelaxed, Ordering::Acquire))
+}
+
+/// Are these the same objects, word for word? Then they are equal; otherwise they may be.
+///
+/// # Safety
+///
+/// Both must be headers of living objects, the first of no more than [`ROOM`] words.
+#[inline(always)]
+unsafe fn same_words(a: *const Word, b: *const Word) -> bool {
+    // SAFETY: the caller's promise; with the same header, they have as many words.
+    unsafe { *a == *b && (1..=word::header_size(*a)).all(|i| *a.add(i) == *b.add(i)) }
 }
 
 /// The words of a term that is a single object which fits in an entry.

@@ -56,9 +56,7 @@ impl Slot {
             // Erased since it was found.
             (None, None) => domain.table.insert(Entry::new(hash, key)?, hash, &domain.quiescence, &domain.limbo),
         };
-        if !mutated(Mutation::SlotNotPinned) {
-            entry.pin();
-        }
+        pin(entry);
         drop(lock);
         Ok(Self { entry: NonNull::from(entry), domain: Arc::clone(domain) })
     }
@@ -106,10 +104,17 @@ impl Slot {
     }
 }
 
+/// Keeps the entry for one more slot. The caller holds the lock of its key.
+fn pin(entry: &Entry) {
+    if !mutated(Mutation::SlotNotPinned) {
+        entry.pin();
+    }
+}
+
 impl Clone for Slot {
     fn clone(&self) -> Self {
         let _lock = self.domain.table.lock(u64::from(self.entry().hash));
-        self.entry().pin();
+        pin(self.entry());
         Self { entry: self.entry, domain: Arc::clone(&self.domain) }
     }
 }

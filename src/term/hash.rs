@@ -51,7 +51,7 @@ pub(crate) fn hash_big(negative: bool, limbs: &[u64]) -> u64 {
     limbs.iter().fold(mix(NUMBER, u64::from(negative)), |h, &limb| mix(h, limb))
 }
 
-/// The hash of a tuple, from those of its elements.
+/// The hash of a tuple, from those of its elements; that of an immediate there is its word.
 #[inline]
 pub(crate) fn hash_tuple(elements: impl ExactSizeIterator<Item = u64>) -> u64 {
     let seed = TUPLE ^ elements.len() as u64;
@@ -82,6 +82,8 @@ pub(crate) unsafe fn hash(w: Word) -> u64 {
 
 /// Tuples longer than this are left to [`deep`].
 const FLAT: usize = 8;
+/// The header of a tuple of two.
+const PAIR: Word = word::header(Object::Tuple, 0, 2);
 
 /// The hash of a short tuple of immediates, which is what most keys are: no list of what is still to come.
 ///
@@ -96,6 +98,12 @@ unsafe fn flat(w: Word) -> Option<u64> {
     // SAFETY: a boxed word points to a header, and as many words behind it as that says.
     unsafe {
         let p = word::address(w);
+        if *p == PAIR {
+            // By itself: keys mostly are pairs.
+            let (a, b) = (*p.add(1), *p.add(2));
+            let immediates = word::is_immediate(a) & word::is_immediate(b);
+            return immediates.then(|| mix(mix(TUPLE ^ 2, a), b));
+        }
         let n = word::header_size(*p);
         if word::header_kind(*p) != Object::Tuple || n > FLAT {
             return None;
@@ -106,7 +114,7 @@ unsafe fn flat(w: Word) -> Option<u64> {
             if !word::is_immediate(element) {
                 return None;
             }
-            hash = mix(hash, hash_word(element));
+            hash = mix(hash, element);
         }
         Some(hash)
     }
@@ -117,6 +125,7 @@ unsafe fn flat(w: Word) -> Option<u64> {
 /// # Safety
 ///
 /// As for [`hash`].
+#[inline(never)]
 unsafe fn deep(w: Word) -> u64 {
     let mut stack: Vec<Pending> = Vec::new();
     let mut patience = PATIENCE;
@@ -169,14 +178,15 @@ unsafe fn deep(w: Word) -> u64 {
     }
 }
 
-/// The hash of a term without parts, or the parts of one with them.
+/// What a term without parts gives to the hash of what it is a part of, or the parts of one with them. An immediate gives
+/// its word: to hash it by itself, and then again with the rest, would only take time.
 ///
 /// # Safety
 ///
 /// As for [`hash`].
 unsafe fn leaf(w: Word) -> Result<u64, Pending> {
     if word::is_immediate(w) {
-        return Ok(hash_word(w));
+        return Ok(w);
     }
     let object = word::address(w).addr();
     if word::is_list(w) {

@@ -18,6 +18,18 @@ mod sealed {
         /// The structural hash of the term that this stands for.
         fn hash_key(self) -> u64;
 
+        /// What this gives to the hash of a tuple that it is an element of.
+        #[inline]
+        fn hash_part(self) -> u64 {
+            self.immediate().unwrap_or_else(|| self.hash_key())
+        }
+
+        /// The object that the term is, if it has a header.
+        #[inline]
+        fn object(self) -> Option<*const u64> {
+            None
+        }
+
         /// How the term that this stands for compares with `other`, in the order of keys.
         fn cmp_term(self, other: TermRef<'_>) -> Ordering;
 
@@ -201,6 +213,7 @@ impl Sealed for &str {
 
 impl<P: Place> Key for Term<'_, P> {}
 impl<P: Place> Sealed for Term<'_, P> {
+    #[inline]
     fn hash_key(self) -> u64 {
         // SAFETY: the term is alive while this runs.
         unsafe { hash(self.word()) }
@@ -209,6 +222,11 @@ impl<P: Place> Sealed for Term<'_, P> {
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         // SAFETY: both terms are alive while this runs.
         unsafe { compare(self.word(), other.word(), Numbers::Keys) }
+    }
+
+    #[inline]
+    fn object(self) -> Option<*const u64> {
+        word::is_boxed(self.word()).then(|| word::address(self.word()).cast_const())
     }
 
     fn matches(self, other: TermRef<'_>) -> bool {
@@ -230,7 +248,7 @@ macro_rules! tuples {
         impl<$($t: Key),+> Sealed for ($($t,)+) {
             fn hash_key(self) -> u64 {
                 let ($($x,)+) = self;
-                hash_tuple([$($x.hash_key()),+].into_iter())
+                hash_tuple([$($x.hash_part()),+].into_iter())
             }
 
             fn cmp_term(self, other: TermRef<'_>) -> Ordering {

@@ -1,0 +1,293 @@
+//! What it costs to read and to replace a persistent term: by operation, with the contenders side by side.
+//!
+//! `cargo bench --bench persistent`
+
+mod support;
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use shared_term::persistent::Put;
+use shared_term::prelude::*;
+use support::{on_threads, thread_counts};
+
+const KEY: Atom = Atom::inline("key");
+const PAIR: (Atom, Atom) = (Atom::inline("a"), Atom::inline("pair"));
+const MISSING: Atom = Atom::inline("missing");
+const COLD: u64 = 10_000;
+
+/// What Rust programs keep their configuration in: a map whose values are shared.
+type Shared = Arc<[u64]>;
+
+fn value(serial: u64) -> Region {
+    Region::build(|h| h.tuple(&[h.int(serial), h.list(1..=10)]))
+}
+
+fn shared(serial: u64) -> Shared {
+    (serial..serial + 11).collect()
+}
+
+fn store() -> PersistentTerms {
+    let store = PersistentTerms::new();
+    store.put(KEY, value(0)).unwrap();
+    store.put(PAIR, value(0)).unwrap();
+    for i in 0..COLD {
+        store.put(i, value(i)).unwrap();
+    }
+    store
+}
+
+fn map() -> HashMap<u64, Shared> {
+    (0..COLD).map(|i| (i, shared(i))).collect()
+}
+
+/// Numbers below `n`, in an order that no prefetcher guesses.
+fn at_random(n: u64) -> impl FnMut() -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % n
+    }
+}
+
+fn get(c: &mut Criterion) {
+    let store = store();
+    let mut group = c.benchmark_group("persistent/get");
+    for threads in thread_counts().into_iter().take(2) {
+        let slot = store.slot(KEY).unwrap();
+        let cell = AtomicU64::new(1);
+        on_threads(&mut group, "floor: relaxed load", threads, |_| || _ = black_box(cell.load(Ordering::Relaxed)));
+        on_threads(&mut group, "slot", threads, |_| {
+            let guard = store.pin();
+            let slot = &slot;
+            move || _ = black_box(guard.read(black_box(slot)))
+        });
+        on_threads(&mut group, "atom key", threads, |_| {
+            let guard = store.pin();
+            move || _ = black_box(guard.get(black_box(KEY)))
+        });
+        on_threads(&mut group, "pair key", threads, |_| {
+            let guard = store.pin();
+            move || _ = black_box(guard.get(black_box(PAIR)))
+        });
+        on_threads(&mut group, "missing key", threads, |_| {
+            let guard = store.pin();
+            move || _ = black_box(guard.get(black_box(MISSING)))
+        });
+        on_threads(&mut group, "a guard and an atom key", threads, |_| {
+            || _ = black_box(store.read(black_box(KEY), |value| value.is_some()))
+        });
+        let literal = store.pin().literal(KEY).unwrap().unwrap();
+        on_threads(&mut group, "a literal, cloned and dropped", threads, |_| || drop(black_box(literal.clone())));
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("persistent/get, 10,000 keys at random");
+    let (arc, locked, papaya) = (ArcSwap::from_pointee(map()), RwLock::new(map()), papaya::HashMap::new());
+    for (key, value) in map() {
+        papaya.pin().insert(key, value);
+    }
+    for threads in thread_counts().into_iter().take(2) {
+        on_threads(&mut group, "floor: the numbers", threads, |_| {
+            let mut next = at_random(COLD);
+            move || _ = black_box(next())
+        });
+        on_threads(&mut group, "persistent", threads, |_| {
+            let (guard, mut next) = (store.pin(), at_random(COLD));
+            move || _ = black_box(guard.get(next()))
+        });
+        on_threads(&mut group, "persistent, half missing", threads, |_| {
+            let (guard, mut next) = (store.pin(), at_random(2 * COLD));
+            move || _ = black_box(guard.get(next()))
+        });
+        on_threads(&mut group, "arc-swap of a HashMap, one load", threads, |_| {
+            let (guard, mut next) = (arc.load(), at_random(COLD));
+            move || _ = black_box(guard.get(&next()).map(|value| value[0]))
+        });
+        on_threads(&mut group, "arc-swap of a HashMap, a load each", threads, |_| {
+            let mut next = at_random(COLD);
+            let arc = &arc;
+            move || _ = black_box(arc.load().get(&next()).map(|value| value[0]))
+        });
+        on_threads(&mut group, "papaya, one pin", threads, |_| {
+            let (guard, mut next) = (papaya.pin(), at_random(COLD));
+            move || _ = black_box(guard.get(&next()).map(|value| value[0]))
+        });
+        on_threads(&mut group, "papaya, Arc cloned", threads, |_| {
+            let (guard, mut next) = (papaya.pin(), at_random(COLD));
+            move || drop(black_box(guard.get(&next()).cloned()))
+        });
+        on_threads(&mut group, "RwLock of a HashMap", threads, |_| {
+            let mut next = at_random(COLD);
+            let locked = &locked;
+            move || _ = black_box(locked.read().unwrap().get(&next()).map(|value| value[0]))
+        });
+    }
+    group.finish();
+}
+
+fn put(c: &mut Criterion) {
+    let store = store();
+    let mut serial = COLD;
+    let mut next = || {
+        serial += 1;
+        serial
+    };
+    let mut group = c.benchmark_group("persistent/put, among 10,000 keys, old value freed");
+    group.bench_function("replace", |bencher| {
+        bencher.iter_batched(
+            || value(next()),
+            |new| assert_eq!(store.put(KEY, new).unwrap(), Put::Replaced),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("replace, built in place", |bencher| {
+        bencher.iter(|| {
+            let serial = next();
+            store.put_built(KEY, |h| h.tuple(&[h.int(serial), h.list(1..=10)])).unwrap()
+        });
+    });
+    group.bench_function("put an equal value", |bencher| {
+        store.put(KEY, value(0)).unwrap();
+        bencher.iter_batched(
+            || value(0),
+            |same| assert_eq!(store.put(KEY, same).unwrap(), Put::Unchanged),
+            BatchSize::SmallInput,
+        );
+    });
+    group.bench_function("insert and erase", |bencher| {
+        bencher.iter_batched(
+            || value(next()),
+            |new| {
+                store.put(MISSING, new).unwrap();
+                assert!(store.erase(MISSING));
+            },
+            BatchSize::SmallInput,
+        );
+    });
+    for keys in [2, 100] {
+        group.bench_function(format!("put_many of {keys}"), |bencher| {
+            bencher.iter_batched(
+                || (0..keys).map(|key| (key, value(next()))).collect::<Vec<_>>(),
+                |pairs| store.put_many(pairs).unwrap(),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+    group.bench_function("update, one element of a tuple of 1,000", |bencher| {
+        let wide = store.put_built(PAIR, |h| h.tuple(&(0..1000).map(|i| h.int(i)).collect::<Vec<_>>()));
+        wide.unwrap();
+        bencher.iter(|| {
+            let serial = next();
+            store.update(PAIR, |h, old| h.with_element(old.unwrap(), 7, h.int(serial)).unwrap()).unwrap()
+        });
+    });
+    let arc = ArcSwap::from_pointee(map());
+    group.bench_function("arc-swap of a HashMap, cloned", |bencher| {
+        bencher.iter(|| {
+            let mut new = HashMap::clone(&arc.load());
+            new.insert(7, shared(next()));
+            arc.store(Arc::new(new));
+        });
+    });
+    let papaya = papaya::HashMap::new();
+    for (key, value) in map() {
+        papaya.pin().insert(key, value);
+    }
+    group.bench_function("papaya", |bencher| bencher.iter(|| _ = papaya.pin().insert(7, shared(next()))));
+    let locked = RwLock::new(map());
+    group.bench_function("RwLock of a HashMap", |bencher| {
+        bencher.iter(|| _ = locked.write().unwrap().insert(7, shared(next())));
+    });
+    group.finish();
+
+    let mut group = c.benchmark_group("persistent/publish a list of 10,000 pairs");
+    fn pairs(h: Heap<'_>, serial: u64) -> Term<'_> {
+        h.list((0..10_000).map(|i| h.tuple(&[h.int(serial), h.int(i)])))
+    }
+    group.bench_function("floor: build a region", |bencher| bencher.iter(|| Region::build(|h| pairs(h, 1))));
+    group.bench_function("build a region, put it: a copy", |bencher| {
+        bencher.iter(|| {
+            let serial = next();
+            store.put(KEY, Region::build(|h| pairs(h, serial))).unwrap()
+        });
+    });
+    group.bench_function("put_built: in place", |bencher| {
+        bencher.iter(|| {
+            let serial = next();
+            store.put_built(KEY, |h| pairs(h, serial)).unwrap()
+        });
+    });
+    group.finish();
+}
+
+/// The latencies of reads, by themselves and beside a writer that replaces what is read a thousand times a second.
+fn latency(_: &mut Criterion) {
+    const READS: usize = 1 << 20;
+    /// Reads that are timed together: a clock is dearer than a read.
+    const TOGETHER: u32 = 16;
+    println!("persistent/latency of {TOGETHER} reads, ns: median, p99, p99.9, p99.99");
+    let percentiles = |name: &str, mut read: Box<dyn FnMut() + '_>| {
+        let mut taken: Vec<_> = (0..READS / 8)
+            .map(|_| {
+                let start = Instant::now();
+                (0..TOGETHER).for_each(|_| read());
+                start.elapsed().as_nanos()
+            })
+            .collect();
+        taken.sort_unstable();
+        let at = |share: f64| taken[((taken.len() - 1) as f64 * share) as usize];
+        println!("  {name}: {} {} {} {}", at(0.5), at(0.99), at(0.999), at(0.9999));
+    };
+    let beside = |write: &(dyn Fn(u64) + Sync), read: &dyn Fn(bool)| {
+        read(false);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (start, mut serial) = (Instant::now(), 0);
+                while !done.load(Ordering::Relaxed) {
+                    serial += 1;
+                    write(serial);
+                    thread::sleep((Duration::from_millis(serial)).saturating_sub(start.elapsed()));
+                }
+            });
+            read(true);
+            done.store(true, Ordering::Relaxed);
+        });
+    };
+    let writer = |written| if written { "1,000 replaces a second" } else { "no writer" };
+    let (store, arc, locked) = (store(), ArcSwap::from_pointee(shared(0)), Mutex::new(shared(0)));
+    let rw = RwLock::new(shared(0));
+    beside(&|serial| _ = store.put(KEY, value(serial)).unwrap(), &|written| {
+        let mut guard = store.pin();
+        let read = move || {
+            _ = black_box(guard.get(black_box(KEY)));
+            guard.repin();
+        };
+        percentiles(&format!("persistent, a guard repinned, {}", writer(written)), Box::new(read));
+    });
+    beside(&|serial| arc.store(Arc::new(shared(serial))), &|written| {
+        percentiles(&format!("arc-swap, {}", writer(written)), Box::new(|| _ = black_box(arc.load()[0])));
+    });
+    beside(&|serial| *rw.write().unwrap() = shared(serial), &|written| {
+        percentiles(&format!("RwLock, {}", writer(written)), Box::new(|| _ = black_box(rw.read().unwrap()[0])));
+    });
+    beside(&|serial| *locked.lock().unwrap() = shared(serial), &|written| {
+        percentiles(&format!("Mutex, {}", writer(written)), Box::new(|| _ = black_box(locked.lock().unwrap()[0])));
+    });
+}
+
+criterion_group! {
+    name = benches;
+    config = support::criterion();
+    targets = latency, get, put
+}
+criterion_main!(benches);

@@ -1,0 +1,160 @@
+//! What users hold of persistent terms, on the production code: literals against the collection, batches against readers,
+//! slots against writers; each with the faults that it must find.
+#![cfg(loom)]
+
+use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use loom::thread;
+use loom_tests::{Preemptions, caught, explore};
+use shared_term::model::{World, touch};
+use shared_term::prelude::*;
+use shared_term::sync::mutation::Mutation::{
+    self, CommitBeforeChanges, FinishWithoutGrace, LeaseNotCounted, NoRefsCheck, ReleaseRelaxed, SlotNotPinned,
+    SnapshotRelaxed,
+};
+use std::sync::Arc;
+
+const _: () = assert!(shared_term::IS_LOOM);
+
+const X: Atom = Atom::inline("x");
+const Y: Atom = Atom::inline("y");
+
+fn int(i: i64) -> Region {
+    Region::build(|h| h.int(i))
+}
+
+fn value() -> Region {
+    Region::build(|h| term!(h, {1, 2}))
+}
+
+/// Lets everything come to rest: nothing is left but what keys have.
+fn settle(world: World, areas: usize) {
+    world.settle();
+    let info = world.store().info();
+    assert_eq!((info.areas, info.retained_bytes), (areas, 0), "what was let go of is not freed");
+    world.end();
+}
+
+/// A thread takes a literal under a guard and reads it when the guard is gone.
+fn lease() {
+    let world = World::new();
+    world.store().put(X, value()).unwrap();
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let guard = world.store().pin();
+            let literal = guard.literal(X).unwrap();
+            drop(guard);
+            if let Some(literal) = literal {
+                touch(literal.root());
+            }
+        })
+    };
+    world.store().erase(X);
+    world.collect();
+    thread.join().unwrap();
+    settle(world, 0);
+}
+
+/// A literal is dropped by one thread, its key erased by another: whoever is last frees what both have read.
+fn last() {
+    let world = World::new();
+    world.store().put(X, value()).unwrap();
+    let literal = world.store().pin().literal(X).unwrap().unwrap();
+    let thread = thread::spawn(move || {
+        touch(literal.root());
+        drop(literal);
+    });
+    world.store().erase(X);
+    world.collect();
+    thread.join().unwrap();
+    settle(world, 0);
+}
+
+/// A reader looks at two keys under one guard, twice at the first, while a batch changes both; another guard was there
+/// before.
+fn batch() {
+    let world = World::new();
+    for key in [X, Y] {
+        world.store().put(key, int(1)).unwrap();
+    }
+    let probe = Arc::new(AtomicBool::new(false));
+    let reader = {
+        let (world, probe) = (world.clone(), Arc::clone(&probe));
+        thread::spawn(move || {
+            let guard = world.store().pin();
+            let seen = [X, Y, X].map(|key| {
+                // Makes loom try the writer's steps here, whose loads of the same values it forgets otherwise.
+                probe.load(Relaxed);
+                guard.get(key).and_then(|value| value.as_int())
+            });
+            assert!(seen.iter().all(|value| value.is_some() && *value == seen[0]), "a part of a batch: {seen:?}");
+        })
+    };
+    let before = world.store().pin();
+    // This thread stores: loom explores too little where that is not the first.
+    assert_eq!(world.store().put_many([(X, int(2)), (Y, int(2))]).unwrap().replaced, 2);
+    let seen = [X, Y].map(|key| before.get(key).and_then(|value| value.as_int()));
+    assert_eq!(seen, [Some(1); 2], "what the guard began with");
+    // From here on new values take the place of the changes, while the reader may be looking.
+    drop(before);
+    probe.store(true, Relaxed);
+    reader.join().unwrap();
+    world.settle();
+    let guard = world.store().pin();
+    assert!([X, Y].iter().all(|&key| guard.get(key).unwrap().as_int() == Some(2)));
+    drop(guard);
+    settle(world, 0);
+}
+
+/// A key is erased and put again while one slot of it reads, and another ends.
+fn slot() {
+    let world = World::new();
+    world.store().put(X, int(1)).unwrap();
+    let slot = world.store().slot(X).unwrap();
+    let other = slot.clone();
+    // Nothing is freed: where the fault is planted, the slot would read what is not there any more.
+    let worker = world.worker();
+    let writer = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let _worker = world.worker();
+            assert!(world.store().erase(X));
+            drop(other);
+            world.store().put(X, int(2)).unwrap();
+        })
+    };
+    let read = || world.store().pin().read(&slot).and_then(|value| value.as_int());
+    assert!(matches!(read(), None | Some(1 | 2)));
+    writer.join().unwrap();
+    assert_eq!(read(), Some(2), "the slot is the key's");
+    drop(slot);
+    drop(worker);
+    settle(world, 0);
+}
+
+fn model(name: &str, preemptions: Preemptions, faults: &[Mutation], model: fn()) {
+    explore(name, preemptions, model);
+    for &fault in faults {
+        caught(name, fault, preemptions, model);
+    }
+}
+
+#[test]
+fn lease_holds() {
+    model("lease", Some(2), &[LeaseNotCounted, NoRefsCheck], lease);
+}
+
+#[test]
+fn last_holds() {
+    model("last", Some(2), &[ReleaseRelaxed], last);
+}
+
+#[test]
+fn batch_holds() {
+    model("batch", Some(2), &[CommitBeforeChanges, FinishWithoutGrace, SnapshotRelaxed], batch);
+}
+
+#[test]
+fn slot_holds() {
+    model("slot", Some(2), &[SlotNotPinned], slot);
+}
