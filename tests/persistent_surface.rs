@@ -286,6 +286,7 @@ fn a_batch_says_what_it_did_and_collects_once() {
     batch.put("new", value(3)).unwrap().put("new", value(4)).unwrap().put("old", value(5)).unwrap();
     batch.put("equal", numbered(1)).unwrap().erase("gone").unwrap().erase("never").unwrap();
     let changes = batch.commit();
+    assert_eq!((store.info().areas, store.info().retained_bytes), (3, 0), "freed by the batch's end: nobody looks");
     assert_eq!(
         [changes.inserted, changes.replaced, changes.erased, changes.unchanged],
         [1, 1, 1, 2],

@@ -136,7 +136,7 @@ impl<'d> Span<'d> {
         // Pairs with the fence in `advance`: either whoever unlinked it finds this participant past the span, or this sees
         // the figures.
         fence(Ordering::SeqCst);
-        if self.domain.collector.retained_bytes() > 0 || !self.domain.limbo.is_empty() {
+        if self.domain.collector.retained_bytes() > 0 || !self.domain.is_at_rest() {
             self.domain.help();
         }
     }
