@@ -143,6 +143,25 @@ impl World {
         domain.drop_value(old);
     }
 
+    /// The value at `key`, for as long as the caller is online.
+    #[must_use]
+    pub fn hand(&self, key: crate::Atom) -> Option<Hand> {
+        Some(Hand(self.domain().lookup(key)?))
+    }
+
+    /// A counted lease on a value, or `None` when it is retired. The caller must have been online since it has the
+    /// value; the lease may be kept longer, and anywhere.
+    #[must_use]
+    pub fn lease(&self, Hand(value): Hand) -> Option<Lease> {
+        // SAFETY: the caller is online, so the value lives.
+        let area = unsafe { literal::entry(value).area().as_ref() };
+        if area.is_retired() {
+            return None;
+        }
+        area.retain();
+        Some(Lease { world: self.clone(), value })
+    }
+
     /// Drives the global collection until it has asked whom it must, or is done. What is asked after that answers when it
     /// is run.
     pub fn collect(&self) {
@@ -241,6 +260,38 @@ impl Drop for Worker {
         let quiescence = &self.world.domain().quiescence;
         quiescence.leave(self.participant());
         quiescence.retire(self.participant());
+    }
+}
+
+/// A literal in the hands of a span.
+#[derive(Debug, Clone, Copy)]
+pub struct Hand(u64);
+
+impl Hand {
+    /// Reads the value, as far as the model is concerned.
+    pub fn touch(self) {
+        literal::note_use(self.0);
+    }
+}
+
+/// A reference on a literal, outside of every process and every span.
+#[derive(Debug)]
+pub struct Lease {
+    world: World,
+    value: u64,
+}
+
+impl Lease {
+    /// Reads the value, as far as the model is concerned.
+    pub fn touch(&self) {
+        literal::note_use(self.value);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // SAFETY: the lease's reference.
+        unsafe { self.world.domain().collector.release(literal::entry(self.value).area()) };
     }
 }
 
@@ -366,10 +417,7 @@ impl Default for Cache {
 
 /// Reads a term as far as the model is concerned: fails if it is a literal whose area was freed, or may be.
 pub fn touch<P: Place>(term: Term<'_, P>) {
-    if word::is_literal(term.word()) {
-        // SAFETY: under loom areas stay in memory until the model ends.
-        unsafe { literal::entry(term.word()).area().as_ref() }.note_read();
-    }
+    literal::note_use(term.word());
 }
 
 /// Is the term a literal?

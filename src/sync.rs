@@ -268,6 +268,8 @@ pub mod mutation {
     pub enum Mutation {
         /// Quiescence: entering without the fence that pairs with the collector's.
         EnterNoFence,
+        /// Quiescence: entering announces the epoch relaxed.
+        EnterRelaxed,
         /// Quiescence: the boundary reads the epoch relaxed.
         BoundaryRelaxed,
         /// Quiescence: leaving is a relaxed store.
@@ -298,6 +300,18 @@ pub mod mutation {
         SnapshotRelaxed,
         /// Slots: an entry without a value leaves the table though a slot reads it.
         SlotNotPinned,
+        /// Collector: looks at the references before the grace period and not after it.
+        RefsBeforeGrace,
+        /// Collector: state and filter of a card are two loads, the filter first.
+        SplitWords,
+        /// Collector: lets go of a process that it has looked at without a look at what has come meanwhile.
+        InspectForgetsNote,
+        /// Collector: its look at a process forgets the messages.
+        InspectForgetsMessages,
+        /// References: the last one is dropped outside of the lock of the pending list.
+        LastDropUnlocked,
+        /// References: no flag says that an area is queued.
+        NoQueuedFlag,
         /// Owner: goes idle with a filter that forgets deferred messages.
         QueueNotInFilter,
         /// Owner: evacuates without draining the mailbox.
@@ -316,6 +330,8 @@ pub mod mutation {
         ExitNoAck,
         /// Exit: acknowledges twice.
         ExitDoubleAck,
+        /// Exit: acknowledges before the heap is gone.
+        DeadBeforeDrop,
         /// Mailbox: the push is relaxed.
         PushRelaxed,
         /// Mailbox: the push does not acquire, so that the look at the card may be older than the drain before it.

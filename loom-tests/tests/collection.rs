@@ -1,8 +1,9 @@
 //! The global collection on the production code, a model per lemma, each with the faults that it must find.
 //!
-//! The models are those of the proof: *glance* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
+//! The models are those of the proof: *glance*, *glimpse* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
 //! *defer* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
-//! a retired value back), *exit* (a holder ends while it is asked).
+//! a retired value back), *lease* and *two_leases* (a handle outside of every process), *exit* (a holder ends while it is
+//! asked).
 #![cfg(loom)]
 
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -11,9 +12,10 @@ use loom_tests::{Preemptions, caught, explore};
 use shared_term::model::{Worker, World, is_literal, touch};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
-    self, AckRelaxed, AskBeforeGrace, BoundaryRelaxed, CopierIgnoresMark, EnterNoFence, EpochRelaxed,
-    EvacuateForgetsMessages, EvacuateNoDrain, ExitDoubleAck, ExitNoAck, FilterAfterIdle, ForeignNotInGrace,
-    IdleRelaxed, LeaveRelaxed, NoGrace, QueueNotInFilter, RefsZeroOnly, ScanIgnoresRunning,
+    self, AckRelaxed, AskBeforeGrace, BoundaryRelaxed, CopierIgnoresMark, DeadBeforeDrop, EnterNoFence, EnterRelaxed,
+    EpochRelaxed, EvacuateForgetsMessages, EvacuateNoDrain, ExitDoubleAck, ExitNoAck, FilterAfterIdle,
+    ForeignNotInGrace, IdleRelaxed, LastDropUnlocked, LeaveRelaxed, NoGrace, NoQueuedFlag, NoRefsCheck,
+    QueueNotInFilter, RefsBeforeGrace, RefsZeroOnly, ReleaseRelaxed, ScanIgnoresRunning, SplitWords,
 };
 use std::sync::{Arc, Mutex};
 
@@ -100,6 +102,24 @@ fn glance() {
         }
     });
     erase_and_collect(&world);
+    thread.join().unwrap();
+    settle(world, &[]);
+}
+
+/// As [`glance`], by a worker, whose going offline has no fence behind it.
+fn glimpse() {
+    let world = world();
+    let reader = world.clone();
+    let thread = thread::spawn(move || {
+        for _ in 0..2 {
+            let _online = reader.worker();
+            if let Some(value) = reader.hand(X) {
+                value.touch();
+            }
+        }
+    });
+    world.unpublish(X);
+    world.collect();
     thread.join().unwrap();
     settle(world, &[]);
 }
@@ -280,6 +300,45 @@ fn republish() {
     settle(world, &[p]);
 }
 
+/// A span takes a lease, which is read and dropped outside of it; meanwhile the key is erased.
+fn lease() {
+    let world = world();
+    let holder = world.clone();
+    let thread = thread::spawn(move || {
+        let lease = {
+            let _online = holder.worker();
+            holder.hand(X).and_then(|hand| holder.lease(hand))
+        };
+        if let Some(lease) = lease {
+            lease.touch();
+        }
+    });
+    erase_and_collect(&world);
+    thread.join().unwrap();
+    world.collect();
+    settle(world, &[]);
+}
+
+/// Somebody drops what seems to be the last reference, while an older span takes another one, drops it, and ends; then
+/// it collects.
+fn two_leases() {
+    let world = world();
+    let online = world.worker();
+    let hand = world.hand(X).unwrap();
+    let first = world.lease(hand).unwrap();
+    world.unpublish(X);
+    let thread = {
+        let first = Mutex::new(Some(first));
+        thread::spawn(move || drop(first.lock().unwrap().take()))
+    };
+    drop(world.lease(hand));
+    drop(online);
+    world.collect();
+    thread.join().unwrap();
+    world.collect();
+    settle(world, &[]);
+}
+
 /// A holder ends while it is asked; its last look at the value is its reason.
 fn exit() {
     let world = world();
@@ -318,6 +377,11 @@ fn glance_holds() {
 }
 
 #[test]
+fn glimpse_holds() {
+    model("glimpse", Some(3), &[NoGrace, EnterNoFence, EnterRelaxed, LeaveRelaxed], glimpse);
+}
+
+#[test]
 fn get_holds() {
     model("get", Some(3), &[ScanIgnoresRunning, FilterAfterIdle], get);
 }
@@ -330,7 +394,7 @@ fn boundary_holds() {
 
 #[test]
 fn pass_holds() {
-    model("pass", Some(2), &[IdleRelaxed], pass);
+    model("pass", Some(2), &[IdleRelaxed, SplitWords], pass);
 }
 
 #[test]
@@ -355,5 +419,15 @@ fn republish_holds() {
 
 #[test]
 fn exit_holds() {
-    model("exit", None, &[ExitNoAck, ExitDoubleAck], exit);
+    model("exit", None, &[ExitNoAck, ExitDoubleAck, DeadBeforeDrop], exit);
+}
+
+#[test]
+fn lease_holds() {
+    model("lease", Some(3), &[NoRefsCheck, RefsBeforeGrace, NoQueuedFlag, ReleaseRelaxed], lease);
+}
+
+#[test]
+fn two_leases_hold() {
+    model("two_leases", Some(3), &[LastDropUnlocked], two_leases);
 }

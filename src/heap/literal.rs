@@ -17,8 +17,9 @@ use super::lineage::Kept;
 use super::{off_heap, poison};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::term::word::Word;
+use crate::term::word::{self, Word};
 use std::alloc::{Layout, alloc, dealloc};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 use std::sync::atomic as plain;
 
@@ -167,6 +168,15 @@ impl Area {
     #[inline(always)]
     pub(crate) fn note_read(&self) {
         self.contents.note_read();
+    }
+}
+
+/// Says to loom that what the word points to is read here, if it is a literal.
+#[inline(always)]
+pub(crate) fn note_use(w: Word) {
+    if crate::IS_LOOM && word::is_literal(w) {
+        // SAFETY: under loom areas stay in memory until the model ends.
+        unsafe { entry(w).area().as_ref() }.note_read();
     }
 }
 
@@ -326,7 +336,10 @@ impl Space {
     /// Nothing may point into the area any more (L3 to L5 of the collection), and its references to other areas must
     /// have been dropped.
     pub(crate) unsafe fn free(&self, area: Box<Area>) {
+        // A model fails here when the area has been freed before: it must not be dropped once more for that.
+        let area = ManuallyDrop::new(area);
         area.contents.note_end();
+        let area = ManuallyDrop::into_inner(area);
         self.figures.each(&area, |sum, n| _ = sum.fetch_sub(n, plain::Ordering::Relaxed));
         let bit = u64::from(area.bit.trailing_zeros()) - FILTER_SHIFT;
         if crate::IS_LOOM {

@@ -236,6 +236,13 @@ impl Card {
     /// before the question can be answered.
     pub(crate) fn ask(&self, retired: u64, mut counted: impl FnMut(bool)) -> Option<bool> {
         let mut card = self.load();
+        if mutated(Mutation::SplitWords) {
+            card = card & FILTER | self.load() & !FILTER;
+            if is_idle(card) && card & retired == 0 {
+                return None;
+            }
+            card = self.load();
+        }
         loop {
             let running = !is_idle(card) && card & DEAD == 0 && !mutated(Mutation::ScanIgnoresRunning);
             if card & DEAD != 0 || !running && card & retired == 0 {

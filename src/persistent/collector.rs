@@ -166,11 +166,16 @@ impl Collector {
                 Err(now) => refs = now,
             }
         }
+        let early = mutated(Mutation::LastDropUnlocked).then(|| this.refs.fetch_sub(1, Ordering::AcqRel));
         let mut pending = self.pending.lock();
         // AcqRel: as above; the acquire takes over the uses of those who dropped before.
-        let last = count(this.refs.fetch_sub(1, Ordering::AcqRel)) == 1;
+        let last = count(
+            early.unwrap_or_else(|| this.refs.fetch_sub(1, ordering(Mutation::ReleaseRelaxed, Ordering::AcqRel))),
+        ) == 1;
+        // Until here the area lives: the reference was this caller's, or its end is for whoever takes the lock next.
+        this.note_read();
         // Relaxed: under the lock.
-        if !last || this.queued.load(Ordering::Relaxed) {
+        if !last || this.queued.load(Ordering::Relaxed) && !mutated(Mutation::NoQueuedFlag) {
             return false;
         }
         this.queued.store(true, Ordering::Relaxed);
@@ -316,7 +321,7 @@ impl Collector {
             let this = unsafe { area.as_ref() };
             // Acquire: pairs with the releases of those who dropped references.
             let refs = this.refs.load(Ordering::Acquire);
-            if mutated(Mutation::NoRefsCheck) {
+            if mutated(Mutation::NoRefsCheck) || mutated(Mutation::RefsBeforeGrace) {
                 return true;
             }
             if count(refs) != 0 {

@@ -113,7 +113,7 @@ impl Quiescence {
         // Relaxed: an old epoch only makes a collector wait for the next boundary.
         let epoch = self.epoch.load(Ordering::Relaxed);
         // Release: a collector that reads this announcement also sees the end of the span before it.
-        p.seen.store(epoch, Ordering::Release);
+        p.seen.store(epoch, ordering(Mutation::EnterRelaxed, Ordering::Release));
         if !mutated(Mutation::EnterNoFence) {
             // Pairs with the fence in `advance`.
             fence(Ordering::SeqCst);

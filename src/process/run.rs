@@ -9,7 +9,7 @@ use super::signals::{self, Kind};
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::copy::Literals;
 use crate::heap::raw::Mark;
-use crate::heap::{Region, collect_major, points_into};
+use crate::heap::{Region, collect_major, literal, points_into};
 use crate::persistent::{Between, Participant, Quiescence, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
@@ -429,6 +429,9 @@ pub(crate) fn end(task: Task, exit: Exit) {
     unsafe { task.end_behaviour(&exit) };
     // SAFETY: as above.
     let owned = unsafe { task.owned() };
+    if mutated(Mutation::DeadBeforeDrop) {
+        task.card().die(&domain.collector);
+    }
     // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
     task.header().recipient.mailbox().close(&mut owned.inbox, &node.surveys);
     for queue in [&mut owned.inbox, &mut owned.deferred] {
@@ -438,13 +441,17 @@ pub(crate) fn end(task: Task, exit: Exit) {
             let _ = caught(|| drop(message));
         }
     }
+    // The last use of what the heap points into, as far as a model is concerned.
+    literal::note_use(owned.state);
     if owned.heap.has_memory() {
         let _ = caught(|| owned.heap.clear());
     }
     // SAFETY: as above.
     unsafe { signals::give_name_back(task) };
     domain.slots.vacate(task.pid());
-    task.card().die(&domain.collector);
+    if !mutated(Mutation::DeadBeforeDrop) {
+        task.card().die(&domain.collector);
+    }
     // SAFETY: as above.
     unsafe { signals::farewell(task, &exit) };
     if mutated(Mutation::SlotBackAtOnce) {
