@@ -14,9 +14,11 @@ use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
     self, AckRelaxed, AskBeforeGrace, BoundaryRelaxed, CopierIgnoresMark, DeadBeforeDrop, EnterNoFence, EnterRelaxed,
     EpochRelaxed, EvacuateForgetsMessages, EvacuateNoDrain, ExitDoubleAck, ExitNoAck, FilterAfterIdle,
-    ForeignNotInGrace, IdleRelaxed, LastDropUnlocked, LeaveRelaxed, NoGrace, NoQueuedFlag, NoRefsCheck,
-    QueueNotInFilter, RefsBeforeGrace, RefsZeroOnly, ReleaseRelaxed, ScanIgnoresRunning, SplitWords,
+    ForeignNotInGrace, IdleRelaxed, InspectForgetsMessages, InspectForgetsNote, LastDropUnlocked, LeaveRelaxed,
+    NoGrace, NoQueuedFlag, NoRefsCheck, QueueNotInFilter, RefsBeforeGrace, RefsZeroOnly, ReleaseRelaxed,
+    ScanIgnoresRunning, SplitWords,
 };
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 const _: () = assert!(shared_term::IS_LOOM);
@@ -247,6 +249,49 @@ fn busy() {
     settle(world, &[q]);
 }
 
+/// A process has let go of the value, and its filter does not know, because another message still waits; while the
+/// collection looks at it somebody sends to it, and a worker runs it. It has each message, without one more that wakes it.
+fn look() {
+    let world = world();
+    let received = Arc::new(AtomicUsize::new(0));
+    let q = {
+        let (received, mut open) = (Arc::clone(&received), false);
+        world.spawn(move |_, state, message| match message.as_atom() {
+            Some(PASS) => Ok(Defer),
+            None if !open => Ok(Defer),
+            Some(LOOK) => {
+                open = true;
+                Ok(NextReoffer(state))
+            }
+            _ => {
+                received.fetch_add(1, Relaxed);
+                Ok(Next(state))
+            }
+        })
+    };
+    {
+        let _online = world.worker();
+        world.deliver(q, world.letter(X).unwrap());
+    }
+    for what in [PASS, LOOK] {
+        world.send(q, message(what));
+        assert!(world.worker().run(q, 8));
+    }
+    world.unpublish(X);
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.send(q, message(KEEP));
+            world.worker().run(q, 8);
+        })
+    };
+    world.collect();
+    thread.join().unwrap();
+    world.settle();
+    assert_eq!(received.load(Relaxed), 2, "a message waits, and nobody knows");
+    settle(world, &[q]);
+}
+
 /// A foreign thread copies the value under a guard and sends the copy.
 fn foreign() {
     let world = world();
@@ -399,7 +444,12 @@ fn pass_holds() {
 
 #[test]
 fn defer_holds() {
-    model("defer", Some(4), &[QueueNotInFilter, EvacuateForgetsMessages], defer);
+    model("defer", Some(4), &[QueueNotInFilter, EvacuateForgetsMessages, InspectForgetsMessages], defer);
+}
+
+#[test]
+fn look_holds() {
+    model("look", Some(3), &[InspectForgetsNote], look);
 }
 
 #[test]

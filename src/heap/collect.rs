@@ -49,18 +49,38 @@ pub(crate) unsafe fn in_retired(w: Word, retired: u64) -> bool {
     entry.bit() & retired != 0 && unsafe { entry.area().as_ref() }.is_retired()
 }
 
-/// Does any word of the heap, garbage included, point into a retired area? Read only: bits of a filter can be those of
-/// other areas, and no heap is collected for a coincidence (H17).
+/// What the words of a heap point into.
 #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process is asked"))]
-pub(crate) fn points_into(heap: &RawHeap, root: Word, retired: u64) -> bool {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Literals {
+    /// One, at least, into a retired area.
+    Retired,
+    /// Into areas with these bits, none of which is retired.
+    Of(u64),
+}
+
+/// Does any word of the heap, garbage included, point into a retired area? Read only: bits of a filter can be those of
+/// other areas, or of areas that the heap has let go of, and no heap is collected for a coincidence (H17).
+#[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process is asked"))]
+pub(crate) fn literals_of(heap: &RawHeap, root: Word, retired: u64) -> Literals {
     if heap.filter & retired == 0 {
-        return false;
+        return Literals::Of(heap.filter);
     }
-    // SAFETY: the objects of a heap between turns are complete, and the areas they point into live (invariant 4).
-    unsafe {
-        in_retired(root, retired)
-            || heap.all().flat_map(|run| run.objects()).any(|(p, n)| (0..n).any(|i| in_retired(*p.add(i), retired)))
-    }
+    let mut bits = 0;
+    let mut is_retired = |w: Word| {
+        word::is_literal(w) && {
+            bits |= literal::entry(w).bit();
+            // SAFETY: the areas that a heap points into live (invariant 4).
+            unsafe { in_retired(w, retired) }
+        }
+    };
+    // SAFETY: the objects of a heap between turns are complete.
+    let found = is_retired(root)
+        || heap
+            .all()
+            .flat_map(|run| unsafe { run.objects() })
+            .any(|(p, n)| (0..n).any(|i| is_retired(unsafe { *p.add(i) })));
+    if found { Literals::Retired } else { Literals::Of(bits) }
 }
 
 /// A minor collection: moves what `root` reaches in the young generation, and frees the rest of that. What was made since

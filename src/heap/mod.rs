@@ -66,7 +66,7 @@ pub use scratch::Scratch;
 pub use to_term::{Segment, ToTerm, heap_of};
 
 #[cfg(feature = "runtime")]
-pub(crate) use collect::points_into;
+pub(crate) use collect::{Literals, literals_of};
 pub(crate) use collect::{collect_major, collect_minor};
 pub(crate) use verify::verify;
 

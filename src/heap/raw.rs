@@ -376,6 +376,15 @@ impl RawHeap {
         }
     }
 
+    /// Nothing here points into areas without these bits.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process is asked"))]
+    pub(crate) fn narrow(&mut self, bits: u64) {
+        self.filter &= bits;
+        if let Some(old) = &mut self.old {
+            old.space.filter &= bits;
+        }
+    }
+
     /// Drops everything allocated or adopted since `mark`, its filter bits included (H24).
     ///
     /// # Safety

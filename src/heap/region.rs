@@ -33,7 +33,7 @@ pub(crate) struct RegionHead {
 }
 
 /// The byte of [`RegionHead::filter`] that is no filter.
-const MARK: u64 = 0xff;
+pub(crate) const MARK: u64 = 0xff;
 
 impl RegionHead {
     /// The memory of a head whose root is an immediate.

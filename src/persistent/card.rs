@@ -46,6 +46,20 @@ pub(crate) enum Between {
     Idle,
 }
 
+/// What became of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Nothing of this process can point into the areas.
+    PassedOver,
+    /// It was asked; if it was idle, the caller must put it on a run queue.
+    Asked {
+        /// Was it?
+        idle: bool,
+    },
+    /// It was idle, and is the caller's, who looks at it, and then asks it or lets it go.
+    Claimed,
+}
+
 /// What cannot wait until the messages at hand are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pressing {
@@ -205,6 +219,27 @@ impl Card {
         }
     }
 
+    /// Gives a claimed process back, idle, with the filter that the look at it has found. `true`: something has come
+    /// meanwhile, and the caller must put it on a run queue.
+    pub(crate) fn let_go(&self, filter: u64) -> bool {
+        let mut card = self.load();
+        loop {
+            let note = if mutated(Mutation::InspectForgetsNote) { 0 } else { card & (NOTE | SIGNAL) };
+            // AcqRel: the release hands the process to its next owner and the filter to the next scan.
+            match self.0.compare_exchange(card, filter | note, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return note != 0,
+                Err(now) => card = now,
+            }
+        }
+    }
+
+    /// Gives a claimed process up to a run queue, and asks it.
+    pub(crate) fn ask_claimed(&self) {
+        // AcqRel: as in `ask`. NOTE cannot be carried over into RUN: a process without RUN and with NOTE is scheduled, which is what it is here.
+        self.0.fetch_or(ASKED | NOTE, Ordering::AcqRel);
+        self.0.fetch_and(!RUN, Ordering::AcqRel);
+    }
+
     /// Answers the collection that asked: nothing of this process points into its areas any more.
     pub(crate) fn answer(&self, collector: &Collector) {
         // AcqRel: the release orders the evacuation before the free (L5).
@@ -231,27 +266,35 @@ impl Card {
         card & DEAD != 0 || is_idle(card) && card & retired == 0
     }
 
-    /// The collector's question. `None`: nothing of this process can point into the areas whose bits are `retired`.
-    /// Otherwise whether the process was idle, so that the caller must put it on a run queue. `counted` is called once,
-    /// before the question can be answered.
-    pub(crate) fn ask(&self, retired: u64, mut counted: impl FnMut(bool)) -> Option<bool> {
+    /// The collector's question. `counted` is called once, before the question can be answered; with `look`, an idle
+    /// process is claimed instead of asked.
+    pub(crate) fn ask(&self, retired: u64, look: bool, mut counted: impl FnMut(bool)) -> Question {
         let mut card = self.load();
         if mutated(Mutation::SplitWords) {
             card = card & FILTER | self.load() & !FILTER;
             if is_idle(card) && card & retired == 0 {
-                return None;
+                return Question::PassedOver;
             }
             card = self.load();
         }
         loop {
             let running = !is_idle(card) && card & DEAD == 0 && !mutated(Mutation::ScanIgnoresRunning);
             if card & DEAD != 0 || !running && card & retired == 0 {
-                return None;
+                return Question::PassedOver;
+            }
+            let idle = is_idle(card);
+            if look && idle {
+                // AcqRel: takes the process over from its last owner; senders leave it alone from here on.
+                match self.0.compare_exchange(card, card | RUN, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => return Question::Claimed,
+                    Err(now) => card = now,
+                }
+                continue;
             }
             counted(true);
             // AcqRel: the acquire sees what the owner published with its filter; the release hands over the question.
             match self.0.compare_exchange(card, card | ASKED | NOTE, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(is_idle(card)),
+                Ok(_) => return Question::Asked { idle },
                 Err(now) => {
                     counted(false);
                     card = now;

@@ -9,13 +9,15 @@
 //! 3. **C3** waits until every participant has passed a boundary. After that no new pointer to a retired area can arise,
 //!    except
 //! 4. **C4** where an old turn had put one back: such an area has moved its references, and is let go.
-//! 5. **C5** It scans the cards. A process that is idle and whose filter is clear of the batch is passed over; everyone
-//!    else is *asked*, and answers once it has evacuated what it still reaches.
+//! 5. **C5** It scans the cards. A process that is idle and whose filter is clear of the batch is passed over, and so is
+//!    one whose filter is not, where a look at its heap finds nothing. Everyone else is *asked*, and answers once it has
+//!    evacuated what it still reaches.
 //! 6. **C6** When all have answered, the areas are freed.
 //!
 //! Nothing here blocks: [`Collector::step`] does what can be done and says what it waits for, so that the collection can
 //! be driven by a thread of its own, by the thread that replaced the term, or one step at a time by a test.
 
+use super::card::Question;
 use super::domain::{CallBack, Domain};
 use super::report::Report;
 use crate::heap::literal::{Area, bit_of, count};
@@ -25,6 +27,9 @@ use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr::NonNull;
 use std::sync::atomic as plain;
 use std::time::Instant;
+
+/// Idle holders that a scan looks at in vain before it asks without a look.
+const LOOKS_IN_VAIN: usize = 16;
 
 /// What a step of the collection found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -350,31 +355,58 @@ impl Collector {
         // The scan's own token keeps the count above zero until it is done. Relaxed: no answer is due yet.
         self.remaining.store(1, Ordering::Relaxed);
         if bits != 0 {
-            domain.slots.for_each_card(|card, occupant| {
-                let counted = |up| {
-                    // Relaxed: published by the question, which is a release.
-                    if up {
-                        self.remaining.fetch_add(1, Ordering::Relaxed);
-                    } else {
-                        self.remaining.fetch_sub(1, Ordering::Relaxed);
-                    }
-                };
-                match card.ask(bits, counted) {
-                    None => state.report.skipped += 1,
-                    Some(was_idle) => {
-                        state.report.asked += 1;
-                        if was_idle {
-                            let occupant = occupant().expect("an idle process is in its slot");
-                            // SAFETY: it was idle and is scheduled now, by us: it cannot end before it has run, or, where
-                            // nobody runs it any more, before the scan is over (`between_scans`).
-                            unsafe { (occupant.as_ref().schedule)(occupant) };
-                        }
-                    }
-                }
-            });
+            self.scan(domain, bits, &mut state.report);
         }
         // AcqRel: the last answer may have come before.
         self.remaining.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// C5.
+    fn scan(&self, domain: &Domain, bits: u64, report: &mut Report) {
+        let counted = |up| {
+            // Relaxed: published by the question, which is a release.
+            if up {
+                self.remaining.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.remaining.fetch_sub(1, Ordering::Relaxed);
+            }
+        };
+        // Looking at a holder is in vain: a look is taken while it is not much more than what it has spared so far.
+        let mut worth = LOOKS_IN_VAIN;
+        domain.slots.for_each_card(|card, occupant| {
+            let occupant = || occupant().expect("an idle process is in its slot");
+            let idle = match card.ask(bits, worth > 0, counted) {
+                Question::PassedOver => {
+                    report.skipped += 1;
+                    return;
+                }
+                Question::Asked { idle } => idle,
+                Question::Claimed => {
+                    let occupant = occupant();
+                    // SAFETY: claimed by us. What it points into lives, because it has not answered.
+                    if let Some(filter) = unsafe { (occupant.as_ref().acts.look)(occupant, bits) } {
+                        worth += 1;
+                        report.cleared += 1;
+                        if card.let_go(filter) {
+                            // SAFETY: as below.
+                            unsafe { (occupant.as_ref().acts.schedule)(occupant) };
+                        }
+                        return;
+                    }
+                    worth -= 1;
+                    counted(true);
+                    card.ask_claimed();
+                    true
+                }
+            };
+            report.asked += 1;
+            if idle {
+                let occupant = occupant();
+                // SAFETY: it was idle and is scheduled now, by us: it cannot end before it has run, or, where nobody runs
+                // it any more, before the scan is over (`between_scans`).
+                unsafe { (occupant.as_ref().acts.schedule)(occupant) };
+            }
+        });
     }
 
     /// C6.

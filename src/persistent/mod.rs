@@ -77,7 +77,7 @@ pub(crate) use card::{Between, Card};
 pub(crate) use collector::Step;
 pub(crate) use domain::{Domain, TurnMark, in_turn};
 pub(crate) use quiescence::{Participant, Quiescence, Role};
-pub(crate) use slots::{Door, Occupant};
+pub(crate) use slots::{Acts, Door, Occupant};
 #[cfg(feature = "runtime")]
 pub(crate) use {
     entry::Entry,

@@ -19,7 +19,9 @@ pub struct Report {
     pub let_go: usize,
     /// Processes (and free slots) that the scan passed over: one load each.
     pub skipped: usize,
-    /// Processes that were asked, because they were running or their filter was not clear of the areas.
+    /// Idle processes whose filter was not clear of the areas, and whose heap, on a look, was: they were not woken.
+    pub cleared: usize,
+    /// Processes that were asked, because they were running, or did point into the areas as far as could be told.
     pub asked: usize,
     /// Processes of those that did point into the areas, and evacuated.
     pub holders: usize,

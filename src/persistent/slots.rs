@@ -21,12 +21,25 @@ use std::ptr::{self, NonNull};
 #[derive(Debug)]
 pub(crate) struct Occupant {
     pub(crate) pid: Pid,
+    pub(crate) acts: &'static Acts,
+}
+
+/// What this floor wants done with whatever a slot leads to.
+#[derive(Debug)]
+pub(crate) struct Acts {
     /// Puts the process on a run queue. The caller has made it scheduled.
     ///
     /// # Safety
     ///
-    /// The occupant must be the one that holds this function.
+    /// The occupant must be one that has this function.
     pub(crate) schedule: unsafe fn(NonNull<Occupant>),
+    /// What a process that is idle points into: a bit for each area, or `None` where one is retired, or it would take
+    /// long to tell.
+    ///
+    /// # Safety
+    ///
+    /// As above; the caller must own the process, and the areas with the bits given must live.
+    pub(crate) look: unsafe fn(NonNull<Occupant>, u64) -> Option<u64>,
 }
 
 /// Slots of the first segment; each further one has twice as many.

@@ -10,7 +10,7 @@ use crate::Pid;
 use crate::heap::CollectWhen;
 use crate::heap::raw::RawHeap;
 use crate::heap::{Region, pool};
-use crate::persistent::{Card, Door, Occupant};
+use crate::persistent::{Acts, Card, Door, Occupant};
 use crate::term::word::{self, Word};
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::UnsafeCell;
@@ -162,6 +162,8 @@ impl<P: Process> Erase<P> {
 }
 
 impl Task {
+    const ACTS: Acts = Acts { schedule: Self::schedule, look: super::evacuate::look };
+
     /// A process that nobody else knows yet. Its card says that the caller owns it.
     pub(crate) fn create<P: Process>(node: &Arc<Node>, pid: Pid, behaviour: P, settings: Settings) -> Self {
         let door = node.domain().slots.door(pid.slot());
@@ -173,7 +175,7 @@ impl Task {
         let cell = Cell {
             header: Header {
                 recipient: Recipient {
-                    occupant: Occupant { pid, schedule: Self::schedule },
+                    occupant: Occupant { pid, acts: &Self::ACTS },
                     door,
                     bound: settings.mailbox.map(|limit| Box::new(Bound::new(limit))),
                 },

@@ -1,7 +1,7 @@
 //! Mailboxes: many senders push regions, the owner takes all of them at once.
 
 use crate::heap::Region;
-use crate::heap::region::RegionHead;
+use crate::heap::region::{MARK, RegionHead};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::mutation::{Mutation, mutated, ordering};
@@ -250,6 +250,19 @@ impl Queue {
             unsafe { (*self.last).next = first };
         }
         self.last = last;
+    }
+
+    /// The filters of all messages. O(messages).
+    pub(crate) fn filter(&self) -> u64 {
+        let (mut filter, mut node) = (0, self.first);
+        while !node.is_null() {
+            // SAFETY: the node is ours.
+            unsafe {
+                filter |= RegionHead::filter_and_mark(node) & !MARK;
+                node = (*node).next;
+            }
+        }
+        filter
     }
 
     pub(crate) fn push(&mut self, message: Region) {

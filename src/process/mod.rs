@@ -16,6 +16,7 @@ mod bound;
 mod cell;
 mod collection;
 mod context;
+mod evacuate;
 mod event;
 mod exit;
 mod info;

@@ -263,7 +263,7 @@ impl Node {
         let recipient = unsafe { Recipient::of(occupant) };
         if mutated(Mutation::NotifyBeforePush) && recipient.card().notify() {
             // SAFETY: as below.
-            unsafe { (recipient.occupant.schedule)(occupant) };
+            unsafe { (recipient.occupant.acts.schedule)(occupant) };
             return recipient.mailbox().push(message).map_err(|message| Unsent::NoProcess(Some(message)));
         }
         if let Some(bound) = &recipient.bound
@@ -276,7 +276,7 @@ impl Node {
             // The pointer from the slot, which is good for the whole process: one made of the reference would be good for
             // its first field alone.
             // SAFETY: it was idle, and is scheduled now by us; a port is always told.
-            unsafe { (recipient.occupant.schedule)(occupant) };
+            unsafe { (recipient.occupant.acts.schedule)(occupant) };
         }
         Ok(())
     }

@@ -2,14 +2,13 @@
 
 use super::cell::{NextTurn, Owned, Task};
 use super::context::{Cx, TurnState};
+use super::evacuate::evacuate;
 use super::mailbox::{Load, Queue};
-use super::node::rebuild;
 use super::observer::Observed;
 use super::signals::{self, Kind};
 use super::{Event, Exit, Flow, Unsent, caught};
-use crate::heap::copy::Literals;
 use crate::heap::raw::Mark;
-use crate::heap::{Region, collect_major, literal, points_into};
+use crate::heap::{Region, literal};
 use crate::persistent::{Between, Participant, Quiescence, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
@@ -104,13 +103,13 @@ fn has_turn(owned: &Owned) -> bool {
 }
 
 /// A bit for every area that anything of this process may point into.
-fn filter(owned: &Owned) -> u64 {
+pub(super) fn filter(owned: &Owned) -> u64 {
     let none = owned.inbox.is_empty() && owned.deferred.is_empty() || mutated(Mutation::QueueNotInFilter);
     owned.heap.filter | if none { 0 } else { owned.messages_filter }
 }
 
 /// Takes the messages out of the mailbox, and sees to the signals among them; one of those may end the process.
-fn drain(task: Task) -> Result<(), Exit> {
+pub(super) fn drain(task: Task) -> Result<(), Exit> {
     let mut new = Queue::new();
     let filter_and_marks = task.header().recipient.mailbox().drain(&mut new, &task.header().node.surveys);
     if new.is_empty() {
@@ -350,69 +349,6 @@ impl Drop for Offline<'_> {
     fn drop(&mut self) {
         self.quiescence.enter(self.participant);
     }
-}
-
-/// The answer to a global collection (R6): afterwards nothing of this process points into a retired area.
-fn evacuate(task: Task) -> Result<(), Exit> {
-    let collector = &task.header().node.domain().collector;
-    if !mutated(Mutation::EvacuateNoDrain) {
-        drain(task)?;
-    }
-    // SAFETY: the caller owns the process, between two turns.
-    let owned = unsafe { task.owned() };
-    let retired = collector.retired();
-    let (mut holds, mut words) = (false, 0);
-    if points_into(&owned.heap, owned.state, retired) {
-        // SAFETY: between turns: the state is the only root. The areas live until this process has answered.
-        let stats =
-            caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, retired) })?.map_err(Exit::heap)?;
-        holds = true;
-        words = stats.evacuated_words;
-        // The process did nothing wrong: what it was made to copy does not count against its limit until its next
-        // major collection of its own (H20).
-        owned.heap.allow(words);
-        owned.threshold = owned.threshold.max(stats.after_words * 2);
-        owned.check();
-    }
-    if owned.messages_filter & retired != 0 && !mutated(Mutation::EvacuateForgetsMessages) {
-        let mut filter = 0;
-        for queue in [&mut owned.inbox, &mut owned.deferred] {
-            let mut old = std::mem::replace(queue, Queue::new());
-            while let Some(message) = old.pop() {
-                let message = if message.filter() & retired == 0 {
-                    message
-                } else {
-                    let new = match rebuild(&message, Literals::Keep { retired }) {
-                        Ok(mut new) => {
-                            new.set_mark(message.mark());
-                            new
-                        }
-                        Err(error) => {
-                            // The end of the process drops them one by one.
-                            old.push(message);
-                            queue.prepend(&mut old);
-                            return Err(Exit::heap(error));
-                        }
-                    };
-                    if new.filter() != message.filter() {
-                        holds = true;
-                        words += new.words().saturating_sub(message.words());
-                    }
-                    // What only its garbage held goes with it; the message itself has lost nothing.
-                    let _ = caught(|| drop(message));
-                    new
-                };
-                filter |= message.filter();
-                queue.push(message);
-            }
-        }
-        owned.messages_filter = filter;
-    }
-    if holds {
-        collector.evacuated(words);
-    }
-    task.card().answer(collector);
-    Ok(())
 }
 
 /// Ends a process (R7): its behaviour, heap and messages go first, then its slot; the swap of the card answers a

@@ -129,7 +129,7 @@ impl Node {
         }
         if recipient.card().notify_signal() {
             // SAFETY: it was idle, and is scheduled now by us.
-            unsafe { (recipient.occupant.schedule)(occupant) };
+            unsafe { (recipient.occupant.acts.schedule)(occupant) };
         }
         true
     }

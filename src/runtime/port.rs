@@ -2,7 +2,7 @@
 
 use crate::Pid;
 use crate::heap::Region;
-use crate::persistent::Occupant;
+use crate::persistent::{Acts, Occupant};
 use crate::process::{Mailbox, Node, Queue, Recipient, SpawnError};
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -42,6 +42,9 @@ struct Cell {
     comes: Condvar,
 }
 
+/// A port has no card: no collection finds it.
+const ACTS: Acts = Acts { schedule: tell, look: |_, _| None };
+
 /// # Safety
 ///
 /// The occupant must be a port.
@@ -58,7 +61,7 @@ impl Port {
         let door = node.domain().slots.door(pid.slot());
         Mailbox::of(door.mail()).open();
         let cell = Box::new(Cell {
-            recipient: Recipient { occupant: Occupant { pid, schedule: tell }, door: door.marked(), bound: None },
+            recipient: Recipient { occupant: Occupant { pid, acts: &ACTS }, door: door.marked(), bound: None },
             has_come: Mutex::new(false),
             comes: Condvar::new(),
         });

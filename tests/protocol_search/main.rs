@@ -155,10 +155,11 @@ fn the_protocol_holds_within_wide_bounds() {
     for bounds in [[3, 2, 2], [2, 2, 3], [2, 1, 5], [4, 2, 1]] {
         holds(bounds);
     }
+    is_found(DEEP);
 }
 
 /// The faults, with the way of going about it in which they hurt, and bounds within which.
-const FAULTS: [(Fault, Protocol, Bounds); 28] = [
+const FAULTS: [(Fault, Protocol, Bounds); 27] = [
     (Fault::NoGrace, EAGER, [0, 0, 3]),
     (Fault::ForeignNotInGrace, EAGER, [0, 0, 3]),
     (Fault::AskBeforeGrace, EAGER, [0, 0, 4]),
@@ -184,16 +185,20 @@ const FAULTS: [(Fault, Protocol, Bounds); 28] = [
     (Fault::DeadBeforeDrop, EAGER, [0, 1, 4]),
     (Fault::ParksOnline, EAGER, [0, 0, 1]),
     (Fault::InspectSkipsMessages, LOOK, [0, 0, 4]),
-    (Fault::InspectForgetsNote, LOOK, [3, 3, 1]),
-    (Fault::JoinsOldQuestion, APART, [3, 0, 2]),
-    (Fault::NeverClosed, LAZY, [0, 0, 1]),
+    (Fault::JoinsWithoutGrace, APART, [3, 0, 2]),
+    (Fault::SparedForEver, LAZY, [0, 0, 1]),
 ];
+
+/// Found only after some millions of states.
+const DEEP: (Fault, Protocol, Bounds) = (Fault::InspectForgetsNote, LOOK, [3, 3, 1]);
+
+fn is_found((fault, protocol, bounds): (Fault, Protocol, Bounds)) {
+    let found = search(Protocol { fault: Some(fault), ..protocol }, bounds);
+    let Some(wrong) = found.wrong else { panic!("{fault:?} is not found in {} states", found.states) };
+    println!("{fault:?}, {} states: {wrong}\n", found.states);
+}
 
 #[test]
 fn every_step_that_is_left_out_is_found() {
-    for (fault, protocol, bounds) in FAULTS {
-        let found = search(Protocol { fault: Some(fault), ..protocol }, bounds);
-        let Some(wrong) = found.wrong else { panic!("{fault:?} is not found in {} states", found.states) };
-        println!("{fault:?}, {} states: {wrong}\n", found.states);
-    }
+    FAULTS.into_iter().for_each(is_found);
 }

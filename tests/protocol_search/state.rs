@@ -38,8 +38,6 @@ pub(crate) struct Card {
     pub(crate) run: bool,
     pub(crate) dead: bool,
     pub(crate) asked: bool,
-    /// Asked once more, for areas that joined the batch after the question.
-    pub(crate) again: bool,
     pub(crate) filter: Areas,
 }
 
@@ -100,13 +98,13 @@ pub(crate) enum Phase {
     /// The claimed process of this slot of the scan is being looked at.
     Inspect,
     Answers,
-    /// A lazy batch was closed: who has not answered is woken.
-    Wake,
+    /// Between C4 and C5 where holders are left alone: others may join the batch.
+    Spared,
     Free,
 }
 
 const PHASES: [Phase; 8] =
-    [Phase::Idle, Phase::Marked, Phase::Grace, Phase::Scan, Phase::Inspect, Phase::Answers, Phase::Wake, Phase::Free];
+    [Phase::Idle, Phase::Marked, Phase::Grace, Phase::Scan, Phase::Inspect, Phase::Answers, Phase::Spared, Phase::Free];
 
 /// What went wrong in a step, where the state alone would not show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -140,8 +138,6 @@ pub(crate) struct State {
     pub(crate) slot: u8,
     /// Questions without an answer, and one for the scan.
     pub(crate) remaining: u8,
-    /// A lazy batch that others may still join.
-    pub(crate) open: bool,
     pub(crate) broken: Broken,
 }
 
@@ -191,7 +187,7 @@ impl State {
                 to.put(areas, 2);
             }
             let card = process.card;
-            for flag in [card.note, card.run, card.dead, card.asked, card.again] {
+            for flag in [card.note, card.run, card.dead, card.asked] {
                 to.put(u8::from(flag), 1);
             }
             to.put(process.at as u8, 3);
@@ -200,7 +196,6 @@ impl State {
         to.put(self.phase as u8, 3);
         to.put(self.slot, 2);
         to.put(self.remaining, 3);
-        to.put(u8::from(self.open), 1);
         to.put(self.broken as u8, 2);
         to.word
     }
@@ -239,7 +234,7 @@ impl State {
                 *areas = from.take(2);
             }
             let card = &mut process.card;
-            for flag in [&mut card.note, &mut card.run, &mut card.dead, &mut card.asked, &mut card.again] {
+            for flag in [&mut card.note, &mut card.run, &mut card.dead, &mut card.asked] {
                 *flag = from.flag();
             }
             process.at = PLACES[from.take(3) as usize];
@@ -248,7 +243,6 @@ impl State {
         state.phase = PHASES[from.take(3) as usize];
         state.slot = from.take(2);
         state.remaining = from.take(3);
-        state.open = from.flag();
         state.broken =
             [Broken::No, Broken::QueuedTwice, Broken::AnsweredTwice, Broken::TouchedLate][from.take(2) as usize];
         state

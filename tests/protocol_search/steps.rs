@@ -60,16 +60,16 @@ pub(crate) enum Fault {
     InspectSkipsMessages,
     /// The collector lets go of a process that was noted meanwhile, and nobody runs it (H17).
     InspectForgetsNote,
-    /// What joins a lazy batch relies on a question that was asked before (H27).
-    JoinsOldQuestion,
-    /// A lazy batch is never closed (H27).
-    NeverClosed,
+    /// What joins a batch whose holders are left alone has no grace period of its own (H27).
+    JoinsWithoutGrace,
+    /// Holders are left alone for ever (H27).
+    SparedForEver,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Protocol {
     pub(crate) fault: Option<Fault>,
-    /// Questions do not wake anybody, and others may join the batch, until it is closed.
+    /// Holders are left alone for a while, in which they may collect by themselves and others may join the batch.
     pub(crate) lazy: bool,
     /// The collector looks at the heap of an idle process before it asks.
     pub(crate) inspect: bool,
@@ -304,9 +304,6 @@ impl Protocol {
             }
             At::Evacuated => {
                 mine.at = At::Between;
-                if process.card.again {
-                    return emit(format_args!("P{w} is asked again"), t);
-                }
                 mine.card.asked = false;
                 Self::answered(&mut t);
                 emit(format_args!("P{w} answers"), t);
@@ -330,15 +327,18 @@ impl Protocol {
         if process.card.asked {
             let mut t = *s;
             let mine = &mut t.processes[w];
-            mine.card.again = false;
             if !self.has(Fault::EvacuateNoDrain) {
                 Self::drain(mine);
             }
             mine.at = At::Drained;
-            emit(format_args!("P{w} sees the question, and drains its mailbox"), t);
-            if !s.open {
-                return;
-            }
+            return emit(format_args!("P{w} sees the question, and drains its mailbox"), t);
+        }
+        if s.phase == Phase::Spared && process.heap & s.closed != 0 {
+            let mut t = *s;
+            let mine = &mut t.processes[w];
+            mine.heap = self.evacuated(process.heap, s.closed);
+            mine.noted = mine.heap;
+            emit(format_args!("P{w} collects by itself, and evacuates"), t);
         }
         let mut t = *s;
         let mine = &mut t.processes[w];
@@ -348,8 +348,7 @@ impl Protocol {
         }
         let messages = if self.has(Fault::MessagesNotInFilter) { 0 } else { process.inbox };
         let filter = if self.has(Fault::OldFilterAtIdle) { process.card.filter } else { process.noted | messages };
-        (mine.card, mine.at) =
-            (Card { filter, asked: process.card.asked, again: process.card.again, ..Card::default() }, At::Rest);
+        (mine.card, mine.at) = (Card { filter, ..Card::default() }, At::Rest);
         emit(format_args!("P{w} goes idle"), t);
     }
 
@@ -497,7 +496,7 @@ impl Protocol {
     fn collector(self, s: &State, emit: &mut dyn FnMut(Arguments, State)) {
         let mut t = *s;
         match s.phase {
-            Phase::Idle | Phase::Answers if s.pending != 0 && (s.phase == Phase::Idle || s.open) => {
+            Phase::Idle | Phase::Spared if s.pending != 0 => {
                 t.pending = 0;
                 let mut marked = 0;
                 for area in each(s.pending) {
@@ -508,8 +507,10 @@ impl Protocol {
                     }
                 }
                 (t.retired, t.moved, t.batch) = (s.retired | marked, s.moved & !marked, s.batch | marked);
-                if marked != 0 {
-                    (t.phase, t.open) = (Phase::Marked, if s.phase == Phase::Idle { self.lazy } else { s.open });
+                if s.phase == Phase::Spared && self.has(Fault::JoinsWithoutGrace) {
+                    t.closed = t.batch;
+                } else if marked != 0 {
+                    t.phase = Phase::Marked;
                 }
                 emit(format_args!("C1 marks areas {marked:#b}"), t);
             }
@@ -553,7 +554,7 @@ impl Protocol {
                 process.card.filter = process.heap | messages;
                 if holds {
                     process.card.asked = true;
-                    process.card.note |= !s.open;
+                    process.card.note = true;
                     t.remaining += 1;
                 } else if self.has(Fault::InspectForgetsNote) {
                     process.card.note = false;
@@ -565,24 +566,16 @@ impl Protocol {
                 if s.remaining == 0 {
                     t.phase = Phase::Free;
                     emit(format_args!("C6 has all answers"), t);
-                } else if s.open && !self.has(Fault::NeverClosed) {
-                    (t.open, t.phase, t.slot) = (false, Phase::Wake, 0);
-                    emit(format_args!("C closes the batch"), t);
                 }
             }
-            Phase::Wake if s.slot < 2 => {
-                t.slot += 1;
-                let card = &mut t.processes[usize::from(s.slot)].card;
-                card.note |= card.asked && !card.dead;
-                emit(format_args!("C wakes P{} if it is asked", s.slot), t);
-            }
-            Phase::Wake => {
-                t.phase = Phase::Answers;
-                emit(format_args!("C has woken who was asked"), t);
+            Phase::Spared if self.has(Fault::SparedForEver) => {}
+            Phase::Spared => {
+                t.phase = Self::scan(&mut t);
+                emit(format_args!("C leaves the holders alone no longer"), t);
             }
             Phase::Free => {
                 (t.freed, t.retired) = (s.freed | s.batch, s.retired & !s.batch);
-                (t.batch, t.closed, t.open, t.phase) = (0, 0, false, Phase::Idle);
+                (t.batch, t.closed, t.phase) = (0, 0, Phase::Idle);
                 if self.leans() && s.batch & A != 0 && !self.has(Fault::DependencyNotCounted) {
                     self.release(&mut t, B, None);
                 }
@@ -607,6 +600,7 @@ impl Protocol {
         t.phase = match t.batch {
             0 => Phase::Idle,
             _ if self.has(Fault::AskBeforeGrace) => Phase::Answers,
+            _ if self.lazy => Phase::Spared,
             _ => Self::scan(t),
         };
     }
@@ -628,16 +622,13 @@ impl Protocol {
         let hit = card.filter & s.batch != 0;
         let what = if card.dead || !running && !hit {
             "passes over"
-        } else if card.asked {
-            process.card.again = !self.has(Fault::JoinsOldQuestion);
-            "asks again"
         } else if self.inspect && card.is_idle() {
             (process.card.run, process.at) = (true, At::Inspected);
             (t.phase, t.slot) = (Phase::Inspect, s.slot);
             "claims"
         } else {
             process.card.asked = true;
-            process.card.note |= !s.open;
+            process.card.note = true;
             t.remaining += 1;
             "asks"
         };
