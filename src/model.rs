@@ -146,7 +146,7 @@ impl World {
     /// The value at `key`, for as long as the caller is online.
     #[must_use]
     pub fn hand(&self, key: crate::Atom) -> Option<Hand> {
-        Some(Hand(self.domain().lookup(key)?))
+        Some(Hand(self.domain().lookup(key, self.domain().table.snapshot())?))
     }
 
     /// A counted lease on a value, or `None` when it is retired. The caller must have been online since it has the

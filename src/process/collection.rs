@@ -13,7 +13,7 @@
 //!   `max_heap_words` is left; or its binaries are the reason; or the heap points into a persistent term that waits for its holders by policy.
 
 use super::cell::Owned;
-use crate::heap::{CollectWhen, HeapError, collect_major, collect_minor, points_into, verify};
+use crate::heap::{CollectWhen, HeapError, Literals, collect_major, collect_minor, literals_of, verify};
 use crate::persistent::Domain;
 
 impl Owned {
@@ -40,7 +40,8 @@ impl Owned {
     pub(super) unsafe fn collect(&mut self, asked: usize, domain: &Domain) -> Result<(), HeapError> {
         // What a lazy collection has left to its holders goes with their next collection, which is a major one for that.
         let spared = domain.collector.spared();
-        let major = self.is_major_due() || self.heap.holds_many_bytes() || points_into(&self.heap, self.state, spared);
+        let holds = || literals_of(&self.heap, self.state, spared) == Literals::Retired;
+        let major = self.is_major_due() || self.heap.holds_many_bytes() || holds();
         if !major {
             // SAFETY: the caller's promise.
             unsafe { collect_minor(&mut self.heap, &mut self.state) }?;
