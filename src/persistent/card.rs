@@ -163,6 +163,11 @@ impl Card {
         Pressing { signal, asked: card & ASKED != 0 }
     }
 
+    /// Does a collection wait for an answer?
+    pub(crate) fn is_asked(&self) -> bool {
+        self.load() & ASKED != 0
+    }
+
     /// Gives the process up to a run queue: RUN becomes NOTE.
     pub(crate) fn requeue(&self) {
         let mut card = self.load();
@@ -221,7 +226,7 @@ impl Card {
 
     /// Gives a claimed process back, idle, with the filter that the look at it has found. `true`: something has come
     /// meanwhile, and the caller must put it on a run queue.
-    pub(crate) fn let_go(&self, filter: u64) -> bool {
+    pub(crate) fn give_back(&self, filter: u64) -> bool {
         let mut card = self.load();
         loop {
             let note = if mutated(Mutation::InspectForgetsNote) { 0 } else { card & (NOTE | SIGNAL) };
@@ -241,23 +246,26 @@ impl Card {
     }
 
     /// Answers the collection that asked: nothing of this process points into its areas any more.
-    pub(crate) fn answer(&self, collector: &Collector) {
+    /// `true`: all have.
+    pub(crate) fn answer(&self, collector: &Collector) -> bool {
         // AcqRel: the release orders the evacuation before the free (L5).
         let before = self.0.fetch_and(!ASKED, ordering(Mutation::AckRelaxed, Ordering::AcqRel));
         debug_assert_ne!(before & ASKED, 0);
-        collector.answered();
+        collector.answered()
     }
 
     /// Ends the process. Its heap and messages must be gone: this is the answer to a collection that asks.
-    pub(crate) fn die(&self, collector: &Collector) {
+    /// `true`: all have answered.
+    pub(crate) fn die(&self, collector: &Collector) -> bool {
         // AcqRel: the release orders the end of the heap before the free of what it pointed to (L5).
         let before = self.0.swap(DEAD, Ordering::AcqRel);
         if before & ASKED != 0 && !mutated(Mutation::ExitNoAck) {
-            collector.answered();
             if mutated(Mutation::ExitDoubleAck) {
                 collector.answered();
             }
+            return collector.answered();
         }
+        false
     }
 
     /// Is the process idle, and does nothing of it point into the areas whose bits are `retired`?
@@ -283,7 +291,7 @@ impl Card {
                 return Question::PassedOver;
             }
             let idle = is_idle(card);
-            if look && idle {
+            if look && idle && card & HELD == 0 {
                 // AcqRel: takes the process over from its last owner; senders leave it alone from here on.
                 match self.0.compare_exchange(card, card | RUN, Ordering::AcqRel, Ordering::Acquire) {
                     Ok(_) => return Question::Claimed,

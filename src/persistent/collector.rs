@@ -26,7 +26,7 @@ use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr::NonNull;
 use std::sync::atomic as plain;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Idle holders that a scan looks at in vain before it asks without a look.
 const LOOKS_IN_VAIN: usize = 16;
@@ -189,10 +189,16 @@ impl Collector {
         true
     }
 
-    /// A process has answered, or is gone.
-    pub(crate) fn answered(&self) {
+    /// A process has answered, or is gone. `true`: it was the last one.
+    pub(crate) fn answered(&self) -> bool {
         // AcqRel: the answers of all form one chain that ends at the free (L5).
-        self.remaining.fetch_sub(1, ordering(Mutation::AckRelaxed, Ordering::AcqRel));
+        self.remaining.fetch_sub(1, ordering(Mutation::AckRelaxed, Ordering::AcqRel)) == 1
+    }
+
+    /// How long the collection has been under way, if one is.
+    pub(crate) fn under_way(&self) -> Option<Duration> {
+        let state = self.state.lock();
+        (state.phase != Phase::Idle).then(|| state.started.elapsed())
     }
 
     /// A holder has evacuated so many words.
@@ -387,7 +393,7 @@ impl Collector {
                     if let Some(filter) = unsafe { (occupant.as_ref().acts.look)(occupant, bits) } {
                         worth += 1;
                         report.cleared += 1;
-                        if card.let_go(filter) {
+                        if card.give_back(filter) {
                             // SAFETY: as below.
                             unsafe { (occupant.as_ref().acts.schedule)(occupant) };
                         }

@@ -100,6 +100,9 @@ pub(crate) struct Domain {
     pub(super) settings: Settings,
     /// Literals in users' hands that keep an area.
     pub(super) literals: plain::AtomicUsize,
+    /// Does a driver sleep until a participant has passed, or all have answered? Not modelled: it decides how soon the
+    /// driver looks, and nothing else.
+    awaited: plain::AtomicBool,
     hooks: Mutex<Vec<(u64, Hook)>>,
     drivers: Mutex<Vec<(u64, Driver)>>,
     next_hook: plain::AtomicU64,
@@ -184,6 +187,7 @@ impl Domain {
             batches: Batches::default(),
             settings,
             literals: plain::AtomicUsize::new(0),
+            awaited: plain::AtomicBool::new(false),
             hooks: Mutex::new(Vec::new()),
             drivers: Mutex::new(Vec::new()),
             next_hook: plain::AtomicU64::new(0),
@@ -339,6 +343,29 @@ impl Domain {
         if let Some(wake) = driver.filter(|_| !done) {
             wake();
         }
+    }
+
+    /// A worker has passed a boundary behind which somebody waits, or gone offline, or the last process has answered: a
+    /// driver that sleeps until then wakes up. A fence and a load when none does.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for workers"))]
+    pub(crate) fn passed(&self) {
+        // Pairs with the fence in `await_passage`: either the driver's next step sees this passage, or this sees that it
+        // sleeps.
+        plain::fence(plain::Ordering::SeqCst);
+        if self.awaited.load(plain::Ordering::Relaxed) && self.awaited.swap(false, plain::Ordering::Relaxed) {
+            let drivers: Vec<_> = self.drivers.lock().iter().map(|(_, driver)| Arc::clone(driver)).collect();
+            for wake in drivers {
+                wake();
+            }
+        }
+    }
+
+    /// A driver is about to sleep until [`passed`](Self::passed) wakes it. It must take one more step before it does.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for workers"))]
+    pub(crate) fn await_passage(&self) {
+        self.awaited.store(true, plain::Ordering::Relaxed);
+        // Pairs with the fence in `passed`.
+        plain::fence(plain::Ordering::SeqCst);
     }
 
     /// One step of the collection, and of what else waits for grace periods.

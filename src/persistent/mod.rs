@@ -53,6 +53,7 @@ mod entry;
 mod error;
 mod guard;
 mod handle;
+mod held_up;
 mod limbo;
 mod quiescence;
 mod report;
@@ -68,6 +69,7 @@ pub use batch::{Batch, Changes};
 pub use error::{CompareError, PutError, PutNewError, StoreError};
 pub use guard::{Entries, Guard};
 pub use handle::Literal;
+pub use held_up::HeldUp;
 pub use report::{EntryInfo, Info, Report};
 pub use settings::{Builder, Policy};
 pub use slot::Slot;
@@ -76,7 +78,7 @@ pub use value::Value;
 pub(crate) use card::{Between, Card};
 pub(crate) use collector::Step;
 pub(crate) use domain::{Domain, TurnMark, in_turn};
-pub(crate) use quiescence::{Participant, Quiescence, Role};
+pub(crate) use quiescence::{Participant, Role};
 pub(crate) use slots::{Acts, Door, Occupant};
 #[cfg(feature = "runtime")]
 pub(crate) use {

@@ -10,14 +10,18 @@
 //!   announced. If the collector misses the announcement, the entering thread sees everything from before the advance.
 //! * *Passing a boundary* reads the epoch with acquire: whoever announces the new epoch has seen what was done before it.
 
+use crate::Pid;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr;
+use std::sync::atomic as plain;
 
 /// Participants per segment. Few under loom, where each is a load of every grace period.
 const SEGMENT: usize = if crate::IS_LOOM { 2 } else { 16 };
 
 const OFFLINE: u64 = 0;
+/// No pid: there are fewer slots.
+const NOBODY: u64 = u64::MAX;
 
 /// Who takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,11 +38,20 @@ pub(crate) struct Participant {
     seen: AtomicU64,
     /// Zero: free. Otherwise the [`Role`] of its owner.
     owner: AtomicU32,
+    /// The process that a worker has run last, to be told by. Not modelled: nothing is decided by it.
+    running: plain::AtomicU64,
 }
 
 impl Participant {
+    /// The worker runs this process from here on.
+    #[inline]
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for workers"))]
+    pub(crate) fn runs(&self, pid: Pid) {
+        self.running.store(u64::from(pid.slot()) << 32 | u64::from(pid.generation()), plain::Ordering::Relaxed);
+    }
+
     fn new() -> Self {
-        Self { seen: AtomicU64::new(OFFLINE), owner: AtomicU32::new(0) }
+        Self { seen: AtomicU64::new(OFFLINE), owner: AtomicU32::new(0), running: plain::AtomicU64::new(NOBODY) }
     }
 }
 
@@ -165,13 +178,28 @@ impl Quiescence {
 
     /// How many participants of a role are online in an epoch before the current one: what a grace period waits for.
     pub(crate) fn behind(&self, role: Role) -> usize {
+        let mut behind = 0;
+        self.each_behind(|of, _| behind += usize::from(of == role));
+        behind
+    }
+
+    /// Calls `f` with the role of each participant that is online in an epoch before the current one, and with the
+    /// process that a worker runs.
+    pub(crate) fn each_behind(&self, mut f: impl FnMut(Role, Option<Pid>)) {
         // Relaxed: a figure to look at.
         let epoch = self.epoch.load(Ordering::Relaxed);
-        let behind = |p: &&Participant| {
+        for p in self.participants() {
             let seen = p.seen.load(Ordering::Relaxed);
-            seen != OFFLINE && seen < epoch && p.owner.load(Ordering::Relaxed) == role as u32
-        };
-        self.participants().filter(behind).count()
+            if seen == OFFLINE || seen >= epoch {
+                continue;
+            }
+            let pid = p.running.load(plain::Ordering::Relaxed);
+            match p.owner.load(Ordering::Relaxed) {
+                0 => {}
+                of if of == Role::Foreign as u32 => f(Role::Foreign, None),
+                _ => f(Role::Worker, (pid != NOBODY).then(|| Pid::new((pid >> 32) as u32, pid as u32))),
+            }
+        }
     }
 
     fn participants(&self) -> impl Iterator<Item = &Participant> {

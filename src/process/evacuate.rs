@@ -83,7 +83,9 @@ pub(super) fn evacuate(task: Task) -> Result<(), Exit> {
     if holds {
         collector.evacuated(words);
     }
-    task.card().answer(collector);
+    if task.card().answer(collector) {
+        task.header().node.domain().passed();
+    }
     Ok(())
 }
 

@@ -188,6 +188,7 @@ impl Mailbox {
 #[cfg(all(loom, feature = "loom"))]
 impl Drop for Mailbox {
     fn drop(&mut self) {
+        // Relaxed: nobody else has it any more.
         let head = self.head.load(Ordering::Relaxed);
         if head != closed() {
             // SAFETY: the whole stack is ours.

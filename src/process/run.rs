@@ -9,7 +9,7 @@ use super::signals::{self, Kind};
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::raw::Mark;
 use crate::heap::{Region, literal};
-use crate::persistent::{Between, Participant, Quiescence, TurnMark};
+use crate::persistent::{Between, Domain, Participant, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
 use crate::term::word::{self, Word};
@@ -53,6 +53,7 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
     let domain = header.node.domain();
     let card = task.card();
     card.claim();
+    participant.runs(task.pid());
     // SAFETY: claimed: the process is ours until it goes idle, is requeued or ends; no borrow outlives a statement.
     let owned = || unsafe { task.owned() };
     let observed = header.node.observed.as_ref();
@@ -65,7 +66,9 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
                 Some(observed) => observed.turn(task.pid(), || one_turn(task, participant)),
             };
             // What this turn has read is out of its hands.
-            domain.quiescence.boundary(participant);
+            if domain.quiescence.boundary(participant) {
+                domain.passed();
+            }
             if let After::End(exit) = after {
                 return Err(exit);
             }
@@ -319,7 +322,7 @@ fn collect(task: Task, participant: &Participant, adopted: usize) -> Result<(), 
     // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
     // card's filter says, and what its heap points into stays until it has answered.
     let long = used > LONG_COLLECTION;
-    let _offline = long.then(|| Offline::new(&task.header().node.domain().quiescence, participant));
+    let _offline = long.then(|| Offline::new(task.header().node.domain(), participant));
     let node = &task.header().node;
     // SAFETY: between turns: the state is the only root; the heap is borrowed anew.
     let collect = || unsafe { task.owned().collect(adopted, node.domain()) };
@@ -333,21 +336,22 @@ fn collect(task: Task, participant: &Participant, adopted: usize) -> Result<(), 
 
 /// A worker that looks at nothing but the heap it works on; online again when this is dropped, also by a destructor of
 /// the user's that unwinds.
-struct Offline<'q> {
-    quiescence: &'q Quiescence,
-    participant: &'q Participant,
+struct Offline<'d> {
+    domain: &'d Domain,
+    participant: &'d Participant,
 }
 
-impl<'q> Offline<'q> {
-    fn new(quiescence: &'q Quiescence, participant: &'q Participant) -> Self {
-        quiescence.leave(participant);
-        Self { quiescence, participant }
+impl<'d> Offline<'d> {
+    fn new(domain: &'d Domain, participant: &'d Participant) -> Self {
+        domain.quiescence.leave(participant);
+        domain.passed();
+        Self { domain, participant }
     }
 }
 
 impl Drop for Offline<'_> {
     fn drop(&mut self) {
-        self.quiescence.enter(self.participant);
+        self.domain.quiescence.enter(self.participant);
     }
 }
 
@@ -385,8 +389,8 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // SAFETY: as above.
     unsafe { signals::give_name_back(task) };
     domain.slots.vacate(task.pid());
-    if !mutated(Mutation::DeadBeforeDrop) {
-        task.card().die(&domain.collector);
+    if !mutated(Mutation::DeadBeforeDrop) && task.card().die(&domain.collector) {
+        domain.passed();
     }
     // SAFETY: as above.
     unsafe { signals::farewell(task, &exit) };

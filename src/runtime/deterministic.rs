@@ -74,6 +74,8 @@ impl Deterministic {
         let ran = run(task, participant, 1);
         domain.quiescence.leave(participant);
         domain.quiescence.retire(participant);
+        // Another runtime on this store may drive its collections with a thread.
+        domain.passed();
         match ran {
             Ran::Idle => {}
             Ran::Ready => self.queue.lock().push(task),

@@ -28,11 +28,14 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, 
                 Ran::Ended => graves.bury(task, domain),
             }
             // Also when no turn was run: an answer to a collection is no turn.
-            domain.quiescence.boundary(participant);
+            if domain.quiescence.boundary(participant) {
+                domain.passed();
+            }
             continue;
         }
         // A worker that sleeps must not hold up a grace period (H25).
         domain.quiescence.leave(participant);
+        domain.passed();
         graves.leave(domain);
         worker.sleep(parker);
         domain.quiescence.enter(participant);
@@ -81,20 +84,28 @@ impl Driver {
 
 fn drive(domain: &Domain, parker: &Parker, stop: &AtomicBool, asleep: &AtomicBool) {
     const PATIENCE: u32 = 64;
+    /// How long the driver sleeps when nobody says anything: a thread that was at a step itself may have left the next one.
+    const UNTOLD: Duration = Duration::from_millis(100);
     /// A second, as a power of two of milliseconds.
     const LONGEST_LOOK: u32 = 10;
     let mut waited = 0;
     while !stop.load(Ordering::Acquire) {
         match domain.step() {
             Step::Worked => waited = 0,
-            // Participants pass a boundary within a turn, which is short, or is not.
+            // Participants pass a boundary within a turn, which is short,
             Step::Waiting if waited < PATIENCE => {
                 waited += 1;
                 std::thread::yield_now();
             }
+            // or is not: whoever passes, and whoever answers last, then says so.
             Step::Waiting => {
-                waited = (waited + 1).min(PATIENCE + 20);
-                parker.park_timeout(Duration::from_micros(50 * u64::from(waited - PATIENCE)));
+                // AcqRel, as in the wake.
+                asleep.swap(true, Ordering::AcqRel);
+                domain.await_passage();
+                if domain.step() == Step::Waiting && !stop.load(Ordering::Acquire) {
+                    parker.park_timeout(UNTOLD);
+                }
+                asleep.store(false, Ordering::Relaxed);
             }
             step @ (Step::Idle | Step::Spared) => {
                 // AcqRel, as in the wake: what was queued before it is seen by the step that follows.

@@ -1,0 +1,663 @@
+//! The holes that a simpler global collection would have, each with what shows that this one has it closed, and tests of
+//! those that no other file has.
+//!
+//! H1 to H15 would be dangling pointers, H16 to H24 a cost that was promised not to be, H25 to H32 memory that is never
+//! freed; D1 and D2 are of pids. A `search` is a fault of the exhaustive search of the protocol, in `protocol_search/`; a
+//! `model` is one on loom, on the code that runs in production, in `loom-tests/`.
+
+#![cfg(feature = "runtime")]
+
+mod support;
+
+use shared_term::persistent::Report;
+use shared_term::prelude::*;
+use shared_term::runtime::Deterministic;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
+use support::{LONG, Ledger};
+
+/// The hole, in a few words, and in which file which test, model or fault is about it.
+const HOLES: &[(&str, &str, &[(&str, &[&str])])] = &[
+    (
+        "H1",
+        "a message that was pushed and not yet drained is in no filter",
+        &[
+            ("tests/protocol_search/steps.rs", &["ScanFilterOnly"]),
+            ("loom-tests/tests/collection.rs", &["busy_holds"]),
+            (
+                "tests/persistent.rs",
+                &["messages_that_are_or_hold_literals_survive_their_erasure_before_they_are_received"],
+            ),
+        ],
+    ),
+    (
+        "H2",
+        "scheduling state and filter are two words",
+        &[
+            ("tests/protocol_search/steps.rs", &["OldFilterAtIdle", "NoteBeforePush"]),
+            ("loom-tests/tests/collection.rs", &["pass_holds", "get_holds"]),
+        ],
+    ),
+    (
+        "H3",
+        "deferred messages are forgotten",
+        &[
+            ("tests/protocol_search/steps.rs", &["MessagesNotInFilter", "EvacuateNoDrain", "EvacuateForgetsMessages"]),
+            ("loom-tests/tests/collection.rs", &["defer_holds"]),
+            ("tests/holes.rs", &["a_literal_in_a_message_that_waits_is_whole_when_its_turn_comes"]),
+        ],
+    ),
+    (
+        "H4",
+        "a region, handle, reason or port outside of every process",
+        &[
+            ("tests/protocol_search/steps.rs", &["LeaseNotCounted", "NoCountAfterGrace"]),
+            ("loom-tests/tests/collection.rs", &["lease_holds"]),
+            ("tests/persistent.rs", &["what_leaves_for_a_port_or_as_a_reason_has_no_part_in_the_store"]),
+            ("tests/persistent_surface.rs", &["a_literal_outlives_its_key_and_ends_with_its_last_handle"]),
+            ("tests/otp_process.rs", &["a_reason_with_literals_is_whole_when_they_are_gone"]),
+            ("tests/holes.rs", &["a_region_in_plain_hands_outlives_what_it_was_copied_from"]),
+        ],
+    ),
+    (
+        "H5",
+        "guards of threads outside are waited for too late",
+        &[
+            ("tests/protocol_search/steps.rs", &["ForeignNotInGrace"]),
+            ("loom-tests/tests/collection.rs", &["foreign_holds", "glance_holds"]),
+        ],
+    ),
+    (
+        "H6",
+        "areas that point into areas, and values that are put back",
+        &[
+            (
+                "tests/protocol_search/steps.rs",
+                &[
+                    "NoCountAtMark",
+                    "CountOnlyAfterGrace",
+                    "DependencyNotCounted",
+                    "EvacuateForgetsFilter",
+                    "NoQueuedFlag",
+                    "PutIgnoresMark",
+                    "LastDropOutsideLock",
+                ],
+            ),
+            ("loom-tests/tests/collection.rs", &["republish_holds", "lease_holds", "two_leases_hold"]),
+            ("tests/persistent.rs", &["terms_share_what_they_have_of_each_other_and_keep_it_alive"]),
+        ],
+    ),
+    (
+        "H7",
+        "a region that moves whole bypasses the mark",
+        &[
+            ("tests/protocol_search/steps.rs", &["ForwardIgnoresMark", "SendIgnoresMark"]),
+            (
+                "tests/persistent.rs",
+                &["a_message_that_is_forwarded_by_a_process_that_is_asked_is_whole_where_it_arrives"],
+            ),
+        ],
+    ),
+    (
+        "H8",
+        "a boundary that has no fence for the next turn",
+        &[
+            ("tests/protocol_search/steps.rs", &["NoGrace"]),
+            ("loom-tests/tests/collection.rs", &["boundary_holds", "glimpse_holds"]),
+        ],
+    ),
+    (
+        "H9",
+        "an answer before the grace period is over",
+        &[
+            ("tests/protocol_search/steps.rs", &["AskBeforeGrace"]),
+            ("loom-tests/tests/collection.rs", &["boundary_holds"]),
+        ],
+    ),
+    (
+        "H10",
+        "evacuation into the young generation",
+        &[("tests/holes.rs", &["what_was_evacuated_is_whole_after_minor_and_major_collections"])],
+    ),
+    ("H11", "keys that escape", &[("tests/persistent.rs", &["a_key_may_be_made_of_literals_and_outlives_them"])]),
+    (
+        "H12",
+        "no frozen bit inside of what was frozen",
+        &[
+            ("tests/persistent_surface.rs", &["a_holder_of_a_value_built_in_place_evacuates_what_it_reaches"]),
+            ("tests/collection_random.rs", &["random_programs_read_whole_values_and_leave_nothing_behind"]),
+        ],
+    ),
+    (
+        "H13",
+        "a turn within a turn",
+        &[("tests/callbacks.rs", &["waiting_where_it_would_be_for_oneself_says_so_at_once"])],
+    ),
+    (
+        "H14",
+        "two runtimes on one store, one term in two stores",
+        &[(
+            "tests/persistent.rs",
+            &["two_runtimes_on_one_store_are_one_domain", "a_process_of_another_store_reads_a_copy"],
+        )],
+    ),
+    (
+        "H15",
+        "slots that are used again",
+        &[
+            ("tests/protocol_search/steps.rs", &["DeadBeforeDrop"]),
+            ("loom-tests/tests/collection.rs", &["exit_holds"]),
+            ("loom-tests/tests/mailbox.rs", &["push_against_the_end"]),
+            ("tests/processes.rs", &["stale_pids_under_threads_hit_nobody"]),
+        ],
+    ),
+    ("H16", "every reader is a holder", &[("tests/holes.rs", &["who_reads_and_keeps_nothing_is_passed_over"])]),
+    (
+        "H17",
+        "a bit stands for more than one area",
+        &[
+            ("tests/protocol_search/steps.rs", &["InspectSkipsMessages", "InspectForgetsNote"]),
+            ("loom-tests/tests/collection.rs", &["look_holds", "defer_holds"]),
+            ("tests/holes.rs", &["holders_of_terms_with_the_same_bit_are_not_woken"]),
+        ],
+    ),
+    (
+        "H18",
+        "which area a word points into, without a search",
+        &[("src/heap/literal.rs", &["bits_are_shared_evenly_and_what_changes_keeps_clear_of_what_stays"])],
+    ),
+    (
+        "H19",
+        "copies write to their source, or lose sharing",
+        &[("tests/persistent.rs", &["a_dag_stays_small_wherever_it_goes"])],
+    ),
+    (
+        "H20",
+        "evacuation multiplies memory",
+        &[
+            ("tests/processes.rs", &["a_process_made_to_copy_by_a_collection_does_not_pass_its_limit_by_it"]),
+            ("tests/holes.rs", &["a_holder_copies_what_it_reaches_and_not_the_area"]),
+        ],
+    ),
+    (
+        "H21",
+        "a large message is copied by each collection of its receiver",
+        &[("tests/holes.rs", &["a_large_message_that_is_kept_is_not_copied_for_having_come"])],
+    ),
+    (
+        "H22",
+        "versions begin again after an erase",
+        &[("tests/persistent_surface.rs", &["a_version_stands_for_one_put"])],
+    ),
+    ("H23", "the result of a nested heap is not told from the outer one", &[]),
+    (
+        "H24",
+        "a deferred turn leaves garbage that points into its message",
+        &[("tests/processes.rs", &["a_deferred_turn_leaves_no_garbage_and_the_state_as_it_was"])],
+    ),
+    ("H25", "a worker that sleeps online", &[("tests/protocol_search/steps.rs", &["ParksOnline"])]),
+    (
+        "H26",
+        "a turn that does not end",
+        &[
+            ("tests/holes.rs", &["a_turn_that_runs_on_delays_the_freeing_and_is_named"]),
+            ("tests/persistent_surface.rs", &["a_turn_that_puts_in_a_loop_is_stopped_by_the_limit_alone"]),
+        ],
+    ),
+    (
+        "H27",
+        "a lazy collection that never ends",
+        &[
+            ("tests/protocol_search/steps.rs", &["JoinsWithoutGrace", "SparedForEver"]),
+            ("tests/persistent_surface.rs", &["a_holder_that_ends_or_forgets_lets_a_lazy_store_go_on"]),
+        ],
+    ),
+    (
+        "H28",
+        "a chain of versions keeps all of them",
+        &[("tests/persistent.rs", &["a_long_chain_of_versions_keeps_bounded_memory"])],
+    ),
+    (
+        "H29",
+        "a process that never comes to rest, or never runs",
+        &[
+            ("tests/processes.rs", &["a_long_job_stays_small_and_answers_collections"]),
+            ("tests/holes.rs", &["who_is_asked_and_never_run_is_named"]),
+        ],
+    ),
+    ("H30", "a guard that is kept", &[("tests/persistent.rs", &["a_guard_delays_the_freeing_and_nothing_else"])]),
+    (
+        "H31",
+        "freeing runs code of the user's",
+        &[(
+            "tests/callbacks.rs",
+            &["a_destructor_may_use_the_store", "a_panic_in_a_destructor_of_a_term_stops_no_collection"],
+        )],
+    ),
+    (
+        "H32",
+        "a holder that ends",
+        &[
+            ("tests/protocol_search/steps.rs", &["ExitNoAnswer", "ExitAnswersTwice"]),
+            ("loom-tests/tests/collection.rs", &["exit_holds"]),
+            ("tests/holes.rs", &["a_holder_that_is_killed_or_panics_at_any_step_holds_nothing_up"]),
+        ],
+    ),
+    (
+        "D1",
+        "generations of a slot are used up",
+        &[(
+            "src/persistent/slots.rs",
+            &["a_slot_is_used_again_first_freed_first_with_the_next_generation_until_they_are_used_up"],
+        )],
+    ),
+    ("D2", "a pid of another domain", &[("tests/persistent.rs", &["a_process_of_another_store_reads_a_copy"])]),
+];
+
+/// What is not built yet, so that nothing can be wrong with it.
+const NOT_BUILT: &[&str] = &["H23"];
+
+#[test]
+fn each_hole_has_a_test_by_a_name_that_exists() {
+    let numbers = (1..=32).map(|i| format!("H{i}")).chain(["D1".into(), "D2".into()]);
+    assert!(HOLES.iter().map(|(hole, ..)| (*hole).to_owned()).eq(numbers));
+    for (hole, what, tests) in HOLES {
+        assert_eq!(tests.is_empty(), NOT_BUILT.contains(hole), "{hole}, {what}");
+        for (file, names) in *tests {
+            let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+            let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{hole}: {path}: {error}"));
+            for name in *names {
+                let there = text.contains(&format!("fn {name}(")) || text.contains(&format!("    {name},\n"));
+                assert!(there, "{hole}, {what}: {file} has no {name}");
+            }
+        }
+    }
+}
+
+const X: Atom = Atom::inline("x");
+const KEEP: Atom = Atom::inline("keep");
+const TELL: Atom = Atom::inline("tell");
+const OPEN: Atom = Atom::inline("open");
+
+fn list(n: i64) -> Region {
+    Region::build(|h| h.list(0..n))
+}
+
+/// Keeps what is at `X` when told to, and tells what it has.
+fn holder(rt: &shared_term::runtime::Handle) -> Pid {
+    let p = rt.spawn_fn(
+        |cx| cx.nil(),
+        |cx, state, message| match message.tagged() {
+            Some((KEEP, [])) => Ok(Next(cx.get(X).unwrap_or(cx.nil()))),
+            Some((TELL, [to])) => {
+                cx.send(to.get()?, state);
+                Ok(Next(state))
+            }
+            _ => Ok(Next(state)),
+        },
+    );
+    let p = p.unwrap();
+    rt.send_new(p, |h| term!(h, { KEEP })).unwrap();
+    p
+}
+
+fn told(rt: &mut Deterministic, p: Pid) -> Region {
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    rt.send_new(p, |h| term!(h, {TELL, me})).unwrap();
+    rt.run_until_idle();
+    port.try_recv().expect("it lives")
+}
+
+type Reports = Arc<Mutex<Vec<Report>>>;
+
+fn reports(store: &PersistentTerms) -> (Reports, shared_term::persistent::Subscription) {
+    let all = Reports::default();
+    let subscription = store.on_collection({
+        let all = Arc::clone(&all);
+        move |report| all.lock().unwrap().push(report.clone())
+    });
+    (all, subscription)
+}
+
+#[test]
+fn a_literal_in_a_message_that_waits_is_whole_when_its_turn_comes() {
+    let mut rt = Runtime::deterministic(5);
+    let store = rt.persistent().clone();
+    store.put(X, list(100)).unwrap();
+    let mut open = false;
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    let q = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, message| {
+            if message.as_atom() == Some(OPEN) {
+                open = true;
+                return Ok(NextReoffer(state));
+            }
+            if !open {
+                return Ok(Defer);
+            }
+            cx.send(me, message);
+            Ok(Next(state))
+        },
+    );
+    let q = q.unwrap();
+    // One that is deferred, and one that still lies in the mailbox when the key goes.
+    let sender = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, _| {
+            cx.send(q, cx.get(X).unwrap_or(cx.nil()));
+            Ok(Next(state))
+        },
+    );
+    let sender = sender.unwrap();
+    rt.send_new(sender, |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    rt.send_new(sender, |h| h.nil()).unwrap();
+    rt.step();
+    store.erase(X);
+    rt.run_until_idle();
+    assert!(store.wait_idle(LONG));
+    rt.send_new(q, |h| h.atom(OPEN)).unwrap();
+    rt.run_until_idle();
+    let first = port.try_recv().expect("the deferred message");
+    assert!(first.root().list().map(|i| i.as_int().unwrap()).eq(0..100));
+    first.verify().unwrap();
+}
+
+#[test]
+fn a_region_in_plain_hands_outlives_what_it_was_copied_from() {
+    let store = PersistentTerms::new();
+    store.put(X, list(1000)).unwrap();
+    let region = store.read(X, |value| Region::copy_of(value.unwrap()));
+    store.erase(X);
+    assert!(store.wait_idle(LONG));
+    region.verify().unwrap();
+    assert!(region.root().list().map(|i| i.as_int().unwrap()).eq(0..1000));
+}
+
+#[test]
+fn what_was_evacuated_is_whole_after_minor_and_major_collections() {
+    let mut rt = Runtime::builder().min_heap_words(64).deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(X, list(100)).unwrap();
+    let p = rt.spawn_fn(
+        |cx| cx.nil(),
+        |cx, state, message| match message.tagged() {
+            Some((KEEP, [])) => Ok(Next(term!(cx, {cx.get(X).unwrap_or(cx.nil()), []}))),
+            Some((TELL, [to])) => {
+                cx.send(to.get()?, state);
+                Ok(Next(state))
+            }
+            // Something old with the value in it, something new before it, and garbage.
+            _ => {
+                let _garbage = cx.list(0..50);
+                let [value, rest]: [Term<'_>; 2] = state.tuple_of().copied().expect("its state");
+                Ok(Next(cx.tuple(&[value, cx.cons(message, rest)])))
+            }
+        },
+    );
+    let p = p.unwrap();
+    rt.send_new(p, |h| term!(h, { KEEP })).unwrap();
+    for i in 0..40 {
+        rt.send_new(p, |h| h.int(i)).unwrap();
+        rt.run_until_idle();
+        if i == 20 {
+            store.erase(X);
+            rt.run_until_idle();
+            assert_eq!(store.info().retained_bytes, 0);
+        }
+    }
+    let told = told(&mut rt, p);
+    told.verify().unwrap();
+    let [value, rest] = told.root().tuple_of().unwrap();
+    assert!(value.list().map(|i| i.as_int().unwrap()).eq(0..100));
+    assert!(rest.list().map(|i| i.as_int().unwrap()).eq((0..40).rev()));
+}
+
+#[test]
+fn who_reads_and_keeps_nothing_is_passed_over() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(X, list(100)).unwrap();
+    let reader = || {
+        let read = |cx: Cx<'_>| cx.get(X).map_or(0, |value| value.list().count() as i64);
+        rt.spawn_fn(|cx| cx.nil(), move |cx, _, _| Ok(Next(cx.list([read(cx)])))).unwrap()
+    };
+    let readers: Vec<_> = (0..20).map(|_| reader()).collect();
+    readers.iter().for_each(|&p| rt.send_new(p, |h| h.nil()).unwrap());
+    rt.run_until_idle();
+    let (reports, _subscription) = reports(&store);
+    store.erase(X);
+    rt.run_until_idle();
+    let report = reports.lock().unwrap().pop().unwrap();
+    assert_eq!((report.areas, report.asked, report.cleared), (1, 0, 0));
+}
+
+#[test]
+fn holders_of_terms_with_the_same_bit_are_not_woken() {
+    // There are 56 bits, and 200 terms.
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(X, list(10)).unwrap();
+    for key in 0..200 {
+        store.put(key, list(key + 2)).unwrap();
+    }
+    let holders: Vec<_> = (0..5).map(|_| holder(&rt)).collect();
+    rt.run_until_idle();
+    let (reports, _subscription) = reports(&store);
+    for key in 0..200 {
+        store.erase(key);
+        rt.run_until_idle();
+    }
+    let reports = std::mem::take(&mut *reports.lock().unwrap());
+    let sum = |f: fn(&Report) -> usize| reports.iter().map(f).sum::<usize>();
+    assert_eq!((sum(|r| r.areas), sum(|r| r.asked), sum(|r| r.holders)), (200, 0, 0));
+    assert!(sum(|r| r.cleared) >= holders.len(), "no bit was shared: the test shows nothing");
+    assert_eq!(told(&mut rt, holders[0]).root().list().count(), 10);
+}
+
+#[test]
+fn a_holder_copies_what_it_reaches_and_not_the_area() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(X, Region::build(|h| term!(h, {[1, 2, 3], h.list(0..10_000)}))).unwrap();
+    let p = rt.spawn_fn(
+        |cx| cx.nil(),
+        |cx, state, message| match message.tagged() {
+            Some((TELL, [to])) => {
+                cx.send(to.get()?, state);
+                Ok(Next(state))
+            }
+            _ => Ok(Next(cx.get(X).and_then(|x| x.tuple_of::<2>().map(|t| t[0])).unwrap_or(cx.nil()))),
+        },
+    );
+    let p = p.unwrap();
+    rt.send_new(p, |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    let (reports, _subscription) = reports(&store);
+    store.erase(X);
+    rt.run_until_idle();
+    let report = reports.lock().unwrap().pop().unwrap();
+    assert_eq!((report.holders, report.evacuated_words), (1, 6));
+    assert!(report.words > 20_000);
+    assert_eq!(told(&mut rt, p).root().to_string(), "[1,2,3]");
+}
+
+#[test]
+fn a_large_message_that_is_kept_is_not_copied_for_having_come() {
+    let mut rt = Runtime::deterministic(1);
+    let p = rt.spawn_fn(|cx| cx.nil(), |_, _, message| Ok(Next(message))).unwrap();
+    rt.send(p, list(100_000)).unwrap();
+    rt.run_until_idle();
+    let info = rt.info(p).unwrap();
+    let heap = info.details.expect("it is idle").heap;
+    assert_eq!((heap.minor_collections, heap.major_collections), (0, 0));
+}
+
+#[test]
+fn a_turn_that_runs_on_delays_the_freeing_and_is_named() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let store = rt.persistent().clone();
+    store.put(X, list(100)).unwrap();
+    let (entered, is_in) = mpsc::channel();
+    let (go_on, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let slow = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, _| {
+            let before = cx.get(X).map(|value| value.list().count());
+            entered.send(()).unwrap();
+            let _ = wait.lock().unwrap().recv();
+            assert_eq!(cx.get(X).map(|value| value.list().count()), Some(1));
+            assert_eq!(before, Some(100));
+            Ok(Next(state))
+        },
+    );
+    let slow = slow.unwrap();
+    rt.send_new(slow, |h| h.nil()).unwrap();
+    is_in.recv().unwrap();
+    store.put(X, list(1)).unwrap();
+    // Others put, read, send and are served meanwhile.
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    let other = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, _| {
+            cx.put(OPEN, cx.list(0..9))?;
+            cx.send(me, cx.get(OPEN).unwrap_or(cx.nil()));
+            Ok(Next(state))
+        },
+    );
+    rt.send_new(other.unwrap(), |h| h.nil()).unwrap();
+    assert_eq!(port.recv_timeout(LONG).unwrap().root().list().count(), 9);
+    let start = Instant::now();
+    while store.held_up().turns != [slow] {
+        assert!(start.elapsed() < LONG, "{:?}", store.held_up());
+        std::thread::yield_now();
+    }
+    assert!(store.info().retained_bytes > 0);
+    go_on.send(()).unwrap();
+    assert!(store.wait_idle(LONG));
+    assert_eq!(store.held_up(), shared_term::persistent::HeldUp::default());
+    assert!(rt.is_alive(slow));
+}
+
+#[test]
+fn who_is_asked_and_never_run_is_named() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(X, list(100)).unwrap();
+    let p = holder(&rt);
+    rt.run_until_idle();
+    store.erase(X);
+    // Nobody runs the runtime.
+    assert!(!store.wait_idle(std::time::Duration::ZERO));
+    while store.held_up().unanswered.is_empty() {
+        assert!(!store.wait_idle(std::time::Duration::from_millis(1)));
+    }
+    assert_eq!(store.held_up().unanswered, [p]);
+    rt.run_until_idle();
+    assert_eq!(store.held_up(), shared_term::persistent::HeldUp::default());
+    assert_eq!(told(&mut rt, p).root().list().count(), 100);
+}
+
+#[test]
+fn a_holder_that_is_killed_or_panics_at_any_step_holds_nothing_up() {
+    for seed in 0..200 {
+        let ledger = Ledger::default();
+        let mut rt = Runtime::deterministic(seed);
+        let store = rt.persistent().clone();
+        store.put(X, Region::build(|h| term!(h, {h.list(0..20), ledger.resource(h)}))).unwrap();
+        let holders = [(); 3].map(|()| holder(&rt));
+        let panics = rt.spawn_fn(
+            |cx| cx.nil(),
+            |cx, state, message| {
+                if !message.is_nil() {
+                    std::panic::resume_unwind(Box::new("as told"));
+                }
+                Ok(Next(cx.get(X).unwrap_or(state)))
+            },
+        );
+        let panics = panics.unwrap();
+        rt.send_new(panics, |h| h.nil()).unwrap();
+        rt.run_until_idle();
+        store.erase(X);
+        for _ in 0..seed % 13 {
+            rt.step();
+        }
+        rt.kill(holders[0]).unwrap();
+        rt.send_new(panics, |h| h.int(1)).unwrap();
+        for _ in 0..seed % 5 {
+            rt.step();
+        }
+        rt.kill(holders[1]).unwrap();
+        rt.run_until_idle();
+        assert_eq!(store.info().retained_bytes, 0, "seed {seed}");
+        assert_eq!(rt.processes(), 1, "seed {seed}");
+        assert_eq!(told(&mut rt, holders[2]).root().tuple_of::<2>().unwrap()[0].list().count(), 20);
+        drop(rt);
+        assert_eq!(ledger.made(), ledger.dropped(), "seed {seed}");
+    }
+}
+
+#[test]
+fn collections_that_overlap_each_free_what_is_theirs() {
+    for seed in 0..100 {
+        let mut rt = Runtime::deterministic(seed);
+        let store = rt.persistent().clone();
+        let mut holders = Vec::new();
+        for version in 1..12 {
+            store.put(X, list(version)).unwrap();
+            holders.push(holder(&rt));
+            for _ in 0..seed % 7 {
+                rt.step();
+            }
+        }
+        rt.run_until_idle();
+        assert_eq!(store.info().retained_bytes, 0, "seed {seed}");
+        store.erase(X);
+        rt.run_until_idle();
+        assert_eq!((store.info().retained_bytes, store.info().areas), (0, 0), "seed {seed}");
+        for p in holders {
+            let told = told(&mut rt, p);
+            let n = told.root().list().count() as i64;
+            assert!((1..12).contains(&n) && told.root().list().map(|i| i.as_int().unwrap()).eq(0..n), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_writer_that_ends_at_any_point_leaves_a_store_that_others_write() {
+    for seed in 0..100 {
+        let mut rt = Runtime::deterministic(seed);
+        let store = rt.persistent().clone();
+        let writer = rt.spawn_fn(
+            |cx| cx.int(0),
+            |cx, n, _| {
+                let n = n.as_int().expect("a number");
+                cx.put(X, cx.list(0..n + 1))?;
+                if n == 20 {
+                    cx.persistent().erase(X);
+                    std::panic::resume_unwind(Box::new("in the middle of it"));
+                }
+                Ok(Next(cx.int(n + 1)))
+            },
+        );
+        let writer = writer.unwrap();
+        for _ in 0..30 {
+            let _ = rt.send_new(writer, |h| h.nil());
+        }
+        for _ in 0..seed {
+            rt.step();
+        }
+        rt.kill(writer).unwrap();
+        store.put(X, list(3)).unwrap();
+        rt.run_until_idle();
+        assert_eq!(store.read(X, |value| value.unwrap().list().count()), 3, "seed {seed}");
+        store.erase(X);
+        rt.run_until_idle();
+        assert_eq!((store.info().retained_bytes, store.info().areas), (0, 0), "seed {seed}");
+    }
+}
