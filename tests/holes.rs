@@ -11,13 +11,17 @@ mod support;
 
 use shared_term::persistent::Report;
 use shared_term::prelude::*;
+use shared_term::process::SpawnOptions;
 use shared_term::runtime::Deterministic;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 use support::{LONG, Ledger};
 
-/// The hole, in a few words, and in which file which test, model or fault is about it.
-const HOLES: &[(&str, &str, &[(&str, &[&str])])] = &[
+/// In which file which test, model or fault is about a hole.
+type Tests = &'static [(&'static str, &'static [&'static str])];
+
+/// The hole, in a few words, and its tests.
+const HOLES: &[(&str, &str, Tests)] = &[
     (
         "H1",
         "a message that was pushed and not yet drained is in no filter",
@@ -379,13 +383,14 @@ fn a_region_in_plain_hands_outlives_what_it_was_copied_from() {
 
 #[test]
 fn what_was_evacuated_is_whole_after_minor_and_major_collections() {
-    let mut rt = Runtime::builder().min_heap_words(64).deterministic(1);
+    let options = SpawnOptions::new().min_heap_words(64);
+    let mut rt = Runtime::builder().spawn_defaults(options).unwrap().deterministic(1);
     let store = rt.persistent().clone();
     store.put(X, list(100)).unwrap();
     let p = rt.spawn_fn(
         |cx| cx.nil(),
         |cx, state, message| match message.tagged() {
-            Some((KEEP, [])) => Ok(Next(term!(cx, {cx.get(X).unwrap_or(cx.nil()), []}))),
+            Some((KEEP, [])) => Ok(Next(cx.tuple(&[cx.get(X).unwrap_or(cx.nil()), cx.nil()]))),
             Some((TELL, [to])) => {
                 cx.send(to.get()?, state);
                 Ok(Next(state))
@@ -426,7 +431,9 @@ fn who_reads_and_keeps_nothing_is_passed_over() {
         rt.spawn_fn(|cx| cx.nil(), move |cx, _, _| Ok(Next(cx.list([read(cx)])))).unwrap()
     };
     let readers: Vec<_> = (0..20).map(|_| reader()).collect();
-    readers.iter().for_each(|&p| rt.send_new(p, |h| h.nil()).unwrap());
+    for p in readers {
+        rt.send_new(p, |h| h.nil()).unwrap();
+    }
     rt.run_until_idle();
     let (reports, _subscription) = reports(&store);
     store.erase(X);
@@ -637,7 +644,7 @@ fn a_writer_that_ends_at_any_point_leaves_a_store_that_others_write() {
             |cx| cx.int(0),
             |cx, n, _| {
                 let n = n.as_int().expect("a number");
-                cx.put(X, cx.list(0..n + 1))?;
+                cx.put(X, cx.list(0..=n))?;
                 if n == 20 {
                     cx.persistent().erase(X);
                     std::panic::resume_unwind(Box::new("in the middle of it"));

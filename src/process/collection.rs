@@ -40,8 +40,9 @@ impl Owned {
     pub(super) unsafe fn collect(&mut self, asked: usize, domain: &Domain) -> Result<(), HeapError> {
         // What a lazy collection has left to its holders goes with their next collection, which is a major one for that.
         let spared = domain.collector.spared();
-        let holds = || literals_of(&self.heap, self.state, spared) == Literals::Retired;
-        let major = self.is_major_due() || self.heap.holds_many_bytes() || holds();
+        let major = self.is_major_due()
+            || self.heap.holds_many_bytes()
+            || literals_of(&self.heap, self.state, spared) == Literals::Retired;
         if !major {
             // SAFETY: the caller's promise.
             unsafe { collect_minor(&mut self.heap, &mut self.state) }?;
