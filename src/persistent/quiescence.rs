@@ -20,8 +20,8 @@ use std::sync::atomic as plain;
 const SEGMENT: usize = if crate::IS_LOOM { 2 } else { 16 };
 
 const OFFLINE: u64 = 0;
-/// No pid: there are fewer slots.
-const NOBODY: u64 = u64::MAX;
+/// The word of no pid.
+const NOBODY: u64 = 0;
 
 /// Who takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Participant {
     #[inline]
     #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for workers"))]
     pub(crate) fn runs(&self, pid: Pid) {
-        self.running.store(u64::from(pid.slot()) << 32 | u64::from(pid.generation()), plain::Ordering::Relaxed);
+        self.running.store(pid.word(), plain::Ordering::Relaxed);
     }
 
     fn new() -> Self {
@@ -197,7 +197,7 @@ impl Quiescence {
             match p.owner.load(Ordering::Relaxed) {
                 0 => {}
                 of if of == Role::Foreign as u32 => f(Role::Foreign, None),
-                _ => f(Role::Worker, (pid != NOBODY).then(|| Pid::new((pid >> 32) as u32, pid as u32))),
+                _ => f(Role::Worker, (pid != NOBODY).then(|| Pid::from_word(pid))),
             }
         }
     }
