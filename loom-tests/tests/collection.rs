@@ -2,7 +2,7 @@
 //!
 //! The models are those of the proof: *glance*, *glimpse* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
 //! *defer* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
-//! a retired value back), *lease* and *two_leases* (a handle outside of every process), *exit* (a holder ends while it is
+//! a retired value back), *lease* and *leases* (a handle outside of every process), *exit* (a holder ends while it is
 //! asked).
 #![cfg(loom)]
 
