@@ -193,7 +193,11 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "versions begin again after an erase",
         &[("tests/persistent_surface.rs", &["a_version_stands_for_one_put"])],
     ),
-    ("H23", "the result of a nested heap is not told from the outer one", &[]),
+    (
+        "H23",
+        "the result of a nested heap is not told from the outer one",
+        &[("tests/scratch.rs", &["the_result_moves_out_and_what_is_outside_stays_where_it_is"])],
+    ),
     (
         "H24",
         "a deferred turn leaves garbage that points into its message",
@@ -258,15 +262,12 @@ const HOLES: &[(&str, &str, Tests)] = &[
     ("D2", "a pid of another domain", &[("tests/persistent.rs", &["a_process_of_another_store_reads_a_copy"])]),
 ];
 
-/// What is not built yet, so that nothing can be wrong with it.
-const NOT_BUILT: &[&str] = &["H23"];
-
 #[test]
 fn each_hole_has_a_test_by_a_name_that_exists() {
     let numbers = (1..=32).map(|i| format!("H{i}")).chain(["D1".into(), "D2".into()]);
     assert!(HOLES.iter().map(|(hole, ..)| (*hole).to_owned()).eq(numbers));
     for (hole, what, tests) in HOLES {
-        assert_eq!(tests.is_empty(), NOT_BUILT.contains(hole), "{hole}, {what}");
+        assert!(!tests.is_empty(), "{hole}, {what}");
         for (file, names) in *tests {
             let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
             let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{hole}: {path}: {error}"));
