@@ -8,7 +8,7 @@ use crate::heap::{literal, pool};
 use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
-use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task};
+use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task, Timers};
 use crate::runtime::sleep::Sleep;
 use crate::sync::Parker;
 use crate::term::{Place, word};
@@ -72,7 +72,14 @@ impl World {
     #[must_use]
     pub fn new() -> Self {
         let ready = Arc::new(Runnable::default());
-        let node = Node::new(PersistentTerms::new(), Box::new(Shared(Arc::clone(&ready))), Settings::DEFAULT, 8, None);
+        let node = Node::new(
+            PersistentTerms::new(),
+            Box::new(Shared(Arc::clone(&ready))),
+            Settings::DEFAULT,
+            8,
+            None,
+            Timers::virtual_time(),
+        );
         Self { node: Arc::new(node), ready, failures: Arc::default() }
     }
 

@@ -63,8 +63,14 @@ fn an_idle_runtime_does_not_wake_up() {
         rt.persistent().put(Atom::OK, Region::build(|h| h.list(0..i))).unwrap();
     }
     assert!(rt.persistent().wait_idle(Duration::from_secs(60)));
+    // A timer that is far off does not wake anybody before, nor one that has fired or was cancelled after.
+    let timer = |after| rt.send_after(after, me, Region::build(|h| h.nil())).unwrap();
+    timer(Duration::from_secs(3600));
+    assert!(rt.cancel_timer(timer(Duration::from_secs(30))).is_some());
+    timer(Duration::from_millis(1));
+    assert!(port.recv_timeout(Duration::from_secs(60)).is_some());
     let before = at_rest();
-    assert_eq!(before.len(), 4, "three workers and the driver of collections: {before:?}");
+    assert_eq!(before.len(), 5, "three workers, and the drivers of collections and of timers: {before:?}");
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(switches(), before, "a thread woke up, and nothing had happened");
 

@@ -100,6 +100,8 @@ pub(crate) struct Owned {
     pub(crate) turns: u64,
     pub(crate) heap: RawHeap,
     pub(crate) state: Word,
+    /// The timer of the timeout that runs or has fired unseen; nil for none.
+    pub(crate) timeout: Word,
     /// Messages that were taken out of the mailbox.
     pub(crate) inbox: Queue,
 }
@@ -185,6 +187,7 @@ impl Task {
                 owned: UnsafeCell::new(Owned {
                     heap: RawHeap::new(settings.limit),
                     state: word::NIL,
+                    timeout: word::NIL,
                     inbox: Queue::new(),
                     deferred: Queue::new(),
                     messages_filter: 0,

@@ -3,9 +3,11 @@
 use super::cell::Task;
 use super::mailbox::Load;
 use super::node::{Node, Parent, SpawnError};
+use super::timer;
 use super::{Process, ProcessInfo, SpawnOptions, Turn, Unsent};
 use crate::Pid;
-use crate::heap::{Heap, Region};
+use crate::heap::copy::Literals;
+use crate::heap::{Heap, HeapError, Region};
 use crate::persistent::{Domain, Holder, PersistentTerms, sealed};
 use crate::term::{Reference, Term};
 use std::cell::Cell;
@@ -93,13 +95,15 @@ impl<'h> Holder<'h> for Cx<'h> {}
 pub trait Letter<'h>: letter::Sealed<'h> {}
 
 pub(crate) mod letter {
-    use super::{Cx, Pid, Region, Unsent};
+    use super::{Cx, HeapError, Pid, Region, Unsent};
 
     pub trait Sealed<'h>: Sized {
         #[doc(hidden)]
         fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent>;
         #[doc(hidden)]
         fn back(self) -> Option<Region>;
+        #[doc(hidden)]
+        fn flat(self) -> Result<Region, HeapError>;
     }
 }
 
@@ -114,6 +118,11 @@ impl<'h> letter::Sealed<'h> for Term<'h> {
     fn back(self) -> Option<Region> {
         None
     }
+
+    fn flat(self) -> Result<Region, HeapError> {
+        // SAFETY: the term is of this turn.
+        unsafe { Region::copy_word(self.word(), Literals::Flatten) }
+    }
 }
 
 impl Letter<'_> for Region {}
@@ -124,6 +133,10 @@ impl<'h> letter::Sealed<'h> for Region {
 
     fn back(self) -> Option<Region> {
         Some(self)
+    }
+
+    fn flat(self) -> Result<Region, HeapError> {
+        timer::flat(self)
     }
 }
 

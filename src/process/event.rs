@@ -31,6 +31,8 @@ pub enum Event<'h> {
         /// Why it ended; the atom `noproc` when there was nobody.
         reason: Term<'h>,
     },
+    /// No message has come in [time](super::Cx::set_timeout). Deferred, it is let go of; forwarded, it is `{timeout, Ref}`.
+    Timeout,
 }
 
 impl Event<'_> {
@@ -49,6 +51,7 @@ impl Event<'_> {
                 object: Monitored::of(object)?,
                 reason: term(reason),
             }),
+            (Kind::TimeoutEvent, _) => Some(Self::Timeout),
             _ => None,
         }
     }

@@ -31,6 +31,8 @@ pub(crate) mod run;
 mod signals;
 mod small_map;
 mod tally;
+mod timer;
+mod wheel;
 
 pub use bound::MailboxLimit;
 pub use context::{Cx, Letter};
@@ -49,6 +51,7 @@ pub(crate) use mailbox::{Mailbox, Queue};
 pub(crate) use node::{Node, Ready, Remains};
 pub(crate) use observer::Observed;
 pub(crate) use options::Settings;
+pub(crate) use timer::{Destination, Timers, flat, nanoseconds};
 
 use crate::Pid;
 use crate::heap::{HeapError, Region};

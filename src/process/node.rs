@@ -6,6 +6,7 @@ use super::names::{Names, entry_of};
 use super::observer::Observed;
 use super::options::{OptionError, Settings};
 use super::tally::Tally;
+use super::timer::Timers;
 use super::{Exit, Process, Unsent};
 use crate::heap::Region;
 use crate::heap::copy::Literals;
@@ -52,6 +53,7 @@ pub(crate) struct Node {
     next_watcher: plain::AtomicU64,
     pub(super) names: Names,
     pub(crate) observed: Option<Observed>,
+    pub(crate) timers: Timers,
     /// The observer's hook on global collections.
     hook: Option<u64>,
     /// Held by whoever counts what is in a mailbox.
@@ -71,6 +73,7 @@ impl Node {
         defaults: Settings,
         max_processes: usize,
         observed: Option<Observed>,
+        timers: Timers,
     ) -> Self {
         let hook = observed.as_ref().map(|observed| {
             let observer = Arc::clone(&observed.observer);
@@ -88,6 +91,7 @@ impl Node {
             next_watcher: plain::AtomicU64::new(0),
             names: Names::new(),
             observed,
+            timers,
             hook,
             surveys: Mutex::new(()),
         }
@@ -316,8 +320,9 @@ impl Node {
     /// The process is out of its slot.
     pub(crate) fn ended(&self, pid: Pid, exit: Exit) {
         self.processes.end();
-        // Pairs with the fence in `watch`.
+        // Pairs with the fences in `watch` and `set_timer`.
         fence(Ordering::SeqCst);
+        self.end_timers_of(pid);
         if self.watched.load(Ordering::Relaxed) > 0 {
             let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
             self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);

@@ -6,6 +6,7 @@ use super::evacuate::evacuate;
 use super::mailbox::{Load, Queue};
 use super::observer::Observed;
 use super::signals::{self, Kind};
+use super::timer;
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::raw::Mark;
 use crate::heap::{Region, literal};
@@ -139,13 +140,20 @@ pub(super) fn drain(task: Task) -> Result<(), Exit> {
 fn one_turn(task: Task, participant: &Participant) -> After {
     let bound = task.header().recipient.bound.as_deref();
     // SAFETY: the caller owns the process. The borrow ends before the behaviour runs.
-    let (kind, mark, state, mut message) = unsafe {
+    let (kind, mark, state, mut message, timeout) = unsafe {
         let owned = task.owned();
         let kind = owned.next;
-        let message = if kind == NextTurn::Receive { owned.inbox.pop() } else { None };
+        let (mut message, mut timeout) = (None, word::NIL);
+        if kind == NextTurn::Receive {
+            message = timer::next_message(owned);
+            timeout = owned.timeout;
+            if message.is_none() {
+                return After::Going; // what was there was void
+            }
+        }
         owned.next = NextTurn::Receive;
         owned.turns += 1;
-        (kind, owned.heap.mark(), owned.state, message)
+        (kind, owned.heap.mark(), owned.state, message, timeout)
     };
     // Events are not counted by a mailbox with a limit.
     let counted = message.as_ref().filter(|message| bound.is_some() && message.mark() == 0).map(|m| Load::of(m).bytes);
@@ -154,6 +162,10 @@ fn one_turn(task: Task, participant: &Participant) -> After {
         && !matches!(result, Ok(Went::Defer))
     {
         bound.leaves(bytes);
+    }
+    if timeout != word::NIL && !matches!(result, Ok(Went::Defer)) {
+        // SAFETY: the caller owns the process and is online, and the turn is over.
+        unsafe { timer::message_taken(task, timeout) };
     }
     // SAFETY: the caller owns the process, and the turn is over.
     if !unsafe { task.owned() }.heap.has_off_heap() && !message.as_ref().is_some_and(Region::has_off_heap) {

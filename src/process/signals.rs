@@ -16,6 +16,7 @@ use super::info::Inquiry;
 use super::links::{Relations, Watched};
 use super::mailbox::Queue;
 use super::node::Node;
+use super::timer::TIMEOUT;
 use super::{Exit, caught};
 use crate::Pid;
 use crate::heap::copy::Literals;
@@ -52,9 +53,11 @@ pub(super) enum Kind {
     ExitEvent,
     /// As above.
     DownEvent,
+    /// `{timeout, Timer}`: void where that is not the timeout of the process any more.
+    TimeoutEvent,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind::Message,
     Kind::Link,
     Kind::Unlink,
@@ -68,6 +71,7 @@ const KINDS: [Kind; 13] = [
     Kind::Down,
     Kind::ExitEvent,
     Kind::DownEvent,
+    Kind::TimeoutEvent,
 ];
 
 impl Kind {
@@ -103,6 +107,11 @@ fn with_copy(kind: Kind, front: &[Word], last: Word, literals: Literals) -> Resu
     Ok(signal)
 }
 
+/// What a process gets whose timeout this is.
+pub(super) fn timeout_event(timer: Reference) -> Result<Region, HeapError> {
+    tuple(Kind::TimeoutEvent, &[TIMEOUT], timer.word())
+}
+
 /// The number of a link.
 fn number(n: u64) -> Word {
     // A process that links a billion times a second needs eighteen years for 59 bits.
@@ -119,7 +128,7 @@ const PROCESS: Word = Atom::inline("process").word();
 
 /// Sending. The caller must be online; `false`: there is no such process, or it has ended.
 impl Node {
-    fn signal(&self, to: Pid, signal: Region) -> bool {
+    pub(super) fn signal(&self, to: Pid, signal: Region) -> bool {
         let Some(occupant) = self.domain().slots.find(to) else { return false };
         // SAFETY: found in the caller's span.
         let recipient = unsafe { Recipient::of(occupant) };
@@ -205,7 +214,7 @@ pub(super) unsafe fn handle(task: Task, new: &mut Queue) -> Result<(), Exit> {
     while let Some(mut signal) = all.pop() {
         let kind = Kind::of(&signal);
         let seen = match kind {
-            Kind::Message | Kind::ExitEvent | Kind::DownEvent => Seen::Keep(kind),
+            Kind::Message | Kind::ExitEvent | Kind::DownEvent | Kind::TimeoutEvent => Seen::Keep(kind),
             Kind::Kill => Seen::End(Exit::KILLED),
             Kind::Inquire => {
                 if let Some(Inquiry(asks)) = signal.root().resource() {

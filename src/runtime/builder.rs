@@ -2,10 +2,11 @@
 
 use super::deterministic::{self, Deterministic, Runnable};
 use super::scheduler::{self, Scheduler};
+use super::timers::Watch;
 use super::worker::{Driver, work};
 use super::{Handle, Runtime, Threads};
 use crate::persistent::PersistentTerms;
-use crate::process::{Node, Observed, Observer, OptionError, Ready, Settings, SpawnOptions};
+use crate::process::{Node, Observed, Observer, OptionError, Ready, Settings, SpawnOptions, Timers};
 use crate::sync::Parker;
 use crossbeam_deque::Worker as Local;
 use std::fmt;
@@ -142,9 +143,9 @@ impl Builder {
         self
     }
 
-    fn node(self, ready: Box<dyn Ready>) -> Arc<Node> {
+    fn node(self, ready: Box<dyn Ready>, timers: Timers) -> Arc<Node> {
         let observed = self.observer.map(|observer| Observed { observer, slow: self.slow });
-        Arc::new(Node::new(self.store.unwrap_or_default(), ready, self.settings, self.max_processes, observed))
+        Arc::new(Node::new(self.store.unwrap_or_default(), ready, self.settings, self.max_processes, observed, timers))
     }
 
     /// Starts the threads.
@@ -168,9 +169,18 @@ impl Builder {
         let locals: Vec<_> = (0..n).map(|_| Local::new_fifo()).collect();
         let parkers: Vec<_> = (0..n).map(|_| Parker::new()).collect();
         let scheduler = Arc::new(Scheduler::new(&locals, &parkers));
-        let node = self.node(Box::new(scheduler::Shared(Arc::clone(&scheduler))));
-        let driver = Driver::start(node.store().domain(), &name).map_err(BuildError::Thread)?;
-        let mut threads = Threads { node: Arc::clone(&node), scheduler, workers: Vec::with_capacity(n), driver };
+        let sleeper = Parker::new();
+        let timers = Timers::real(sleeper.unparker().clone());
+        let node = self.node(Box::new(scheduler::Shared(Arc::clone(&scheduler))), timers);
+        let watch = Watch::start(Arc::clone(&node), sleeper, &name).map_err(BuildError::Thread)?;
+        let driver = match Driver::start(node.store().domain(), &name) {
+            Ok(driver) => driver,
+            Err(error) => {
+                watch.stop();
+                return Err(BuildError::Thread(error));
+            }
+        };
+        let mut threads = Threads { node: Arc::clone(&node), scheduler, workers: Vec::with_capacity(n), driver, watch };
         for (index, (local, parker)) in locals.into_iter().zip(parkers).enumerate() {
             let (node, scheduler) = (Arc::clone(&node), Arc::clone(&threads.scheduler));
             let worker = std::thread::Builder::new()
@@ -191,7 +201,7 @@ impl Builder {
     /// A runtime without threads; see [`Runtime::deterministic`].
     pub fn deterministic(self, seed: u64) -> Deterministic {
         let queue = Arc::new(Runnable::default());
-        let node = self.node(Box::new(deterministic::Shared(Arc::clone(&queue))));
+        let node = self.node(Box::new(deterministic::Shared(Arc::clone(&queue))), Timers::virtual_time());
         Deterministic::new(Handle { node }, queue, seed)
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// Global collections take their steps in between, so that they interleave with turns too.
 pub struct Deterministic {
-    handle: Handle,
+    pub(super) handle: Handle,
     queue: Arc<Runnable>,
     random: u64,
     graves: Graves,

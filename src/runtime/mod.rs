@@ -34,6 +34,7 @@ mod handle;
 mod port;
 mod scheduler;
 pub(crate) mod sleep;
+mod timers;
 mod worker;
 
 pub use builder::{BuildError, Builder};
@@ -46,6 +47,7 @@ use scheduler::Scheduler;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use timers::Watch;
 use worker::Driver;
 
 /// Workers and their processes. Dereferences to a [`Handle`], which is how it is used.
@@ -63,6 +65,7 @@ struct Threads {
     scheduler: Arc<Scheduler>,
     workers: Vec<JoinHandle<()>>,
     driver: Driver,
+    watch: Watch,
 }
 
 impl Runtime {
@@ -138,6 +141,7 @@ impl Drop for Runtime {
 
 impl Threads {
     fn join(self) {
+        self.watch.stop();
         for worker in self.workers {
             // A worker catches what processes unwind with; its own panic would be a bug of ours, reported by its hook.
             let _ = worker.join();
@@ -152,6 +156,7 @@ impl Threads {
 /// Ends every process of a node that nobody runs any more.
 pub(crate) fn end_all(node: &Arc<Node>) {
     let domain = node.domain();
+    node.stop_timers();
     let span = node.store().pin();
     let mut ended = Vec::new();
     // Seized between two scans, so that no collection still holds one that it has found idle.

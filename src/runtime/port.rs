@@ -4,6 +4,7 @@ use crate::Pid;
 use crate::heap::Region;
 use crate::persistent::{Acts, Occupant};
 use crate::process::{Mailbox, Node, Queue, Recipient, SpawnError};
+use crate::sync::atomic::{Ordering, fence};
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -115,6 +116,9 @@ impl Drop for Port {
     fn drop(&mut self) {
         let domain = self.node.domain();
         domain.slots.vacate(self.pid());
+        // Pairs with the fence in `set_timer`.
+        fence(Ordering::SeqCst);
+        self.node.end_timers_of(self.pid());
         // SAFETY: as in `cell`; the queue is borrowed beside it.
         unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys);
         domain.limbo.put(&domain.quiescence, Box::new(Rest { node: Arc::clone(&self.node), cell: self.cell }));

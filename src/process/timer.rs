@@ -1,0 +1,442 @@
+//! Timers: messages that are sent later, and the time that a process waits for a message.
+
+use super::cell::{Owned, Task};
+use super::node::{Node, rebuild};
+use super::signals::{self, Kind};
+use super::wheel::{Timer, Wheel};
+use super::{Cx, Letter, caught};
+use crate::Pid;
+use crate::heap::copy::Literals;
+use crate::heap::{HeapError, Region, unwind};
+use crate::persistent::TurnMark;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{Mutex, Unparker};
+use crate::term::word::{self, Word};
+use crate::term::{Atom, Reference, Term};
+use std::time::{Duration, Instant};
+
+pub(super) const TIMEOUT: Word = Atom::inline("timeout").word();
+
+/// Timers that are due are taken this many at a time, so that a grace period does not wait for all of them.
+const BATCH: usize = 256;
+
+/// Where the message of a timer goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Destination {
+    Pid(Pid),
+    /// To whoever has the name then.
+    Name(Atom),
+}
+
+/// The timers of a runtime.
+pub(crate) struct Timers {
+    clock: Clock,
+    running: Mutex<Running>,
+    /// How many end with a process. Looked at by the ends of processes, which take the lock only while there are some.
+    of_processes: AtomicUsize,
+}
+
+struct Running {
+    wheel: Wheel,
+    /// When the thread that fires timers looks again by itself.
+    looks_at: u64,
+    /// No timer fires any more.
+    stopped: bool,
+}
+
+/// Nanoseconds since the beginning.
+enum Clock {
+    /// The time of the machine, and who waits for it.
+    Real(Instant, Unparker),
+    /// A time that goes on when it is told to.
+    Virtual(AtomicU64),
+}
+
+impl Timers {
+    /// Timers that a thread [fires](Node::fire_timers), whom this wakes up.
+    pub(crate) fn real(wakes: Unparker) -> Self {
+        Self::new(Clock::Real(Instant::now(), wakes))
+    }
+
+    /// Timers whose time goes on when it is told to.
+    pub(crate) fn virtual_time() -> Self {
+        Self::new(Clock::Virtual(AtomicU64::new(0)))
+    }
+
+    fn new(clock: Clock) -> Self {
+        let running = Mutex::new(Running { wheel: Wheel::default(), looks_at: u64::MAX, stopped: false });
+        Self { clock, running, of_processes: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        match &self.clock {
+            Clock::Real(beginning, _) => nanoseconds(beginning.elapsed()),
+            // Relaxed: orders nothing.
+            Clock::Virtual(now) => now.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Lets virtual time go on to a later moment.
+    pub(crate) fn set_now(&self, moment: u64) {
+        if let Clock::Virtual(now) = &self.clock {
+            now.store(moment, Ordering::Relaxed);
+        }
+    }
+
+    /// When a timer may be due next; never too late.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.running.lock().wheel.next()
+    }
+
+    /// How many run.
+    pub(crate) fn running(&self) -> usize {
+        self.running.lock().wheel.len()
+    }
+
+    /// Does something with the timers, under the lock.
+    fn with<R>(&self, f: impl FnOnce(&mut Running) -> R) -> R {
+        let mut running = self.running.lock();
+        let result = f(&mut running);
+        // Relaxed: `set` has a fence behind it.
+        self.of_processes.store(running.wheel.of_processes(), Ordering::Relaxed);
+        result
+    }
+
+    fn remove(&self, id: Reference) -> Option<Timer> {
+        self.with(|running| running.wheel.remove(id))
+    }
+
+    fn set(&self, id: Reference, after: u64, to: Destination, message: Region) {
+        let now = self.now();
+        let due = now.saturating_add(after);
+        let sooner = self.with(|running| {
+            if running.stopped {
+                return Err(message);
+            }
+            running.wheel.insert(id, Timer { due, to, message }, now);
+            let sooner = due < running.looks_at;
+            running.looks_at = running.looks_at.min(due);
+            Ok(sooner)
+        });
+        // A message that is not taken is dropped outside of the lock.
+        if let (Ok(true), Clock::Real(_, sleeper)) = (sooner, &self.clock) {
+            sleeper.unpark();
+        }
+    }
+}
+
+/// In more than 584 years nobody is there to see the difference.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What the callers of all of these have to be: online.
+impl Node {
+    /// Sends the message then; at once when that is now. The message must have no literals (H4).
+    pub(crate) fn set_timer(&self, id: Reference, after: Duration, to: Destination, message: Region) {
+        debug_assert_eq!(message.filter(), 0, "nothing would find a literal in a timer");
+        if after.is_zero() {
+            return self.fire(to, message);
+        }
+        self.timers.set(id, nanoseconds(after), to, message);
+        if let Destination::Pid(pid) = to {
+            // Pairs with the fence in `ended`: either the end of the process sees that there are timers, or this sees it
+            // gone.
+            fence(Ordering::SeqCst);
+            if self.domain().slots.find(pid).is_none() {
+                drop(self.timers.remove(id));
+            }
+        }
+    }
+
+    /// What was left, if it had not fired.
+    pub(crate) fn cancel_timer(&self, id: Reference) -> Option<Duration> {
+        // Dropped outside of the lock: the message may own things of the user's.
+        let timer = self.timers.remove(id)?;
+        Some(self.left(timer.due))
+    }
+
+    pub(crate) fn read_timer(&self, id: Reference) -> Option<Duration> {
+        let due = self.timers.running.lock().wheel.due(id)?;
+        Some(self.left(due))
+    }
+
+    fn left(&self, due: u64) -> Duration {
+        Duration::from_nanos(due.saturating_sub(self.timers.now()))
+    }
+
+    fn fire(&self, to: Destination, message: Region) {
+        // A receiver that is dead or full gets nothing; what it does not get may own things of the user's.
+        let _ = caught(|| match to {
+            Destination::Pid(pid) if Kind::of(&message) == Kind::TimeoutEvent => drop(self.signal(pid, message)),
+            Destination::Pid(pid) => drop(self.send_region(pid, message)),
+            Destination::Name(name) => drop(self.whereis(name).map(|pid| self.send_region(pid, message))),
+        });
+    }
+
+    /// Fires what is due, and says how long nothing more is, `None`: until somebody sets a timer. The one exception to the
+    /// above: this goes online by itself.
+    pub(crate) fn fire_timers(&self) -> Option<Duration> {
+        loop {
+            let now = self.timers.now();
+            let (due, next) = self.timers.with(|running| {
+                let due = running.wheel.take_due(now, BATCH);
+                let next = running.wheel.next();
+                running.looks_at = if due.is_empty() { next.unwrap_or(u64::MAX) } else { 0 };
+                (due, next)
+            });
+            if due.is_empty() {
+                return next.map(|next| Duration::from_nanos(next.saturating_sub(now)));
+            }
+            // What a message owns may be the runtime itself, whose end must not wait for this thread.
+            let _mark = TurnMark::new();
+            let _span = self.store().pin();
+            for timer in due {
+                self.fire(timer.to, timer.message);
+            }
+        }
+    }
+
+    /// Drops all timers, and what is set from here on.
+    pub(crate) fn stop_timers(&self) {
+        let wheel = self.timers.with(|running| {
+            running.stopped = true;
+            std::mem::take(&mut running.wheel)
+        });
+        for message in wheel.into_messages() {
+            let _ = caught(|| drop(message));
+        }
+    }
+
+    /// A process has ended, or a port: what was to be sent to it goes. There was a full fence since it left its slot.
+    pub(crate) fn end_timers_of(&self, pid: Pid) {
+        if self.timers.of_processes.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        for timer in self.timers.with(|running| running.wheel.take_of(pid.word())) {
+            let _ = caught(|| drop(timer));
+        }
+    }
+}
+
+/// The next message for a turn: a timeout that is none any more is passed over.
+pub(super) fn next_message(owned: &mut Owned) -> Option<Region> {
+    loop {
+        let message = owned.inbox.pop()?;
+        if Kind::of(&message) != Kind::TimeoutEvent {
+            return Some(message);
+        }
+        let fields = super::event::fields(&message);
+        if owned.timeout != word::NIL && fields.get(1).is_some_and(|id| id.word() == owned.timeout) {
+            owned.timeout = word::NIL;
+            return Some(message);
+        }
+    }
+}
+
+/// A message was taken while this timeout ran: it ends it, unless the turn has set another.
+///
+/// # Safety
+///
+/// The caller must own the process, and be online.
+#[cold]
+pub(super) unsafe fn message_taken(task: Task, timeout: Word) {
+    // SAFETY: the caller's promise; the borrow ends with the statement.
+    if unsafe { task.owned() }.timeout == timeout {
+        // SAFETY: as above.
+        unsafe { end_timeout(task) };
+    }
+}
+
+/// Ends the timeout of a process, if it has one.
+///
+/// # Safety
+///
+/// The caller must own the process, and be online.
+unsafe fn end_timeout(task: Task) -> bool {
+    // SAFETY: the caller's promise; the borrow ends with the statement.
+    let timeout = std::mem::replace(unsafe { &mut task.owned().timeout }, word::NIL);
+    if timeout == word::NIL {
+        return false;
+    }
+    task.header().node.cancel_timer(Reference::from_word(timeout));
+    true
+}
+
+/// # Timers
+///
+/// A timer is a message that is sent later. It is held in one table per runtime, behind a lock that setting, cancelling
+/// and firing take for O(log n) of the timers that are due within seconds, O(1) of the others; the end of a process takes
+/// it too while any process has a timer. A timer is never early. How late it is depends on the machine and on how busy it
+/// is.
+///
+/// What a timer sends is a copy without literals. Its memory, and what it owns, goes when the timer fires, is cancelled,
+/// when its receiver ends, or with the runtime. A duration of more than 292 years counts as so long.
+impl<'h> Cx<'h> {
+    /// Sends a message after so long, at once if that is zero. Nothing comes of it when the receiver has ended by then,
+    /// or its mailbox is full: a receiver that ends takes its timers with it. OTP: `erlang:send_after/3`.
+    ///
+    /// O(words) for the copy of a term; a region is moved.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let me = port.pid();
+    /// rt.spawn_fn(
+    ///     |cx| {
+    ///         cx.send_after(Duration::from_secs(1), cx.me(), cx.int(1));
+    ///         cx.nil()
+    ///     },
+    ///     move |cx, s, tick| {
+    ///         cx.send(me, tick);
+    ///         cx.send_after(Duration::from_secs(1), cx.me(), cx.int(tick.get::<i64>()? + 1));
+    ///         Ok(Next(s))
+    ///     },
+    /// )?;
+    /// rt.advance(Duration::from_millis(2500));
+    /// let ticks: Vec<_> = std::iter::from_fn(|| port.try_recv()).map(|m| m.root().as_int()).collect();
+    /// assert_eq!(ticks, [Some(1), Some(2)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When memory runs out, as every allocation of a turn: it ends this process alone.
+    pub fn send_after(self, after: Duration, to: Pid, message: impl Letter<'h>) -> Reference {
+        self.set_timer(after, Destination::Pid(to), message)
+    }
+
+    /// As [`send_after`](Self::send_after), to whoever has the name then. The end of a process does not end such a timer.
+    ///
+    /// # Panics
+    ///
+    /// As [`send_after`](Self::send_after).
+    pub fn send_after_named(self, after: Duration, to: Atom, message: impl Letter<'h>) -> Reference {
+        self.set_timer(after, Destination::Name(to), message)
+    }
+
+    fn set_timer(self, after: Duration, to: Destination, message: impl Letter<'h>) -> Reference {
+        let id = self.make_ref();
+        let message = message.flat().unwrap_or_else(|error| unwind(error));
+        self.node().set_timer(id, after, to, message);
+        id
+    }
+
+    /// As [`send_after`](Self::send_after), of `{timeout, Timer, Message}`, where `Timer` is what this returns: a message
+    /// that can be told from those of other timers. OTP: `erlang:start_timer/3`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let me = port.pid();
+    /// rt.spawn_fn(move |cx| cx.reference(cx.start_timer(Duration::from_secs(1), me, cx.int(5))), |_, s, _| Ok(Next(s)))?;
+    /// rt.advance(Duration::from_secs(1));
+    /// let message = port.try_recv().unwrap();
+    /// let (tag, _, five): (Atom, Reference, i64) = message.root().get()?;
+    /// assert_eq!((tag, five), (Atom::inline("timeout"), 5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send_after`](Self::send_after).
+    pub fn start_timer(self, after: Duration, to: Pid, message: Term<'h>) -> Reference {
+        let id = self.make_ref();
+        // SAFETY: a term of this turn.
+        let message = unsafe { Region::tuple_with_copy(&[TIMEOUT, id.word()], message.word(), Literals::Flatten) };
+        self.node().set_timer(id, after, Destination::Pid(to), message.unwrap_or_else(|error| unwind(error)));
+        id
+    }
+
+    /// Ends a timer, and says what was left of it. `None`: it has fired, was ended before, or is none of this runtime; the
+    /// message of one that has fired may be in the mailbox already. Any process may end any timer.
+    /// OTP: `erlang:cancel_timer/1`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// rt.spawn_fn(
+    ///     |cx| {
+    ///         let timer = cx.send_after(Duration::from_secs(1), cx.me(), cx.nil());
+    ///         assert_eq!(cx.read_timer(timer), Some(Duration::from_secs(1)));
+    ///         assert_eq!(cx.cancel_timer(timer), Some(Duration::from_secs(1)));
+    ///         assert_eq!((cx.read_timer(timer), cx.cancel_timer(timer)), (None, None));
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.advance(Duration::from_secs(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancel_timer(self, timer: Reference) -> Option<Duration> {
+        self.node().cancel_timer(timer)
+    }
+
+    /// What is left of a timer. `None`: as for [`cancel_timer`](Self::cancel_timer). OTP: `erlang:read_timer/1`.
+    pub fn read_timer(self, timer: Reference) -> Option<Duration> {
+        self.node().read_timer(timer)
+    }
+
+    /// If this process takes no message within so long from now, its [`Process::event`](super::Process::event) gets an
+    /// [`Event::Timeout`](super::Event::Timeout). A message or an event ends the timeout; a turn that
+    /// [defers](super::Flow::Defer) its message has not taken it, and [`Flow::Again`](super::Flow::Again) goes on with the
+    /// same message. A process has one timeout: another one takes its place. OTP: `receive ... after`, or a `gen_server`
+    /// that returns a timeout.
+    ///
+    /// What is in the mailbox before the time is over comes first, and ends the timeout though it should be taken later
+    /// than that; with zero, what is in the mailbox already. A timeout that is over, replaced or ended is never seen.
+    ///
+    /// Costs what two timers cost for each message: one to set, one to end.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::from_fns};
+    /// use std::time::Duration;
+    /// const PATIENCE: Duration = Duration::from_secs(5);
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn(from_fns(
+    ///     |cx| { cx.set_timeout(PATIENCE); cx.nil() },
+    ///     |cx, s, _| { cx.set_timeout(PATIENCE); Ok(Next(s)) },
+    ///     |_, s, event| match event {
+    ///         Event::Timeout => Ok(Stop(Exit::msg("nobody wants me"))),
+    ///         _ => Ok(Next(s)),
+    ///     },
+    /// ))?;
+    /// let exited = rt.exited(p);
+    /// rt.advance(Duration::from_secs(4));
+    /// rt.send_new(p, |h| h.nil())?;
+    /// rt.advance(Duration::from_secs(4));
+    /// assert!(exited.try_wait().is_none());
+    /// rt.advance(Duration::from_secs(1));
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "nobody wants me");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As [`send_after`](Self::send_after).
+    pub fn set_timeout(self, after: Duration) {
+        let id = self.make_ref();
+        let event = signals::timeout_event(id).unwrap_or_else(|error| unwind(error));
+        self.clear_timeout();
+        let task = self.task();
+        // SAFETY: a turn owns its process; the borrow ends with the statement.
+        unsafe { task.owned() }.timeout = id.word();
+        self.node().set_timer(id, after, Destination::Pid(self.me()), event);
+    }
+
+    /// Ends the [timeout](Self::set_timeout) of this process. `false`: it has none.
+    pub fn clear_timeout(self) -> bool {
+        // SAFETY: a turn owns its process, and is online.
+        unsafe { end_timeout(self.task()) }
+    }
+}
+
+/// A region without literals: as it is, if it has none (H4).
+pub(crate) fn flat(message: Region) -> Result<Region, HeapError> {
+    if message.filter() == 0 { Ok(message) } else { rebuild(&message, Literals::Flatten) }
+}
