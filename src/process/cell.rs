@@ -96,12 +96,12 @@ pub(crate) struct Owned {
     pub(crate) next: NextTurn,
     /// Does the process see exit signals as events?
     pub(crate) traps_exits: bool,
+    /// Is there a timeout in its relations?
+    pub(crate) has_timeout: bool,
     /// Turns that were begun.
     pub(crate) turns: u64,
     pub(crate) heap: RawHeap,
     pub(crate) state: Word,
-    /// The timer of the timeout that runs or has fired unseen; nil for none.
-    pub(crate) timeout: Word,
     /// Messages that were taken out of the mailbox.
     pub(crate) inbox: Queue,
 }
@@ -187,7 +187,6 @@ impl Task {
                 owned: UnsafeCell::new(Owned {
                     heap: RawHeap::new(settings.limit),
                     state: word::NIL,
-                    timeout: word::NIL,
                     inbox: Queue::new(),
                     deferred: Queue::new(),
                     messages_filter: 0,
@@ -198,6 +197,7 @@ impl Task {
                     turns: 0,
                     next: NextTurn::Init,
                     traps_exits: false,
+                    has_timeout: false,
                 }),
                 relations: UnsafeCell::new(None),
             },

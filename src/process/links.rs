@@ -14,7 +14,7 @@ use crate::Pid;
 use crate::heap::{HeapError, unwind};
 use crate::term::{Atom, Reference, Term};
 
-/// What a process knows of others. Made with the first link or monitor: a process without is smaller.
+/// What a process knows of others, and of its timeout. Made with the first of these: a process without is smaller.
 #[derive(Debug, Default)]
 pub(super) struct Relations {
     pub(super) links: SmallMap<Pid, Link>,
@@ -24,6 +24,8 @@ pub(super) struct Relations {
     pub(super) watchers: SmallMap<(Pid, Reference), Watched>,
     /// The last name that was given to this process. It may have lost it.
     pub(super) name: Option<Atom>,
+    /// The timer of the timeout of this process, which runs, or has fired unseen.
+    pub(super) timeout: Option<Reference>,
     /// The last number that was given to a link of this process.
     last: u64,
 }

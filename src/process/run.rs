@@ -143,13 +143,12 @@ fn one_turn(task: Task, participant: &Participant) -> After {
     let (kind, mark, state, mut message, timeout) = unsafe {
         let owned = task.owned();
         let kind = owned.next;
-        let (mut message, mut timeout) = (None, word::NIL);
+        let (mut message, mut timeout) = (None, None);
         if kind == NextTurn::Receive {
-            message = timer::next_message(owned);
-            timeout = owned.timeout;
-            if message.is_none() {
+            let Some(next) = timer::next_message(task, owned) else {
                 return After::Going; // what was there was void
-            }
+            };
+            (message, timeout) = (Some(next.0), next.1);
         }
         owned.next = NextTurn::Receive;
         owned.turns += 1;
@@ -163,7 +162,9 @@ fn one_turn(task: Task, participant: &Participant) -> After {
     {
         bound.leaves(bytes);
     }
-    if timeout != word::NIL && !matches!(result, Ok(Went::Defer)) {
+    if let Some(timeout) = timeout
+        && !matches!(result, Ok(Went::Defer))
+    {
         // SAFETY: the caller owns the process and is online, and the turn is over.
         unsafe { timer::message_taken(task, timeout) };
     }

@@ -11,7 +11,7 @@ use crate::heap::{HeapError, Region, unwind};
 use crate::persistent::TurnMark;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use crate::sync::{Mutex, Unparker};
-use crate::term::word::{self, Word};
+use crate::term::word::Word;
 use crate::term::{Atom, Reference, Term};
 use std::time::{Duration, Instant};
 
@@ -219,18 +219,29 @@ impl Node {
     }
 }
 
-/// The next message for a turn: a timeout that is none any more is passed over.
-pub(super) fn next_message(owned: &mut Owned) -> Option<Region> {
+/// The next message for a turn, and the timeout that it ends if it is taken. A timeout that is none any more is passed
+/// over.
+///
+/// # Safety
+///
+/// The caller must own the process, whose `owned` it is, between two turns.
+#[inline]
+pub(super) unsafe fn next_message(task: Task, owned: &mut Owned) -> Option<(Region, Option<Reference>)> {
     loop {
         let message = owned.inbox.pop()?;
-        if Kind::of(&message) != Kind::TimeoutEvent {
-            return Some(message);
+        if Kind::of(&message) == Kind::TimeoutEvent {
+            let id = super::event::fields(&message).get(1).and_then(|id| id.as_reference());
+            // SAFETY: the caller's promise; the borrow ends with the statement.
+            if !owned.has_timeout || id != unsafe { task.relations() }.timeout {
+                continue;
+            }
+            // SAFETY: as above.
+            unsafe { task.relations() }.timeout = None;
+            owned.has_timeout = false;
         }
-        let fields = super::event::fields(&message);
-        if owned.timeout != word::NIL && fields.get(1).is_some_and(|id| id.word() == owned.timeout) {
-            owned.timeout = word::NIL;
-            return Some(message);
-        }
+        // SAFETY: as above.
+        let timeout = if owned.has_timeout { unsafe { task.relations() }.timeout } else { None };
+        return Some((message, timeout));
     }
 }
 
@@ -240,9 +251,9 @@ pub(super) fn next_message(owned: &mut Owned) -> Option<Region> {
 ///
 /// The caller must own the process, and be online.
 #[cold]
-pub(super) unsafe fn message_taken(task: Task, timeout: Word) {
+pub(super) unsafe fn message_taken(task: Task, timeout: Reference) {
     // SAFETY: the caller's promise; the borrow ends with the statement.
-    if unsafe { task.owned() }.timeout == timeout {
+    if unsafe { task.relations() }.timeout == Some(timeout) {
         // SAFETY: as above.
         unsafe { end_timeout(task) };
     }
@@ -255,11 +266,14 @@ pub(super) unsafe fn message_taken(task: Task, timeout: Word) {
 /// The caller must own the process, and be online.
 unsafe fn end_timeout(task: Task) -> bool {
     // SAFETY: the caller's promise; the borrow ends with the statement.
-    let timeout = std::mem::replace(unsafe { &mut task.owned().timeout }, word::NIL);
-    if timeout == word::NIL {
+    if !std::mem::take(unsafe { &mut task.owned().has_timeout }) {
         return false;
     }
-    task.header().node.cancel_timer(Reference::from_word(timeout));
+    // SAFETY: as above.
+    if let Some(timer) = unsafe { task.relations() }.timeout.take() {
+        // The event owns nothing of the user's.
+        task.header().node.cancel_timer(timer);
+    }
     true
 }
 
@@ -425,7 +439,9 @@ impl<'h> Cx<'h> {
         self.clear_timeout();
         let task = self.task();
         // SAFETY: a turn owns its process; the borrow ends with the statement.
-        unsafe { task.owned() }.timeout = id.word();
+        unsafe { task.relations() }.timeout = Some(id);
+        // SAFETY: as above.
+        unsafe { task.owned() }.has_timeout = true;
         self.node().set_timer(id, after, Destination::Pid(self.me()), event);
     }
 
