@@ -132,13 +132,22 @@ impl<'s> Batch<'s> {
     /// Makes the changes, all at once. O(keys), and O(words) of values that are there already, which are compared with;
     /// writers of the same keys wait meanwhile, for a few stores per key, readers do not.
     pub fn commit(self) -> Changes {
-        self.domain.commit(self.planned).1
+        self.commit_numbered().1
     }
 
     /// As [`commit`](Self::commit); also the number of the last batch, for a turn that is to see it.
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for turns"))]
-    pub(crate) fn commit_numbered(self) -> (u64, Changes) {
-        self.domain.commit(self.planned)
+    pub(crate) fn commit_numbered(mut self) -> (u64, Changes) {
+        self.domain.commit(std::mem::take(&mut self.planned))
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if !self.planned.is_empty() {
+            // The values were never published; nobody else would free them.
+            self.planned.clear();
+            self.domain.help();
+        }
     }
 }
 
@@ -195,6 +204,8 @@ impl Domain {
                 plan.equal = unsafe { crate::term::equal(there, value.word()) }.then_some(there);
             }
         }
+        // Keys that are not needed: they may own things of the user's, which must not go under a lock.
+        let mut unused = Vec::new();
         let number = {
             let _committing = self.batches.committing.lock();
             let number = self.table.commits().load(Ordering::Relaxed) + 1; // Relaxed: changed under the lock alone
@@ -208,10 +219,16 @@ impl Domain {
                 let there = entry.and_then(Entry::newest);
                 if plan.value.is_none() && there.is_none() || plan.equal.is_some() && there == plan.equal {
                     done.unchanged += 1;
+                    unused.push(plan.entry);
                     continue;
                 }
-                let entry =
-                    entry.unwrap_or_else(|| self.table.insert(plan.entry, plan.hash, &self.quiescence, &self.limbo));
+                let entry = match entry {
+                    Some(entry) => {
+                        unused.push(plan.entry);
+                        entry
+                    }
+                    None => self.table.insert(plan.entry, plan.hash, &self.quiescence, &self.limbo),
+                };
                 found.push((entry, plan.value));
             }
             let installed = self.install(number, found, &mut done);

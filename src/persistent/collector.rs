@@ -18,7 +18,7 @@
 //! be driven by a thread of its own, by the thread that replaced the term, or one step at a time by a test.
 
 use super::card::Question;
-use super::domain::{CallBack, Domain};
+use super::domain::{Domain, called_back};
 use super::report::Report;
 use crate::heap::literal::{Area, bit_of, count};
 use crate::sync::Mutex;
@@ -257,7 +257,7 @@ impl Collector {
                 state.phase = Phase::Freeing;
                 let batch = std::mem::take(&mut state.batch);
                 drop(state);
-                self.free(domain, batch);
+                called_back(&domain.quiescence, || self.free(domain, batch));
                 Step::Worked
             }
             Phase::Grace | Phase::Asked | Phase::Freeing => Step::Waiting,
@@ -273,7 +273,8 @@ impl Collector {
     fn begin(&self, domain: &Domain, state: &mut State) -> Step {
         let mut pending = self.pending.lock();
         if pending.0.is_empty() {
-            if state.phase == Phase::Idle {
+            // What young batches have replaced waits too.
+            if state.phase == Phase::Idle && domain.batches.is_empty() {
                 self.forced.store(false, plain::Ordering::Relaxed);
             }
             return Step::Idle;
@@ -417,7 +418,6 @@ impl Collector {
 
     /// C6.
     fn free(&self, domain: &Domain, batch: Vec<(NonNull<Area>, u64)>) {
-        let _mark = CallBack::new();
         let (mut areas, mut words, mut bytes, mut off_heap_bytes) = (0, 0, 0, 0);
         for (area, _) in batch {
             // SAFETY: nobody points into the area (L3, L4), and all uses of it come before this (L5).

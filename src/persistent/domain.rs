@@ -36,6 +36,10 @@ const SCAN_INLINE: usize = 1024;
 /// makes work without end, which must not keep this thread.
 const STEPS_INLINE: u32 = 1024;
 
+/// As many in a hook or a destructor of another store: enough for a few collections, and a bound where stores change each
+/// other.
+const STEPS_NESTED: u32 = 32;
+
 thread_local! {
     /// Turns on this thread's stack. (Plain `std`: nothing that loom models depends on it.)
     static TURNS: Cell<u32> = const { Cell::new(0) };
@@ -63,28 +67,47 @@ impl Drop for TurnMark {
     }
 }
 
+/// A call of the collection's of one domain to code of the user's: a destructor, or a hook.
+struct CallBack {
+    domain: *const Quiescence,
+    outer: *const CallBack,
+}
+
 thread_local! {
-    /// Is code of the user's on this thread's stack that the collection has called: a destructor, or a hook?
-    static CALLED_BACK: Cell<bool> = const { Cell::new(false) };
+    /// The innermost of those on this thread's stack. (Plain `std`, as above.)
+    static CALLED_BACK: Cell<*const CallBack> = const { Cell::new(std::ptr::null()) };
 }
 
-/// Marks what the collection calls for as long as it lives. It must wait for this thread no more than a turn may, and
-/// what it unpublishes is collected by whoever called it: a hook that puts a term would otherwise recurse for ever.
-pub(super) struct CallBack {
-    outer: bool,
-    _turn: TurnMark,
-}
+/// Runs code of the user's for the collection of the domain with this quiescence. It must wait for this thread no more
+/// than a turn may, and what it unpublishes there is collected by whoever called it: a hook that puts a term would
+/// otherwise recurse for ever.
+pub(super) fn called_back<R>(domain: &Quiescence, f: impl FnOnce() -> R) -> R {
+    struct End(*const CallBack);
 
-impl CallBack {
-    pub(super) fn new() -> Self {
-        Self { outer: CALLED_BACK.replace(true), _turn: TurnMark::new() }
+    impl Drop for End {
+        fn drop(&mut self) {
+            CALLED_BACK.set(self.0);
+        }
     }
+
+    let _turn = TurnMark::new();
+    let call = CallBack { domain, outer: CALLED_BACK.get() };
+    let _end = End(call.outer);
+    CALLED_BACK.set(&raw const call);
+    f()
 }
 
-impl Drop for CallBack {
-    fn drop(&mut self) {
-        CALLED_BACK.set(self.outer);
+/// Has the collection of this domain called code of the user's that is on this thread's stack?
+fn is_called_back(domain: &Quiescence) -> bool {
+    let mut call = CALLED_BACK.get();
+    // SAFETY: a call is in the chain for as long as it is on the stack of this thread, of which this is a part.
+    while let Some(&CallBack { domain: other, outer }) = unsafe { call.as_ref() } {
+        if std::ptr::eq(other, domain) {
+            return true;
+        }
+        call = outer;
     }
+    false
 }
 
 pub(crate) struct Domain {
@@ -324,10 +347,11 @@ impl Domain {
     pub(crate) fn help(&self) {
         let driver = self.drivers.lock().last().map(|(_, driver)| Arc::clone(driver));
         let mut done = false;
-        if !CALLED_BACK.get() && (driver.is_none() || self.slots.len() <= SCAN_INLINE) {
+        if !is_called_back(&self.quiescence) && (driver.is_none() || self.slots.len() <= SCAN_INLINE) {
             // Without a driver the last one to look must see everything: it waits for a step that another is at.
             let patient = driver.is_none();
-            for _ in 0..STEPS_INLINE {
+            let steps = if CALLED_BACK.get().is_null() { STEPS_INLINE } else { STEPS_NESTED };
+            for _ in 0..steps {
                 let finished = self.finish_batches();
                 let step = self.collector.step(self, patient);
                 if step != Step::Worked {
@@ -409,11 +433,12 @@ impl Domain {
     pub(crate) fn report(&self, report: &Report) {
         let hooks: Vec<_> = self.hooks.lock().iter().map(|(_, hook)| Arc::clone(hook)).collect();
         for hook in hooks {
-            let _mark = CallBack::new();
-            // A hook that panics must not stop the collection. Nor must the drop of what it panicked with.
-            if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(report))) {
-                crate::heap::off_heap::drop_quietly(payload);
-            }
+            called_back(&self.quiescence, || {
+                // A hook that panics must not stop the collection. Nor must the drop of what it panicked with.
+                if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(report))) {
+                    crate::heap::off_heap::drop_quietly(payload);
+                }
+            });
         }
     }
 

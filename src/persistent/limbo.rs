@@ -1,6 +1,6 @@
 //! Things that were unlinked and wait for their grace period.
 
-use super::domain::CallBack;
+use super::domain::called_back;
 use super::quiescence::Quiescence;
 use crate::sync::Mutex;
 use std::any::Any;
@@ -45,10 +45,9 @@ impl Limbo {
                     _ => return,
                 }
             };
-            let _mark = CallBack::new();
             // An entry's key may hold a resource. The panic of its destructor is nobody's who is running now: a writer, a
             // guard that is dropped, a worker, the driver of collections. What it was thrown with may panic too.
-            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(thing))) {
+            if let Err(payload) = called_back(quiescence, || catch_unwind(AssertUnwindSafe(|| drop(thing)))) {
                 std::mem::forget(payload);
             }
         }

@@ -44,13 +44,18 @@ impl Domain {
         expect: Expect,
     ) -> Result<Wrote, StoreError> {
         // SAFETY: the caller's promise, here and below.
-        let wrote = unsafe { self.write_once(key, &mut offer, expect) };
-        if !matches!(wrote, Err(StoreError::Retained { .. })) {
-            return wrote;
+        let mut wrote = unsafe { self.write_once(key, &mut offer, expect) };
+        if matches!(wrote, Err(StoreError::Retained { .. })) {
+            self.help();
+            // SAFETY: as above.
+            wrote = unsafe { self.write_once(key, &mut offer, expect) };
         }
-        self.help();
-        // SAFETY: as above.
-        unsafe { self.write_once(key, &mut offer, expect) }
+        if let Offer::Frozen(Some(refused), _) = offer {
+            // It was never published; nobody else would free it.
+            drop(refused);
+            self.help();
+        }
+        wrote
     }
 
     /// # Safety
@@ -135,7 +140,8 @@ impl Domain {
         let _span = Span::new(self);
         let lock = self.table.lock(hash);
         let Some(entry) = self.table.find(hash, key) else { return false };
-        let Some(old) = entry.replace(0) else { return false };
+        // Where a batch has erased it, its change stays: who does not see the batch reads the old value through that.
+        let Some(old) = entry.newest().and_then(|_| entry.replace(0)) else { return false };
         self.table.count(0, 1);
         self.table.unlink_idle(entry, &self.quiescence, &self.limbo);
         drop(lock);
