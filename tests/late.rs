@@ -6,11 +6,14 @@ mod support;
 
 use shared_term::persistent::Policy;
 use shared_term::prelude::*;
+use shared_term::process::{MailboxLimit, RegisterError, SpawnError, SpawnOptions};
+use shared_term::runtime::Handle;
 use std::sync::mpsc;
 use support::{LONG, OnDrop};
 
 const KEY: Atom = Atom::inline("key");
 const OTHER: Atom = Atom::inline("other");
+const NAME: Atom = Atom::inline("name");
 
 /// A test that hangs fails.
 fn within(f: impl FnOnce() + Send + 'static) {
@@ -27,6 +30,43 @@ fn within(f: impl FnOnce() + Send + 'static) {
 
 fn list(n: i64) -> Region {
     Region::build(|h| h.list(0..n))
+}
+
+#[test]
+fn a_name_is_for_a_process_of_its_own_runtime() {
+    let store = PersistentTerms::new();
+    let mut one = Runtime::builder().persistent(store.clone()).deterministic(1);
+    let two = Runtime::builder().persistent(store).deterministic(2);
+    let p = one.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL))).unwrap();
+    one.register(NAME, p).unwrap();
+    assert_eq!(two.register(OTHER, p), Err(RegisterError::NoProcess));
+    one.send_new(p, |h| h.nil()).unwrap();
+    one.run_until_idle();
+    assert_eq!((one.whereis(NAME), two.whereis(OTHER)), (None, None));
+}
+
+#[test]
+fn a_behaviour_that_is_refused_may_use_names_as_it_goes() {
+    struct Refused(Handle);
+    impl Process for Refused {
+        fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+            Ok(cx.nil())
+        }
+        fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            Ok(Next(state))
+        }
+    }
+    impl Drop for Refused {
+        fn drop(&mut self) {
+            assert!(self.0.registered().is_empty());
+        }
+    }
+    within(|| {
+        let rt = Runtime::builder().max_processes(0).deterministic(1);
+        let handle = Handle::clone(&rt);
+        let refused = rt.spawn_with(SpawnOptions::new().name(NAME), Refused(handle));
+        assert!(matches!(refused, Err(SpawnError::TooMany)));
+    });
 }
 
 #[test]
@@ -116,4 +156,42 @@ fn a_lazy_store_that_is_told_to_collect_collects_what_a_batch_will_let_go_of() {
     drop(guard);
     rt.run_until_idle();
     assert_eq!(store.info().retained_bytes, 0);
+}
+
+#[test]
+fn a_message_that_a_collection_makes_larger_leaves_a_mailbox_with_a_limit_as_empty_as_it_was() {
+    let store = PersistentTerms::new();
+    let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);
+    let options = SpawnOptions::new().mailbox(MailboxLimit::Bytes(20_000));
+    // Defers until it is told to take what it has.
+    let p = rt.spawn_fn_with(
+        options,
+        |cx| cx.atom(Atom::from(false)),
+        |cx, takes, message| match (takes.as_bool(), message.is_nil()) {
+            (_, true) => Ok(NextReoffer(cx.atom(Atom::from(true)))),
+            (Some(true), _) => Ok(Next(takes)),
+            _ => Ok(Defer),
+        },
+    );
+    let p = p.unwrap();
+    store.put(KEY, list(1000)).unwrap();
+    rt.spawn_fn(
+        move |cx| {
+            cx.send(p, cx.get(KEY).unwrap());
+            cx.nil()
+        },
+        |_, s, _| Ok(Next(s)),
+    )
+    .unwrap();
+    rt.run_until_idle();
+    store.erase(KEY);
+    rt.run_until_idle();
+    assert!(rt.info(p).unwrap().message_bytes > 8000, "it was made larger");
+    assert_eq!(store.info().areas, 0);
+    rt.send_new(p, |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    // As much as in the beginning.
+    assert_eq!(rt.info(p).unwrap().messages, 0);
+    let fits = std::iter::repeat_with(|| rt.send(p, list(200))).take_while(Result::is_ok).count();
+    assert_eq!(fits, 6);
 }

@@ -56,6 +56,12 @@ impl Bound {
         fits
     }
 
+    /// A collection has built a message anew, which had so many bytes before, and so many now.
+    pub(crate) fn resized(&self, before: usize, now: usize) {
+        // In one addition, which wraps around where it is less.
+        self.bytes.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
     /// A message of so many bytes has been received, or was not let in.
     pub(crate) fn leaves(&self, bytes: usize) {
         self.messages.fetch_sub(1, Ordering::Relaxed);

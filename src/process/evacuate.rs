@@ -1,7 +1,8 @@
 //! What a global collection wants of a process: the look at an idle one, and the answer of one that was asked (R6).
 
+use super::bound::Bound;
 use super::cell::{Owned, Task};
-use super::mailbox::Queue;
+use super::mailbox::{Load, Queue};
 use super::node::rebuild;
 use super::run::{drain, filter};
 use super::{Exit, caught};
@@ -73,8 +74,9 @@ pub(super) fn evacuate(task: Task) -> Result<(), Exit> {
     }
     if messages_may(owned, retired) && !mutated(Mutation::EvacuateForgetsMessages) {
         let (inbox, deferred) = (&mut owned.inbox, &mut owned.deferred);
-        let copied =
-            evacuate_messages(inbox, retired).and_then(|some| Ok((some, evacuate_messages(deferred, retired)?)));
+        let bound = task.header().recipient.bound.as_deref();
+        let copied = evacuate_messages(inbox, retired, bound)
+            .and_then(|some| Ok((some, evacuate_messages(deferred, retired, bound)?)));
         let (some, others) = copied?;
         holds |= some.is_some() || others.is_some();
         words += some.unwrap_or(0) + others.unwrap_or(0);
@@ -90,7 +92,7 @@ pub(super) fn evacuate(task: Task) -> Result<(), Exit> {
 }
 
 /// Builds those messages anew that point into a retired area. How many words that has copied, if there were any.
-fn evacuate_messages(queue: &mut Queue, retired: u64) -> Result<Option<usize>, Exit> {
+fn evacuate_messages(queue: &mut Queue, retired: u64, bound: Option<&Bound>) -> Result<Option<usize>, Exit> {
     let (mut old, mut copied) = (std::mem::replace(queue, Queue::new()), None);
     while let Some(message) = old.pop() {
         if message.filter() & retired == 0 || !points_into(&message, retired) {
@@ -107,6 +109,10 @@ fn evacuate_messages(queue: &mut Queue, retired: u64) -> Result<Option<usize>, E
             }
         };
         new.set_mark(message.mark());
+        // Events are not counted by a mailbox with a limit.
+        if let Some(bound) = bound.filter(|_| message.mark() == 0) {
+            bound.resized(Load::of(&message).bytes, Load::of(&new).bytes);
+        }
         copied = Some(copied.unwrap_or(0) + new.words().saturating_sub(message.words()));
         // What only its garbage held goes with it; the message itself has lost nothing.
         let _ = caught(|| drop(message));

@@ -1,5 +1,6 @@
 //! Registered names: an atom for a process, found without a lock.
 
+use super::cell::Task;
 use super::node::Node;
 use crate::Pid;
 use crate::heap::HeapError;
@@ -8,6 +9,7 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::term::{Atom, Key};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// The names of one runtime. Who looks one up is wait-free; who gives or takes one holds a lock.
 pub(crate) struct Names {
@@ -24,7 +26,7 @@ pub enum RegisterError {
     Taken(Pid),
     /// The process has another name; a process has one at most.
     Named(Atom),
-    /// There is no such process.
+    /// This runtime has no such process.
     NoProcess,
     /// There was no memory.
     Heap(HeapError),
@@ -114,6 +116,12 @@ impl Node {
         }
         if let Some(name) = registrar.of.get(&pid) {
             return Err(RegisterError::Named(*name));
+        }
+        // A process of another runtime on this store would give its name back there.
+        // SAFETY: found in the span.
+        let task = self.domain().slots.find(pid).and_then(|occupant| unsafe { Task::of(occupant) });
+        if !task.is_some_and(|task| std::ptr::eq(Arc::as_ptr(&task.header().node), self)) {
+            return Err(RegisterError::NoProcess);
         }
         // First, so that whoever is told of the name by the process finds it.
         registrar.insert(entry, name, pid);

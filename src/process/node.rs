@@ -121,7 +121,8 @@ impl Node {
         if let Some(name) = name {
             return self.spawn_named(behaviour, settings, name, parent, in_turn);
         }
-        let task = self.create(behaviour, settings, parent)?;
+        let pid = self.reserve()?;
+        let task = self.create(pid, behaviour, settings, parent);
         task.publish();
         Ok(self.start(task, in_turn))
     }
@@ -140,7 +141,9 @@ impl Node {
         if let Some(pid) = self.whereis(name) {
             return Err(SpawnError::NameTaken(pid));
         }
-        let task = self.create(behaviour, settings, parent)?;
+        // Apart from the rest: a behaviour that is refused is dropped without the lock of the names.
+        let pid = self.reserve()?;
+        let task = self.create(pid, behaviour, settings, parent);
         // SAFETY: nobody else knows the process yet.
         unsafe { task.relations() }.name = Some(name);
         task.publish();
@@ -149,26 +152,32 @@ impl Node {
         Ok(self.start(task, in_turn))
     }
 
-    /// A process that nobody knows yet but, where it asked for that, its parent.
-    fn create<P: Process>(
-        self: &Arc<Self>,
-        behaviour: P,
-        settings: Settings,
-        parent: Option<Parent>,
-    ) -> Result<Task, SpawnError> {
+    /// A pid for a process, which must then be created.
+    fn reserve(&self) -> Result<Pid, SpawnError> {
         // A limit, kept to within the threads that spawn at once.
         if self.max_processes != usize::MAX && self.processes.live() >= self.max_processes {
             return Err(SpawnError::TooMany);
         }
         let Some(pid) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
         self.processes.begin();
+        Ok(pid)
+    }
+
+    /// A process that nobody knows yet but, where it asked for that, its parent.
+    fn create<P: Process>(
+        self: &Arc<Self>,
+        pid: Pid,
+        behaviour: P,
+        settings: Settings,
+        parent: Option<Parent>,
+    ) -> Task {
         let task = Task::create(self, pid, behaviour, settings);
         if let Some(Parent { task: parent, link, monitor }) = parent {
             // SAFETY: the parent is in a turn that the caller runs, and nobody else knows the child yet.
             let (of_parent, of_child) = unsafe { (parent.relations(), task.relations()) };
             of_parent.beget(parent.pid(), pid, of_child, link, monitor);
         }
-        Ok(task)
+        task
     }
 
     /// Lets a process run that is in its slot.
