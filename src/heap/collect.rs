@@ -130,7 +130,7 @@ pub(crate) unsafe fn collect_minor(heap: &mut RawHeap, root: &mut Word) -> Resul
     let moved_words = to.young_words() + old.space.young_words() - old_words;
     old.collected_minor(&to, moved_words);
     to.filter |= old.space.filter;
-    (to.received, to.keeps_parents) = (heap.received, heap.keeps_parents);
+    to.received = heap.received;
     to.old = Some(old);
     to.set_limit(heap.limit);
     *root = root_word;
@@ -138,6 +138,14 @@ pub(crate) unsafe fn collect_minor(heap: &mut RawHeap, root: &mut Word) -> Resul
     // Last, because it runs destructors of users, and these may panic.
     drop(std::mem::replace(heap, to));
     Ok(stats)
+}
+
+/// What becomes of slices that keep a large binary alive of which little is left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Parents {
+    #[default]
+    CopyOut,
+    Keep,
 }
 
 /// A major collection: moves what `root` reaches into a new old generation, and frees everything else. `retired` has the
@@ -153,6 +161,7 @@ pub(crate) unsafe fn collect_major(
     heap: &mut RawHeap,
     root: &mut Word,
     retired: u64,
+    parents: Parents,
 ) -> Result<CollectStats, HeapError> {
     let before_words = heap.used();
     let mut old = match generations::take(heap) {
@@ -186,10 +195,13 @@ pub(crate) unsafe fn collect_major(
         off_heap::sweep(&mut old.space.off_heap, |_| true, &mut to.off_heap, &mut none);
     }
     // SAFETY: what is on the list lives, and between turns nobody borrows from it.
-    let panicked = if heap.keeps_parents { Panicked::default() } else { unsafe { binary::copy_out(to.off_heap) } };
+    let panicked = match parents {
+        Parents::Keep => Panicked::default(),
+        Parents::CopyOut => unsafe { binary::copy_out(to.off_heap) },
+    };
     let moved_words = to.young_words();
     let mut young = RawHeap::new(heap.limit);
-    (young.filter, young.keeps_parents) = (to.filter, heap.keeps_parents);
+    young.filter = to.filter;
     young.received = binary::pinned(&[to.off_heap]);
     old.pinned = young.received;
     let dead_old = old.collected_major(to);

@@ -67,7 +67,7 @@ pub use to_term::{Segment, ToTerm, heap_of};
 
 #[cfg(feature = "runtime")]
 pub(crate) use collect::{Literals, literals_of};
-pub(crate) use collect::{collect_major, collect_minor};
+pub(crate) use collect::{Parents, collect_major, collect_minor};
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};

@@ -1,7 +1,7 @@
 //! A heap without a process.
 
 use super::raw::RawHeap;
-use super::{CollectStats, Heap, HeapError, HeapInfo, collect_major, collect_minor, unwind, verify};
+use super::{CollectStats, Heap, HeapError, HeapInfo, Parents, collect_major, collect_minor, unwind, verify};
 use crate::term::word::Word;
 use crate::term::{Term, TermRef};
 
@@ -22,6 +22,7 @@ use crate::term::{Term, TermRef};
 pub struct OwnedHeap {
     raw: RawHeap,
     root: Word,
+    parents: Parents,
 }
 
 impl OwnedHeap {
@@ -32,7 +33,7 @@ impl OwnedHeap {
 
     /// As [`new`](Self::new), with a limit in words: allocation beyond it panics (without a panic hook).
     pub fn with_limit(words: usize, init: impl for<'h> FnOnce(Heap<'h>) -> Term<'h>) -> Self {
-        let mut this = Self { raw: RawHeap::new(words), root: crate::term::word::NIL };
+        let mut this = Self { raw: RawHeap::new(words), root: crate::term::word::NIL, parents: Parents::default() };
         this.turn(|h, _| (init(h), ()));
         this
     }
@@ -85,7 +86,7 @@ impl OwnedHeap {
     /// As [`collect_minor`](Self::collect_minor).
     pub fn collect_major(&mut self) -> Result<CollectStats, HeapError> {
         // SAFETY: as above.
-        unsafe { collect_major(&mut self.raw, &mut self.root, 0) }
+        unsafe { collect_major(&mut self.raw, &mut self.root, 0, self.parents) }
     }
 
     /// What is in the heap, and what its collections did.
@@ -96,7 +97,7 @@ impl OwnedHeap {
     /// Shall slices of binaries be left as they are, however much they keep alive? By default a major collection copies
     /// them out; see [`Heap::slice`].
     pub fn keep_parents(&mut self, keep: bool) {
-        self.raw.keeps_parents = keep;
+        self.parents = if keep { Parents::Keep } else { Parents::CopyOut };
     }
 
     /// Words in use, garbage included.
@@ -122,6 +123,6 @@ impl Clone for OwnedHeap {
         // SAFETY: the root is alive while `self` is borrowed.
         let root = unsafe { super::copy::copy(&mut raw, 0, self.root, super::copy::Literals::Flatten, None) }
             .unwrap_or_else(|error| unwind(error));
-        Self { raw, root }
+        Self { raw, root, parents: self.parents }
     }
 }

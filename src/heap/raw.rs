@@ -18,33 +18,34 @@ const LARGEST_CHUNK: usize = (1 << 15) - CHUNK_WORDS;
 /// collected, its old generation, which is a heap of its own.
 ///
 /// Lazy: there is no chunk before the first allocation. Nothing that was allocated moves until the heap is collected.
+///
+/// What a turn does not write comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct RawHeap {
-    /// The next free word, and the end of the current chunk.
-    pub(crate) top: *mut Word,
-    end: *mut Word,
+    /// Words that the heap may grow to, its old generation included.
+    pub(crate) limit: usize,
+    /// The area whose blocks the chunks are; null for allocations of their own.
+    source: Entry,
+    /// Made by the first collection.
+    pub(crate) old: Option<Box<Old>>,
     /// Oldest chunk; the list goes on to `current`, and ends there.
     pub(super) first: *mut Chunk,
     pub(super) current: *mut Chunk,
     /// Chunks of regions that were adopted since the last collection, newest region first.
     pub(super) adopted: *mut Chunk,
+    /// The next free word, and the end of the current chunk.
+    pub(crate) top: *mut Word,
+    end: *mut Word,
     /// Words in all of these chunks but the current one.
     closed: usize,
     /// The off-heap objects in these chunks, newest first.
     pub(crate) off_heap: *mut Word,
     /// A bit for each area that a word of this heap points into (invariant 4), garbage and old generation included.
     pub(crate) filter: u64,
-    /// Words that the heap may grow to, its old generation included.
-    pub(crate) limit: usize,
-    /// The area whose blocks the chunks are; null for allocations of their own.
-    source: Entry,
     /// At least the bytes that the binaries keep alive outside the heap: those of what came since they were counted, however
     /// often, and what they were then.
     pub(super) received: usize,
-    /// Are slices left as they are, whatever they keep alive?
-    pub(super) keeps_parents: bool,
-    /// Made by the first collection.
-    pub(crate) old: Option<Box<Old>>,
 }
 
 // SAFETY: a heap owns its chunks; terms on the stack of a turn do not outlive the turn, so that between turns the heap
@@ -221,7 +222,6 @@ impl RawHeap {
             limit,
             source: Entry::NULL,
             received: 0,
-            keeps_parents: false,
             old: None,
         }
     }
@@ -463,8 +463,7 @@ impl RawHeap {
     pub(crate) fn clear(&mut self) {
         let mut old = self.old.take();
         let space = old.as_mut().map(|old| old.clear());
-        let empty =
-            Self { limit: self.limit, source: self.source, keeps_parents: self.keeps_parents, old, ..Self::new(0) };
+        let empty = Self { limit: self.limit, source: self.source, old, ..Self::new(0) };
         let young = std::mem::replace(self, empty);
         // The young generation first: of an interrupted collection, headers of its objects are in the old one.
         drop((young, space));

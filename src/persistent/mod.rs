@@ -79,7 +79,7 @@ pub(crate) use card::{Between, Card};
 pub(crate) use collector::Step;
 pub(crate) use domain::{Domain, TurnMark, in_turn};
 pub(crate) use quiescence::{Participant, Role};
-pub(crate) use slots::{Acts, Door, Occupant};
+pub(crate) use slots::{Acts, ActsRef, Door, Occupant};
 #[cfg(feature = "runtime")]
 pub(crate) use {
     entry::Entry,

@@ -15,13 +15,49 @@ use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{GENERATIONS, SLOT_BITS};
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 /// What this floor knows of a process: the first field of whatever a slot leads to.
 #[derive(Debug)]
 pub(crate) struct Occupant {
     pub(crate) pid: Pid,
-    pub(crate) acts: &'static Acts,
+    pub(crate) acts: ActsRef,
+}
+
+/// A reference to [`Acts`] that may be used for all of the table that they are the beginning of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ActsRef(NonNull<Acts>);
+
+// SAFETY: a reference to functions.
+unsafe impl Send for ActsRef {}
+// SAFETY: as above.
+unsafe impl Sync for ActsRef {}
+
+impl ActsRef {
+    /// # Safety
+    ///
+    /// A `T` must begin with [`Acts`].
+    pub(crate) const unsafe fn of<T>(table: &'static T) -> Self {
+        Self(NonNull::from_ref(table).cast())
+    }
+
+    /// # Safety
+    ///
+    /// The table must have been made [of](Self::of) a `T`.
+    pub(crate) const unsafe fn whole<T>(self) -> &'static T {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.cast().as_ref() }
+    }
+}
+
+impl Deref for ActsRef {
+    type Target = Acts;
+
+    fn deref(&self) -> &Acts {
+        // SAFETY: `of` was given a static that begins with them.
+        unsafe { self.0.as_ref() }
+    }
 }
 
 /// What this floor wants done with whatever a slot leads to.

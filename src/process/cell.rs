@@ -10,7 +10,7 @@ use crate::Pid;
 use crate::heap::CollectWhen;
 use crate::heap::raw::RawHeap;
 use crate::heap::{Region, pool};
-use crate::persistent::{Acts, Card, Door, Occupant};
+use crate::persistent::{Acts, ActsRef, Card, Door, Occupant};
 use crate::term::word::{self, Word};
 use std::alloc::{Layout, handle_alloc_error};
 use std::cell::UnsafeCell;
@@ -55,8 +55,11 @@ impl Recipient {
     }
 }
 
-/// How the type of a behaviour is reached from a process whose type is forgotten.
+/// How the type of a behaviour is reached from a process whose type is forgotten. What the floor below wants of it comes
+/// first, so that one pointer leads to both.
+#[repr(C)]
 pub(crate) struct VTable {
+    acts: Acts,
     /// # Safety
     ///
     /// The process must be of the behaviour that the table was made for.
@@ -74,7 +77,6 @@ pub(crate) struct Header {
     /// Not counted, because workers would all write that count. The runtime holds the node until every process of it has
     /// ended, and what is left of those then holds it (see `Remains`).
     pub(crate) node: ManuallyDrop<Arc<Node>>,
-    vtable: &'static VTable,
     /// The owner's, as what follows; by itself, because signals are sent while the rest is borrowed.
     relations: UnsafeCell<Option<Box<Relations>>>,
     owned: UnsafeCell<Owned>,
@@ -92,22 +94,63 @@ pub(crate) struct Owned {
     pub(crate) threshold: usize,
     pub(crate) min_heap_words: u32,
     pub(crate) minors_before_major: u32,
-    pub(crate) collect_when: CollectWhen,
-    pub(crate) next: NextTurn,
-    /// Does the process see exit signals as events?
-    pub(crate) traps_exits: bool,
-    /// Is there a timeout in its relations?
-    pub(crate) has_timeout: bool,
-    /// Turns that were begun.
-    pub(crate) turns: u64,
     pub(crate) heap: RawHeap,
     pub(crate) state: Word,
     /// Messages that were taken out of the mailbox.
     pub(crate) inbox: Queue,
+    pub(crate) collect_when: CollectWhen,
+    pub(crate) next: NextTurn,
+    pub(crate) flags: Flags,
+    pub(super) turns: Turns,
+}
+
+/// Two answers in one byte.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Flags(u8);
+
+impl Flags {
+    /// Does the process see exit signals as events?
+    pub(crate) const TRAPS_EXITS: Self = Self(1);
+    /// Is there a timeout in its relations?
+    pub(crate) const TIMEOUT: Self = Self(2);
+
+    pub(crate) fn has(self, which: Self) -> bool {
+        self.0 & which.0 != 0
+    }
+
+    /// Says what was before.
+    pub(crate) fn set(&mut self, which: Self, on: bool) -> bool {
+        let before = self.has(which);
+        self.0 = if on { self.0 | which.0 } else { self.0 & !which.0 };
+        before
+    }
+}
+
+/// Turns that were begun, up to 2^40: what is left of a word beside the bytes before it.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(super) struct Turns {
+    high: u8,
+    low: u32,
+}
+
+impl Turns {
+    #[inline]
+    pub(super) fn begin(&mut self) {
+        let (low, carry) = self.low.overflowing_add(1);
+        self.low = low;
+        self.high = self.high.wrapping_add(carry.into());
+    }
+
+    pub(super) fn begun(&self) -> u64 {
+        u64::from(self.high) << 32 | u64::from(self.low)
+    }
 }
 
 const _: () = assert!(
-    std::mem::offset_of!(Header, owned) + std::mem::offset_of!(Owned, next) >= size_of::<Recipient>() + 64,
+    // A cell begins at any of the eight words of a line, and the recipient ends with a word.
+    std::mem::offset_of!(Header, owned) + std::mem::offset_of!(Owned, heap) + std::mem::offset_of!(RawHeap, top)
+        >= size_of::<Recipient>() + 56,
     "what each turn writes lies on other lines than what senders read"
 );
 
@@ -152,6 +195,7 @@ struct Erase<P>(P);
 
 impl<P: Process> Erase<P> {
     const VTABLE: VTable = VTable {
+        acts: Acts { schedule: Task::schedule, look: super::evacuate::look },
         // SAFETY: the caller's promise: the header is the first field of a `Cell<P>`.
         behaviour: |header| unsafe { (&raw mut *(*header.cast::<Cell<P>>().as_ptr()).behaviour.get()).cast::<P>() },
         // SAFETY: as above; `create` has made the cell, and its behaviour has been dropped when the process ended.
@@ -164,8 +208,6 @@ impl<P: Process> Erase<P> {
 }
 
 impl Task {
-    const ACTS: Acts = Acts { schedule: Self::schedule, look: super::evacuate::look };
-
     /// A process that nobody else knows yet. Its card says that the caller owns it.
     pub(crate) fn create<P: Process>(node: &Arc<Node>, pid: Pid, behaviour: P, settings: Settings) -> Self {
         let door = node.domain().slots.door(pid.slot());
@@ -177,13 +219,13 @@ impl Task {
         let cell = Cell {
             header: Header {
                 recipient: Recipient {
-                    occupant: Occupant { pid, acts: &Self::ACTS },
+                    // SAFETY: the acts are the first field of the table.
+                    occupant: Occupant { pid, acts: unsafe { ActsRef::of(&Erase::<P>::VTABLE) } },
                     door,
                     bound: settings.mailbox.map(|limit| Box::new(Bound::new(limit))),
                 },
                 // SAFETY: never dropped, so that this is a borrow; it lives as long as the field says.
                 node: ManuallyDrop::new(unsafe { std::ptr::read(node) }),
-                vtable: &Erase::<P>::VTABLE,
                 owned: UnsafeCell::new(Owned {
                     heap: RawHeap::new(settings.limit),
                     state: word::NIL,
@@ -194,10 +236,9 @@ impl Task {
                     min_heap_words: settings.min_heap_words,
                     minors_before_major: settings.minors_before_major,
                     collect_when: settings.collect_when,
-                    turns: 0,
+                    turns: Turns::default(),
                     next: NextTurn::Init,
-                    traps_exits: false,
-                    has_timeout: false,
+                    flags: Flags::default(),
                 }),
                 relations: UnsafeCell::new(None),
             },
@@ -232,6 +273,11 @@ impl Task {
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: the process lives while somebody holds its task.
         unsafe { self.0.as_ref() }
+    }
+
+    fn vtable(&self) -> &'static VTable {
+        // SAFETY: `create` has made it of this.
+        unsafe { self.header().recipient.occupant.acts.whole() }
     }
 
     pub(crate) fn pid(self) -> Pid {
@@ -304,7 +350,7 @@ impl Task {
     #[allow(clippy::mut_from_ref, reason = "as for `owned`")]
     pub(crate) unsafe fn behaviour(&self) -> &mut dyn Process {
         // SAFETY: the table belongs to the process; the rest is the caller's promise.
-        unsafe { &mut *(self.header().vtable.behaviour)(self.0) }
+        unsafe { &mut *(self.vtable().behaviour)(self.0) }
     }
 
     /// Tells the behaviour why, and drops it.
@@ -318,7 +364,7 @@ impl Task {
         let _ = caught(|| unsafe { self.behaviour() }.ended(exit));
         // SAFETY: as above; dropped once: the cell keeps it in a `ManuallyDrop`.
         let _ = caught(|| unsafe {
-            std::ptr::drop_in_place((self.header().vtable.behaviour)(self.0));
+            std::ptr::drop_in_place((self.vtable().behaviour)(self.0));
         });
     }
 
@@ -336,6 +382,6 @@ impl Task {
     /// The process must have ended, and a grace period must have passed since it left its slot.
     pub(crate) unsafe fn free(self) {
         // SAFETY: the caller's promise.
-        unsafe { (self.header().vtable.free)(self.0) };
+        unsafe { (self.vtable().free)(self.0) };
     }
 }

@@ -13,7 +13,7 @@
 //!   `max_heap_words` is left; or its binaries are the reason; or the heap points into a persistent term that waits for its holders by policy.
 
 use super::cell::Owned;
-use crate::heap::{CollectWhen, HeapError, Literals, collect_major, collect_minor, literals_of, verify};
+use crate::heap::{CollectWhen, HeapError, Literals, Parents, collect_major, collect_minor, literals_of, verify};
 use crate::persistent::Domain;
 
 impl Owned {
@@ -50,7 +50,7 @@ impl Owned {
         if major || self.is_cramped() {
             self.heap.end_allowance();
             // SAFETY: the caller's promise.
-            let stats = unsafe { collect_major(&mut self.heap, &mut self.state, spared) }?;
+            let stats = unsafe { collect_major(&mut self.heap, &mut self.state, spared, Parents::CopyOut) }?;
             if stats.evacuated_words > 0 {
                 domain.collector.evacuated(stats.evacuated_words);
             }

@@ -7,7 +7,7 @@ use super::node::rebuild;
 use super::run::{drain, filter};
 use super::{Exit, caught};
 use crate::heap::copy::Literals;
-use crate::heap::{Literals as Found, Region, collect_major, literals_of};
+use crate::heap::{Literals as Found, Parents, Region, collect_major, literals_of};
 use crate::persistent::Occupant;
 use crate::sync::mutation::{Mutation, mutated};
 use std::ptr::NonNull;
@@ -62,7 +62,8 @@ pub(super) fn evacuate(task: Task) -> Result<(), Exit> {
         Found::Retired => {
             // SAFETY: between turns: the state is the only root. The areas live until this process has answered.
             let stats =
-                caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, retired) })?.map_err(Exit::heap)?;
+                caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, retired, Parents::CopyOut) })?
+                    .map_err(Exit::heap)?;
             holds = true;
             words = stats.evacuated_words;
             // The process did nothing wrong: what it was made to copy does not count against its limit until its next

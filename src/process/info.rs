@@ -1,6 +1,6 @@
 //! Figures of a process.
 
-use super::cell::Task;
+use super::cell::{Flags, Task};
 use super::mailbox::Load;
 use super::node::Node;
 use crate::heap::{HeapInfo, Region};
@@ -71,8 +71,8 @@ impl Task {
         Details {
             deferred: owned.deferred.load().messages,
             heap: owned.heap.info(),
-            turns: owned.turns,
-            traps_exits: owned.traps_exits,
+            turns: owned.turns.begun(),
+            traps_exits: owned.flags.has(Flags::TRAPS_EXITS),
             links: relations.map(|r| r.links.keys()).unwrap_or_default(),
             monitors: relations.map(|r| r.monitors.pairs()).unwrap_or_default(),
             watchers: relations

@@ -4,6 +4,7 @@
 //! numbers that it knew of. Without them a process that is unlinked and linked again by its peer, while its own unlink is
 //! on the way, would drop the new link for the old one, and the two would disagree for ever.
 
+use super::cell::Flags;
 use super::event::Monitored;
 use super::exit::NOPROC;
 use super::names::RegisterError;
@@ -237,7 +238,7 @@ impl<'h> Cx<'h> {
     pub fn trap_exits(self, traps: bool) -> bool {
         let task = self.task();
         // SAFETY: a turn owns its process; the borrow ends with the statement.
-        std::mem::replace(unsafe { &mut task.owned().traps_exits }, traps)
+        unsafe { task.owned() }.flags.set(Flags::TRAPS_EXITS, traps)
     }
 
     /// Sends an exit signal. `normal` does nothing to a process that does not trap exits, but for this one itself; `kill`

@@ -52,15 +52,17 @@ impl Load {
 
     /// # Safety
     ///
-    /// `node` must be a list of regions that nobody changes or frees meanwhile.
-    unsafe fn count(&mut self, mut node: *const RegionHead) {
+    /// `node` must be a list of regions, up to null or to `last`, that nobody changes or frees meanwhile.
+    unsafe fn count(&mut self, mut node: *const RegionHead, last: *const RegionHead) {
         while !node.is_null() {
             self.messages += 1;
             // SAFETY: the caller's promise.
-            unsafe {
-                self.bytes += RegionHead::bytes(node);
-                node = (*node).next;
+            unsafe { self.bytes += RegionHead::bytes(node) };
+            if node == last {
+                return;
             }
+            // SAFETY: as above.
+            node = unsafe { (*node).next };
         }
     }
 }
@@ -161,7 +163,7 @@ impl Mailbox {
             }
         }
         // SAFETY: from the mark on, who takes these messages out waits for the lock that this thread has.
-        unsafe { load.count(head) };
+        unsafe { load.count(head, ptr::null()) };
         // Relaxed: decides nothing; the exchange does.
         let mut now = self.head.load(Ordering::Relaxed);
         // When the mark is gone, so are the messages. Release: what was read here comes before what their owner does, who
@@ -197,10 +199,10 @@ impl Drop for Mailbox {
     }
 }
 
-/// Messages in the order of their arrival; private to the owner.
+/// Messages in the order of their arrival; private to the owner. One word: every process has two of them.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    first: *mut RegionHead,
+    /// Null when there is none; the next of the last is the first.
     last: *mut RegionHead,
 }
 
@@ -209,11 +211,11 @@ unsafe impl Send for Queue {}
 
 impl Queue {
     pub(crate) const fn new() -> Self {
-        Self { first: ptr::null_mut(), last: ptr::null_mut() }
+        Self { last: ptr::null_mut() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_null()
+        self.last.is_null()
     }
 
     /// The filters and marks of all that is appended: each message comes from another core's cache, and is fetched for this once.
@@ -244,23 +246,24 @@ impl Queue {
         if first.is_null() {
             return;
         }
-        if self.first.is_null() {
-            self.first = first;
-        } else {
-            // SAFETY: the last node is ours.
-            unsafe { (*self.last).next = first };
+        // SAFETY: both ends of the queue are ours, and those of the list by the caller's promise.
+        unsafe {
+            (*last).next = if self.last.is_null() { first } else { std::mem::replace(&mut (*self.last).next, first) };
         }
         self.last = last;
     }
 
     /// The filters of all messages. O(messages).
     pub(crate) fn filter(&self) -> u64 {
-        let (mut filter, mut node) = (0, self.first);
+        let (mut filter, mut node) = (0, self.last);
         while !node.is_null() {
             // SAFETY: the node is ours.
             unsafe {
                 filter |= RegionHead::filter_and_mark(node) & !MARK;
                 node = (*node).next;
+            }
+            if node == self.last {
+                break;
             }
         }
         filter
@@ -269,46 +272,45 @@ impl Queue {
     pub(crate) fn push(&mut self, message: Region) {
         let node = message.into_raw().as_ptr();
         // SAFETY: the node is ours.
-        unsafe {
-            (*node).next = ptr::null_mut();
-            self.append_list(node, node);
-        }
+        unsafe { self.append_list(node, node) };
     }
 
     pub(crate) fn pop(&mut self) -> Option<Region> {
-        let node = NonNull::new(self.first)?;
-        // SAFETY: the node is ours, and off the queue now.
+        let last = NonNull::new(self.last)?.as_ptr();
+        // SAFETY: the nodes are ours, and the first one is off the queue now.
         unsafe {
-            self.first = (*node.as_ptr()).next;
-            if self.first.is_null() {
+            let first = (*last).next;
+            if first == last {
                 self.last = ptr::null_mut();
+            } else {
+                (*last).next = (*first).next;
             }
-            Some(Region::from_raw(node))
+            Some(Region::from_raw(NonNull::new_unchecked(first)))
         }
     }
 
     pub(crate) fn load(&self) -> Load {
         let mut load = Load::default();
-        // SAFETY: the queue owns its regions.
-        unsafe { load.count(self.first) };
+        if !self.last.is_null() {
+            // SAFETY: the queue owns its regions.
+            unsafe { load.count((*self.last).next, self.last) };
+        }
         load
     }
 
     /// Puts all of `rest` behind what is here, and leaves it empty. O(1).
     pub(crate) fn append(&mut self, rest: &mut Self) {
-        let (first, last) = (rest.first, rest.last);
-        (rest.first, rest.last) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: both queues are ours.
-        unsafe { self.append_list(first, last) };
+        let last = std::mem::replace(&mut rest.last, ptr::null_mut());
+        if !last.is_null() {
+            // SAFETY: both queues are ours.
+            unsafe { self.append_list((*last).next, last) };
+        }
     }
 
     /// Puts all of `front` before what is here, and leaves it empty. O(1).
     pub(crate) fn prepend(&mut self, front: &mut Self) {
-        let (rest, end) = (self.first, self.last);
-        (self.first, self.last) = (front.first, front.last);
-        (front.first, front.last) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: both queues are ours.
-        unsafe { self.append_list(rest, end) };
+        std::mem::swap(self, front);
+        self.append(front);
     }
 }
 

@@ -151,7 +151,7 @@ fn one_turn(task: Task, participant: &Participant) -> After {
             (message, timeout) = (Some(next.0), next.1);
         }
         owned.next = NextTurn::Receive;
-        owned.turns += 1;
+        owned.turns.begin();
         (kind, owned.heap.mark(), owned.state, message, timeout)
     };
     // Events are not counted by a mailbox with a limit.

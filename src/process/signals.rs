@@ -9,7 +9,7 @@
 //! A process that has ended closes its mailbox. Who finds it closed, and whose signal is found in it then, is told that
 //! there is no such process.
 
-use super::cell::{Recipient, Task};
+use super::cell::{Flags, Recipient, Task};
 use super::event::{Monitored, fields};
 use super::exit::{NOPROC, NORMAL};
 use super::info::Inquiry;
@@ -267,7 +267,7 @@ enum Seen {
 /// What an exit signal does: it is seen as an event by who traps exits, and ends who does not, unless it says `normal`.
 fn exit(task: Task, signal: &Region) -> Seen {
     // SAFETY: the caller of `handle` owns the process; the borrow ends with the statement.
-    if unsafe { task.owned() }.traps_exits {
+    if unsafe { task.owned() }.flags.has(Flags::TRAPS_EXITS) {
         return Seen::Keep(Kind::ExitEvent);
     }
     let &[_, from, reason] = fields(signal) else { return Seen::Drop };

@@ -1,6 +1,6 @@
 //! Timers: messages that are sent later, and the time that a process waits for a message.
 
-use super::cell::{Owned, Task};
+use super::cell::{Flags, Owned, Task};
 use super::node::{Node, rebuild};
 use super::signals::{self, Kind};
 use super::wheel::{Timer, Wheel};
@@ -232,15 +232,15 @@ pub(super) unsafe fn next_message(task: Task, owned: &mut Owned) -> Option<(Regi
         if Kind::of(&message) == Kind::TimeoutEvent {
             let id = super::event::fields(&message).get(1).and_then(|id| id.as_reference());
             // SAFETY: the caller's promise; the borrow ends with the statement.
-            if !owned.has_timeout || id != unsafe { task.relations() }.timeout {
+            if !owned.flags.has(Flags::TIMEOUT) || id != unsafe { task.relations() }.timeout {
                 continue;
             }
             // SAFETY: as above.
             unsafe { task.relations() }.timeout = None;
-            owned.has_timeout = false;
+            owned.flags.set(Flags::TIMEOUT, false);
         }
         // SAFETY: as above.
-        let timeout = if owned.has_timeout { unsafe { task.relations() }.timeout } else { None };
+        let timeout = if owned.flags.has(Flags::TIMEOUT) { unsafe { task.relations() }.timeout } else { None };
         return Some((message, timeout));
     }
 }
@@ -266,7 +266,7 @@ pub(super) unsafe fn message_taken(task: Task, timeout: Reference) {
 /// The caller must own the process, and be online.
 unsafe fn end_timeout(task: Task) -> bool {
     // SAFETY: the caller's promise; the borrow ends with the statement.
-    if !std::mem::take(unsafe { &mut task.owned().has_timeout }) {
+    if !unsafe { task.owned() }.flags.set(Flags::TIMEOUT, false) {
         return false;
     }
     // SAFETY: as above.
@@ -441,7 +441,7 @@ impl<'h> Cx<'h> {
         // SAFETY: a turn owns its process; the borrow ends with the statement.
         unsafe { task.relations() }.timeout = Some(id);
         // SAFETY: as above.
-        unsafe { task.owned() }.has_timeout = true;
+        unsafe { task.owned() }.flags.set(Flags::TIMEOUT, true);
         self.node().set_timer(id, after, Destination::Pid(self.me()), event);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::Pid;
 use crate::heap::Region;
-use crate::persistent::{Acts, Occupant};
+use crate::persistent::{Acts, ActsRef, Occupant};
 use crate::process::{Mailbox, Node, Queue, Recipient, SpawnError};
 use crate::sync::atomic::{Ordering, fence};
 use std::ptr::NonNull;
@@ -44,7 +44,8 @@ struct Cell {
 }
 
 /// A port has no card: no collection finds it.
-const ACTS: Acts = Acts { schedule: tell, look: |_, _| None };
+// SAFETY: the acts themselves.
+const ACTS: ActsRef = unsafe { ActsRef::of(&Acts { schedule: tell, look: |_, _| None }) };
 
 /// # Safety
 ///
@@ -62,7 +63,7 @@ impl Port {
         let door = node.domain().slots.door(pid.slot());
         Mailbox::of(door.mail()).open();
         let cell = Box::new(Cell {
-            recipient: Recipient { occupant: Occupant { pid, acts: &ACTS }, door: door.marked(), bound: None },
+            recipient: Recipient { occupant: Occupant { pid, acts: ACTS }, door: door.marked(), bound: None },
             has_come: Mutex::new(false),
             comes: Condvar::new(),
         });
