@@ -258,6 +258,34 @@ mod in_processes {
         assert!(most * PACKET < 2 << 20, "{most} packets lived at once");
     }
 
+    /// What was appended to a literal keeps its buffer alive, also when the literal has long been replaced.
+    #[test]
+    fn what_is_appended_to_a_literal_is_a_reason_to_collect() {
+        const BYTES: usize = 100 << 10;
+        let mut rt = Runtime::deterministic(1);
+        let appender = rt.spawn_fn(
+            |cx| cx.nil(),
+            |cx, state, _| {
+                let literal = cx.get("log").unwrap().as_tuple().unwrap()[0];
+                let log = cx.append(literal, "more").unwrap();
+                Ok(Next(cx.cons(cx.slice(log, 0..100).unwrap(), state)))
+            },
+        );
+        let appender = appender.unwrap();
+        let mut most = 0;
+        for i in 0..100 {
+            // Large enough to be built where it stays, with its buffer.
+            let put = rt
+                .persistent()
+                .put_built("log", |h| term!(h, {h.append(h.binary(vec![1; BYTES]), [i; 9]).unwrap(), h.list(0..2000)}));
+            put.unwrap();
+            rt.send_new(appender, |h| h.nil()).unwrap();
+            rt.run_until_idle();
+            most = most.max(rt.info(appender).unwrap().details.unwrap().heap.off_heap_bytes);
+        }
+        assert!(most < 3 << 20, "{most} bytes at once");
+    }
+
     /// The same binary again and again is the same bytes.
     #[test]
     fn a_binary_that_comes_often_is_no_reason_to_collect_often() {

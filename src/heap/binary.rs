@@ -135,7 +135,9 @@ impl<'h> Heap<'h> {
         // SAFETY: an object of a living term.
         let (payload, in_place) =
             unsafe { appended(binary.outside(), old, more) }.unwrap_or_else(|error| self.unwind(error));
-        Some(if in_place { self.another(payload, 0) } else { self.outside(payload) })
+        // As for a slice: of a literal, this heap kept nothing alive yet.
+        let counted = in_place && !word::is_literal(binary.word());
+        Some(if counted { self.another(payload, 0) } else { self.outside(payload) })
     }
 }
 
