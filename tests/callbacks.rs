@@ -181,6 +181,80 @@ fn what_a_destructor_panics_with_during_another_panic_aborts_nothing() {
     assert_eq!(result.unwrap_err().downcast_ref(), Some(&"the first"));
 }
 
+/// A destructor that panics with a value whose destructor panics.
+fn worse() -> Arc<OnDrop> {
+    OnDrop::new(|| std::panic::resume_unwind(Box::new(OnDrop::panics())))
+}
+
+/// Bytes that their owner's destructor panics for.
+struct Owner(#[allow(dead_code, reason = "it is there to be dropped")] Arc<OnDrop>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &[7; 10_000]
+    }
+}
+
+/// A slice lets go of what it was cut from, and garbage goes, both in one collection.
+#[test]
+fn two_destructors_that_panic_in_one_collection_abort_nothing() {
+    let mut heap = OwnedHeap::new(|h| h.slice(h.bytes(bytes::Bytes::from_owner(Owner(worse()))), 0..100).unwrap());
+    heap.collect_minor().unwrap();
+    heap.turn(|h, slice| {
+        let _garbage = h.resource(OnDrop::panics());
+        (slice, ())
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| heap.collect_major())).is_err());
+    heap.verify().unwrap();
+    assert_eq!(heap.root().as_bytes(), Some(&[7; 100][..]));
+}
+
+#[test]
+fn a_scratch_heap_whose_destructors_panic_leaves_the_outer_heap_as_it_was() {
+    let mut heap = OwnedHeap::new(|h| h.list(0..3));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        heap.turn(|h, _| {
+            let list = h.scratch(|s| {
+                let _garbage = s.resource(worse());
+                std::panic::resume_unwind(Box::new(OnDrop::panics()));
+            });
+            (list, ())
+        });
+    }));
+    let payload = result.unwrap_err();
+    assert!(payload.is::<Arc<OnDrop>>(), "the panic of the closure goes on");
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(payload))).is_err());
+
+    // The result does not fit: the outer heap was built in meanwhile.
+    let mut heap = OwnedHeap::with_limit(2000, |h| h.list(0..3));
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        heap.turn(|h, _| {
+            let list = h.scratch(|s| {
+                let _garbage = s.resource(OnDrop::panics());
+                let result = s.list(0..300);
+                let _outer = h.list(0..900);
+                result
+            });
+            (list, ())
+        });
+    }));
+    assert!(result.is_err());
+    assert_eq!(heap.used_words(), 6 + 1800);
+    heap.verify().unwrap();
+}
+
+/// The value that finds no room is dropped while nothing unwinds.
+#[test]
+fn a_heap_at_its_limit_that_is_given_what_panics_aborts_nothing() {
+    let full = |f: &dyn for<'h> Fn(Heap<'h>) -> Term<'h>| {
+        let mut heap = OwnedHeap::with_limit(3, |h| h.nil());
+        assert!(catch_unwind(AssertUnwindSafe(|| heap.turn(|h, _| (f(h), ())))).is_err());
+        assert_eq!(heap.used_words(), 0);
+    };
+    full(&|h| h.resource(worse()));
+    full(&|h| h.bytes(bytes::Bytes::from_owner(Owner(worse()))));
+}
+
 #[test]
 fn waiting_where_it_would_be_for_oneself_says_so_at_once() {
     let store = PersistentTerms::new();

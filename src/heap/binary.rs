@@ -70,7 +70,7 @@ impl<'h> Heap<'h> {
 
     /// A binary outside the heap, which keeps so many bytes alive that nothing else of the heap does.
     fn another(self, payload: Payload, bytes: usize) -> Term<'h> {
-        let p = self.alloc(1 + SIZE);
+        let (p, payload) = self.alloc_for(1 + SIZE, payload);
         let raw = self.raw();
         // SAFETY: the words were just allocated in the heap that the list belongs to.
         unsafe { payload.write(p, &mut raw.off_heap) };

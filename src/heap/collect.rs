@@ -195,7 +195,7 @@ pub(crate) unsafe fn collect_major(
         off_heap::sweep(&mut old.space.off_heap, |_| true, &mut to.off_heap, &mut none);
     }
     // SAFETY: what is on the list lives, and between turns nobody borrows from it.
-    let panicked = match parents {
+    let mut panicked = match parents {
         Parents::Keep => Panicked::default(),
         Parents::CopyOut => unsafe { binary::copy_out(to.off_heap) },
     };
@@ -208,7 +208,8 @@ pub(crate) unsafe fn collect_major(
     young.old = Some(old);
     *root = root_word;
     // Last, because it runs destructors of users, and these may panic.
-    drop((std::mem::replace(heap, young), dead_old));
+    let dead = (std::mem::replace(heap, young), dead_old);
+    panicked.during(|| drop(dead));
     panicked.pass_on();
     Ok(CollectStats { before_words, after_words: moved_words, moved_words, evacuated_words })
 }
@@ -233,10 +234,13 @@ pub(super) unsafe fn move_out(mut from: RawHeap, root: Word, to: &mut RawHeap) -
         to.receive(from.received);
         return Ok(root);
     }
-    // First, while what was moved has its headers where the old ones point to.
-    drop(from);
+    // First, while what was moved has its headers where the old ones point to. A destructor that panics keeps nothing of
+    // what was moved in `to`: its literals are in no filter yet (invariant 4).
+    let mut panicked = Panicked::default();
+    panicked.during(|| drop(from));
     // SAFETY: nobody knows what was moved.
     unsafe { to.roll_back(&mark) };
+    panicked.pass_on();
     moved
 }
 

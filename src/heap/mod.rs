@@ -215,6 +215,21 @@ impl<'h> Heap<'h> {
         }
     }
 
+    /// As [`alloc`](Self::alloc), for an object that is to own `value`. If there is no room, the value's destructor runs
+    /// before the unwinding: one that panics during it would abort the program.
+    #[inline]
+    fn alloc_for<T>(self, n: usize, value: T) -> (*mut Word, T) {
+        match self.raw().alloc(n) {
+            Ok(p) => (p, value),
+            Err(error) => {
+                let mut panicked = off_heap::Panicked::default();
+                panicked.during(|| drop(value));
+                panicked.end();
+                self.unwind(error)
+            }
+        }
+    }
+
     /// The empty list.
     #[inline]
     pub fn nil(self) -> Term<'h> {
@@ -409,7 +424,7 @@ impl<'h> Heap<'h> {
     /// ```
     pub fn resource<T: Any + Send + Sync>(self, value: Arc<T>) -> Term<'h> {
         let value: Arc<dyn Any + Send + Sync> = value;
-        let p = self.alloc(1 + off_heap::RESOURCE_SIZE);
+        let (p, value) = self.alloc_for(1 + off_heap::RESOURCE_SIZE, value);
         // SAFETY: the words were just allocated in the heap that the list belongs to.
         unsafe { off_heap::write(p, Object::Resource, off_heap::RESOURCE_SIZE, value, &mut self.raw().off_heap) };
         self.term(word::pointer(p, word::BOXED))

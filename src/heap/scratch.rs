@@ -1,6 +1,7 @@
 //! A heap for a part of a turn.
 
 use super::collect::move_out;
+use super::off_heap::Panicked;
 use super::raw::RawHeap;
 use super::{Heap, HeapError, Unwind, unwind_from};
 use crate::term::Term;
@@ -74,7 +75,11 @@ impl<'h> Heap<'h> {
         let root = match catch_unwind(AssertUnwindSafe(|| f(scratch).word())) {
             Ok(root) => root,
             Err(payload) => {
-                drop(inner);
+                // What the closure unwound with goes on. It must not be at hand while another panic unwinds: dropped then, it
+                // could panic too, which would abort.
+                let mut panicked = Panicked::default();
+                panicked.during(|| drop(inner));
+                panicked.end();
                 match payload.downcast::<Unwind>() {
                     // To the outer heap, the limit is its own.
                     Ok(unwind) if unwind.owner == raw.addr() => self.unwind(in_all(unwind.error, used, limit)),
