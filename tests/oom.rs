@@ -47,6 +47,47 @@ fn a_collection_without_memory_is_an_error_and_releases_everything_once() {
     assert!(failures > 2, "the heap was too small to be interrupted in its middle");
 }
 
+/// Half of it had gone to a new young generation, some behind what is old, and some was still to go.
+#[test]
+fn a_minor_collection_without_memory_releases_what_is_old_too() {
+    let mut failures = 0;
+    for n in 0.. {
+        let tracker = Tracker::default();
+        let mut heap = OwnedHeap::new(|h| h.adopt(mixed(&tracker)));
+        heap.collect_major().unwrap();
+        heap.turn(|h, old| (h.cons(h.copy(mixed(&tracker).root()), old), ()));
+        heap.collect_minor().unwrap();
+        heap.turn(|h, aged| {
+            let moved_in = h.adopt(mixed(&tracker));
+            let _garbage = h.resource(tracker.value());
+            let made = h.list((0..200).map(|i| h.tuple(&[h.bytes(tracker.bytes(100, i as u8)), moved_in, aged])));
+            (made, ())
+        });
+        // What was copied was dropped with the region that it came from, but for its values, which are shared.
+        let dropped = tracker.dropped();
+        match with_large_allocations(n, || heap.collect_minor()) {
+            Err(HeapError::OutOfMemory { .. }) => {
+                failures += 1;
+                assert!(heap.root().is_nil());
+                assert_eq!(heap.used_words(), 0);
+                assert_eq!(tracker.dropped(), tracker.made());
+                heap.turn(|h, _| (term!(h, [1, 2]), ()));
+                heap.collect_minor().unwrap();
+                heap.verify().unwrap();
+            }
+            Err(other) => panic!("{other}"),
+            Ok(_) => {
+                heap.verify().unwrap();
+                assert_eq!(tracker.dropped(), dropped + 1);
+                drop(heap);
+                assert_eq!(tracker.dropped(), tracker.made());
+                break;
+            }
+        }
+    }
+    assert!(failures > 3, "the heap was too small to be interrupted in its middle: {failures}");
+}
+
 #[test]
 fn a_copy_without_memory_leaves_both_sides_as_they_were() {
     copies_without_memory(mixed, 3);

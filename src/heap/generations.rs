@@ -156,8 +156,10 @@ impl RawHeap {
     /// so many words more.
     pub(crate) fn allow(&mut self, words: usize) {
         if let Some(old) = &mut self.old {
-            old.allowance = old.allowance.saturating_add(words);
-            self.set_limit(self.limit.saturating_add(words));
+            // Not more than is taken back: a heap without a limit has none afterwards either.
+            let words = words.min(usize::MAX - self.limit);
+            old.allowance += words;
+            self.set_limit(self.limit + words);
         }
     }
 
