@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    all(feature = "term", not(feature = "runtime")),
+    allow(dead_code, unused_imports, reason = "the floors below hold what only processes use")
+)]
 
 #[cfg(all(loom, feature = "loom", feature = "epoch", not(crossbeam_loom)))]
 compile_error!(

@@ -158,7 +158,7 @@ pub enum CollectWhen {
     Idle,
 }
 
-/// Longest binary that lies in the heap itself; longer ones are a shared [`Bytes`] outside.
+/// Longest binary that lies in the heap itself; longer ones are a shared [`Bytes`](bytes::Bytes) outside.
 pub const MAX_HEAP_BINARY: usize = 64;
 
 /// A handle to allocate with. `Copy`, valid for one turn or one builder closure.

@@ -91,7 +91,7 @@ impl<'s> Batch<'s> {
     }
 
     /// Plans to publish `value` at `key`. The last plan for a key counts. O(words of the value), as
-    /// [`PersistentTerms::put`].
+    /// [`put`](super::PersistentTerms::put).
     ///
     /// # Errors
     ///
