@@ -194,9 +194,9 @@ pub(crate) unsafe fn collect_major(
         off_heap::sweep(&mut heap.off_heap, |_| true, &mut to.off_heap, &mut none);
         off_heap::sweep(&mut old.space.off_heap, |_| true, &mut to.off_heap, &mut none);
     }
-    // SAFETY: what is on the list lives, and between turns nobody borrows from it.
     let mut panicked = match parents {
         Parents::Keep => Panicked::default(),
+        // SAFETY: what is on the list lives, and between turns nobody borrows from it.
         Parents::CopyOut => unsafe { binary::copy_out(to.off_heap) },
     };
     let moved_words = to.young_words();

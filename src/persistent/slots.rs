@@ -39,7 +39,8 @@ impl ActsRef {
     ///
     /// A `T` must begin with [`Acts`].
     pub(crate) const unsafe fn of<T>(table: &'static T) -> Self {
-        Self(NonNull::from_ref(table).cast())
+        // SAFETY: a reference is not null.
+        Self(unsafe { NonNull::new_unchecked(ptr::from_ref(table).cast_mut().cast()) })
     }
 
     /// # Safety

@@ -275,7 +275,7 @@ impl Task {
         unsafe { self.0.as_ref() }
     }
 
-    fn vtable(&self) -> &'static VTable {
+    fn vtable(self) -> &'static VTable {
         // SAFETY: `create` has made it of this.
         unsafe { self.header().recipient.occupant.acts.whole() }
     }
