@@ -24,10 +24,10 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) const QUICK: Self = Self {
-        window: Duration::from_millis(30),
-        rounds: 7,
-        replacements: 7,
-        enough: Duration::from_millis(300),
+        window: Duration::from_millis(20),
+        rounds: 5,
+        replacements: 5,
+        enough: Duration::from_millis(100),
         fewest: 2,
     };
     pub(crate) const FULL: Self = Self {
