@@ -251,10 +251,6 @@ mod tests {
         Doc::Text(text.into())
     }
 
-    fn document(values: Vec<Doc>) -> Document {
-        Document { name: String::new(), bytes: 0, values: 0, table: (0..).map(Key::Index).zip(values).collect() }
-    }
-
     #[test]
     fn every_way_to_read_agrees_with_the_document() {
         let shipped = Document::shipped().unwrap();
@@ -268,18 +264,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_the_sums_of_the_document() {
-        let map = Doc::Map(vec![("a".into(), text("b")), ("k".into(), Doc::List(vec![Doc::Null, Doc::Bool(true)]))]);
-        let kinds = [
-            Doc::Null,
-            Doc::Bool(false),
-            Doc::Int(-1),
-            Doc::Float(0.5),
-            text("abc"),
-            Doc::List(vec![]),
-            Doc::Map(vec![]),
-            map,
-        ];
-        let document = document(kinds.to_vec());
+        let document = Document::of_values(Doc::every_kind());
         let table = Table::new(&document, 1, None);
         for (key, doc) in &document.table {
             let value = table.lookup(key).unwrap();
@@ -291,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_lookup_counts_once_and_a_lent_value_never() {
-        let document = document(vec![text("a")]);
+        let document = Document::of_values(vec![text("a")]);
         let table = Table::new(&document, 1, None);
         let Some(Value::Text(lent)) = table.lend(&Key::Index(0)) else { panic!("no text") };
         assert_eq!(Arc::strong_count(lent), 1);
@@ -304,9 +289,9 @@ mod tests {
     #[test]
     fn words_are_counts_and_payload() {
         assert_eq!(words_of::<Value>(), 3);
-        let empty = Table::new(&document(vec![]), 1, None).size();
+        let empty = Table::new(&Document::of_values(vec![]), 1, None).size();
         let size = |doc| {
-            let all = Table::new(&document(vec![doc]), 1, None).size();
+            let all = Table::new(&Document::of_values(vec![doc]), 1, None).size();
             // The entry itself: a key and a value.
             Size {
                 cells: all.cells - empty.cells,
@@ -323,7 +308,7 @@ mod tests {
 
     #[test]
     fn a_long_list_is_dropped_without_a_deep_stack() {
-        let values = document(vec![Doc::List(vec![Doc::Int(1); 1_000_000])]);
+        let values = Document::of_values(vec![Doc::List(vec![Doc::Int(1); 1_000_000])]);
         let (tell, ended) = mpsc::channel();
         drop(Table::new(&values, 1, Some(tell)));
         assert!(ended.try_recv().is_ok());
@@ -332,7 +317,7 @@ mod tests {
     #[test]
     fn a_table_ends_with_its_last_holder() {
         let (tell, ended) = mpsc::channel();
-        let table = Table::new(&document(vec![Doc::Null]), 1, Some(tell));
+        let table = Table::new(&Document::of_values(vec![Doc::Null]), 1, Some(tell));
         let holder = Arc::clone(&table);
         drop(table);
         assert!(ended.try_recv().is_err());

@@ -140,6 +140,17 @@ impl Document {
         Ok(Self { name: name.to_owned(), bytes: bytes.len(), values: values.get(), table })
     }
 
+    /// One that comes from nowhere. Keys must be sorted, none twice.
+    pub(crate) fn of_table(table: Vec<(Key, Doc)>) -> Self {
+        Self { name: String::new(), bytes: 0, values: 0, table }
+    }
+
+    /// The values at the positions 0, 1, ...
+    #[cfg(test)]
+    pub(crate) fn of_values(values: Vec<Doc>) -> Self {
+        Self::of_table((0..).map(Key::Index).zip(values).collect())
+    }
+
     pub(crate) fn get(&self, key: &Key) -> Option<&Doc> {
         let at = self.table.binary_search_by(|(candidate, _)| candidate.cmp(key)).ok()?;
         Some(&self.table[at].1)
@@ -147,6 +158,27 @@ impl Document {
 }
 
 impl Doc {
+    /// Each kind, empty, short and long: what a representation must get right.
+    #[cfg(test)]
+    pub(crate) fn every_kind() -> Vec<Self> {
+        let text = |text: &str| Self::Text(text.into());
+        let nested = Self::List(vec![Self::Null, Self::Bool(true)]);
+        vec![
+            Self::Null,
+            Self::Bool(false),
+            Self::Bool(true),
+            Self::Int(-1),
+            Self::Int(i64::MIN),
+            Self::Float(0.5),
+            text(""),
+            text("abc"),
+            text(&"long".repeat(100)),
+            Self::List(vec![]),
+            Self::Map(vec![]),
+            Self::Map(vec![("a".into(), text("b")), ("k".into(), nested)]),
+        ]
+    }
+
     fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

@@ -223,22 +223,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_the_sums_of_the_document() {
-        let text = |text: &str| Doc::Text(text.into());
-        let map = Doc::Map(vec![("a".into(), text("b")), ("k".into(), Doc::List(vec![Doc::Null, Doc::Bool(true)]))]);
-        let kinds = [
-            Doc::Null,
-            Doc::Bool(false),
-            Doc::Bool(true),
-            Doc::Int(-1),
-            Doc::Float(0.5),
-            text(""),
-            text("abc"),
-            Doc::List(vec![]),
-            Doc::Map(vec![]),
-            map,
-        ];
-        let table = (0..).map(Key::Index).zip(kinds).collect();
-        let document = Document { name: String::new(), bytes: 0, values: 0, table };
+        let document = Document::of_values(Doc::every_kind());
         let table = encode(&document, 0).unwrap();
         for (key, doc) in &document.table {
             assert_eq!(glance(lookup(&table, key)), doc.glance(), "{doc:?}");

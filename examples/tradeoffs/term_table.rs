@@ -136,10 +136,6 @@ mod tests {
     use super::*;
     use crate::workload::{Depth, Workload};
 
-    fn document(values: Vec<Doc>) -> Document {
-        Document { name: String::new(), bytes: 0, values: 0, table: (0..).map(Key::Index).zip(values).collect() }
-    }
-
     #[test]
     fn a_table_and_its_copy_agree_with_the_document() {
         let document = Document::shipped().unwrap();
@@ -158,23 +154,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_the_sums_of_the_document() {
-        let text = |text: &str| Doc::Text(text.into());
-        let map = Doc::Map(vec![("a".into(), text("b")), ("k".into(), Doc::List(vec![Doc::Null, Doc::Bool(true)]))]);
-        let kinds = [
-            Doc::Null,
-            Doc::Bool(false),
-            Doc::Bool(true),
-            Doc::Int(-1),
-            Doc::Int(i64::MIN),
-            Doc::Float(0.5),
-            text(""),
-            text("abc"),
-            text(&"long".repeat(100)),
-            Doc::List(vec![]),
-            Doc::Map(vec![]),
-            map,
-        ];
-        let document = document(kinds.to_vec());
+        let document = Document::of_values(Doc::every_kind());
         let table = region(&document, 0).unwrap();
         for (key, doc) in &document.table {
             let value = lookup(table.root(), key);
@@ -186,7 +166,7 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_heap_and_long_texts_lie_outside() {
-        let words = |doc| size(&region(&document(vec![doc]), 0).unwrap());
+        let words = |doc| size(&region(&Document::of_values(vec![doc]), 0).unwrap());
         // The root, and a map of one pair with its tuple of keys.
         let rest = 3 + 3 + 2;
         assert_eq!(words(Doc::Int(1)), Size { words: rest, ..Size::default() });

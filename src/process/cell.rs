@@ -126,7 +126,7 @@ impl Flags {
     }
 }
 
-/// Turns that were begun, up to 2^40: what is left of a word beside the bytes before it.
+/// Turns that were begun, modulo 2^40: what is left of a word beside the bytes before it.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Turns {
@@ -383,5 +383,32 @@ impl Task {
     pub(crate) unsafe fn free(self) {
         // SAFETY: the caller's promise.
         unsafe { (self.vtable().free)(self.0) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_counted_beyond_their_low_word_and_begin_again_at_the_end() {
+        let mut turns = Turns { high: 0, low: u32::MAX - 1 };
+        turns.begin();
+        assert_eq!(turns.begun(), (1 << 32) - 1);
+        turns.begin();
+        assert_eq!(turns.begun(), 1 << 32);
+        let mut last = Turns { high: u8::MAX, low: u32::MAX };
+        assert_eq!(last.begun(), (1 << 40) - 1);
+        last.begin();
+        assert_eq!(last.begun(), 0);
+    }
+
+    #[test]
+    fn a_flag_leaves_the_other_as_it_was() {
+        let mut flags = Flags::default();
+        assert!(!flags.set(Flags::TIMEOUT, true));
+        assert!(!flags.set(Flags::TRAPS_EXITS, true));
+        assert!(flags.set(Flags::TIMEOUT, false));
+        assert!(flags.has(Flags::TRAPS_EXITS) && !flags.has(Flags::TIMEOUT));
     }
 }

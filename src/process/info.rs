@@ -49,7 +49,7 @@ pub struct Details {
     pub deferred: usize,
     /// Its heap, and what its collections have done.
     pub heap: HeapInfo,
-    /// Turns that it has begun.
+    /// Turns that it has begun, modulo 2^40.
     pub turns: u64,
     /// Does it see exit signals as events?
     pub traps_exits: bool,

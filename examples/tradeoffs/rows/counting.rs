@@ -1,4 +1,4 @@
-//! Counting requests: what one `add` costs, alone and beside another thread that counts into the same counter.
+//! Counting requests: what one `add` costs, alone and beside other threads that count into the same counter.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};

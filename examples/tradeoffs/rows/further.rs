@@ -422,8 +422,8 @@ pub(crate) fn major(bench: &Bench) -> Result<Vec<Fact>, String> {
 #[expect(clippy::unnecessary_wraps, reason = "one signature for all that is measured")]
 pub(crate) fn cell(_: &Bench) -> Result<Vec<Fact>, String> {
     let of = |values: Vec<Doc>| {
-        let table = vec![(Key::Index(0), Doc::List(values))];
-        Table::new(&Document { name: String::new(), bytes: 0, values: 0, table }, 0, None).size()
+        let document = Document::of_table(vec![(Key::Index(0), Doc::List(values))]);
+        Table::new(&document, 0, None).size()
     };
     let (two, one) = (of(vec![Doc::Int(1); 2]), of(vec![Doc::Int(1)]));
     let heap = Region::build(|h| h.list(0..1)).words();

@@ -42,7 +42,7 @@ pub(crate) struct Failed {
 /// time between two turns of that process, which has nothing to do with it.
 #[derive(Default)]
 pub(crate) struct Clock {
-    pub(crate) beating: Option<Beating>,
+    beating: Option<Beating>,
     times: Cell<u64>,
 }
 

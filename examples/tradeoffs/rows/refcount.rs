@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::alloc::weigh;
 use crate::arc_tree::{Size, Table, Value};
 use crate::checksum::MISS;
+use crate::document::Document;
 use crate::measure::{PATIENCE, Reader, reading};
 use crate::mini_runtime::{self, Letter, MiniRuntime, spawn};
 use crate::rows::minis::{self, RECEIVERS, Stage, WEIGHED, ask, reads, replacements, sends};
@@ -165,8 +166,7 @@ impl Stage for World {
     }
 
     fn bystander(&self) -> (Arc<Process>, Arc<Table>) {
-        let nothing = crate::document::Document { name: String::new(), bytes: 0, values: 0, table: Vec::new() };
-        (Arc::default(), Table::new(&nothing, 0, None))
+        (Arc::default(), Table::new(&Document::of_table(Vec::new()), 0, None))
     }
 
     fn replace(&mut self, bench: &Bench, version: u64, clock: &Clock) -> Result<Duration, String> {
