@@ -5,7 +5,6 @@
 //! Without the cfg this crate and its tests are empty, so that a check of the whole workspace builds them.
 #![cfg(loom)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,6 +32,8 @@ fn check(preemptions: Preemptions, executions: &Arc<AtomicUsize>, model: impl Fn
     builder.max_duration = Some(LIMIT);
     let executions = Arc::clone(executions);
     builder.check(move || {
+        // The notes of readers keep still during a panic: a count left over from another model would make them blind.
+        assert!(!std::thread::panicking(), "this thread has not come out of an earlier panic");
         executions.fetch_add(1, Relaxed);
         model();
     });
@@ -65,8 +66,12 @@ pub fn explore(name: &str, preemptions: Preemptions, model: impl Fn() + Send + S
 pub fn caught(name: &str, fault: Mutation, preemptions: Preemptions, model: impl Fn() + Send + Sync + 'static) {
     let _turn = turn();
     plant(Some(fault));
-    let executions = Arc::default();
-    let result = catch_unwind(AssertUnwindSafe(|| check(preemptions, &executions, model)));
+    let executions = Arc::<AtomicUsize>::default();
+    // On a thread of its own: a second panic in another of loom's threads leaves this one's count of panics above zero.
+    let result = {
+        let executions = Arc::clone(&executions);
+        std::thread::spawn(move || check(preemptions, &executions, model)).join()
+    };
     plant(None);
     let executions = executions.load(Relaxed);
     let Err(panic) = result else { panic!("{name}: passes with {fault:?} in {executions} executions") };
