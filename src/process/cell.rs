@@ -104,7 +104,7 @@ pub(crate) struct Owned {
     pub(super) turns: Turns,
 }
 
-/// Two answers in one byte.
+/// Answers in one byte.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Flags(u8);
 
@@ -113,6 +113,8 @@ impl Flags {
     pub(crate) const TRAPS_EXITS: Self = Self(1);
     /// Is there a timeout in its relations?
     pub(crate) const TIMEOUT: Self = Self(2);
+    /// Is there something in its relations that has come and was not looked at yet?
+    pub(crate) const UNSEEN: Self = Self(4);
 
     pub(crate) fn has(self, which: Self) -> bool {
         self.0 & which.0 != 0
@@ -158,7 +160,7 @@ impl Owned {
     /// Drops the events among the messages that wait for which `which` is true. O(messages).
     pub(super) fn remove_events(&mut self, which: impl Fn(&Region) -> bool) {
         for queue in [&mut self.inbox, &mut self.deferred] {
-            let mut old = std::mem::replace(queue, Queue::new());
+            let mut old = std::mem::take(queue);
             while let Some(message) = old.pop() {
                 if which(&message) {
                     let _ = caught(|| drop(message));

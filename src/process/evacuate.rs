@@ -2,9 +2,10 @@
 
 use super::bound::Bound;
 use super::cell::{Owned, Task};
+use super::incoming::{drain, unseen};
 use super::mailbox::{Load, Queue};
 use super::node::rebuild;
-use super::run::{drain, filter};
+use super::run::filter;
 use super::{Exit, caught};
 use crate::heap::copy::Literals;
 use crate::heap::{Literals as Found, Parents, Region, collect_major, literals_of};
@@ -32,25 +33,32 @@ pub(crate) unsafe fn look(occupant: NonNull<Occupant>, retired: u64) -> Option<u
     }
     let Found::Of(bits) = literals_of(&owned.heap, owned.state, retired) else { return None };
     owned.heap.narrow(bits);
-    if messages_may(owned, retired) && !mutated(Mutation::InspectForgetsMessages) {
+    if messages_may(task, owned, retired) && !mutated(Mutation::InspectForgetsMessages) {
         return None;
     }
     Some(filter(owned))
 }
 
 /// Does the filter of a private message have one of the bits? Forgets those of messages that are gone.
-fn messages_may(owned: &mut Owned, retired: u64) -> bool {
+fn messages_may(task: Task, owned: &mut Owned, retired: u64) -> bool {
     if owned.messages_filter & retired != 0 {
-        owned.messages_filter = owned.inbox.filter() | owned.deferred.filter();
+        owned.messages_filter = filter_of_messages(task, owned);
     }
     owned.messages_filter & retired != 0
 }
 
+/// The bits of the messages and signals that are out of the mailbox. The caller must own the process.
+fn filter_of_messages(task: Task, owned: &Owned) -> u64 {
+    // SAFETY: the caller's promise; the borrow ends with the statement.
+    let unseen = unsafe { unseen(task, owned.flags) }.map_or(0, |unseen| unseen.filter());
+    owned.inbox.filter() | owned.deferred.filter() | unseen
+}
+
 /// The answer to a global collection: afterwards nothing of this process points into a retired area.
-pub(super) fn evacuate(task: Task) -> Result<(), Exit> {
+pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
     let collector = &task.header().node.domain().collector;
     if !mutated(Mutation::EvacuateNoDrain) {
-        drain(task)?;
+        drain(task, signals)?;
     }
     // SAFETY: the caller owns the process, between two turns.
     let owned = unsafe { task.owned() };
@@ -73,15 +81,17 @@ pub(super) fn evacuate(task: Task) -> Result<(), Exit> {
             owned.check();
         }
     }
-    if messages_may(owned, retired) && !mutated(Mutation::EvacuateForgetsMessages) {
-        let (inbox, deferred) = (&mut owned.inbox, &mut owned.deferred);
+    if messages_may(task, owned, retired) && !mutated(Mutation::EvacuateForgetsMessages) {
         let bound = task.header().recipient.bound.as_deref();
-        let copied = evacuate_messages(inbox, retired, bound)
-            .and_then(|some| Ok((some, evacuate_messages(deferred, retired, bound)?)));
-        let (some, others) = copied?;
-        holds |= some.is_some() || others.is_some();
-        words += some.unwrap_or(0) + others.unwrap_or(0);
-        owned.messages_filter = owned.inbox.filter() | owned.deferred.filter();
+        // SAFETY: as above.
+        let unseen = unsafe { unseen(task, owned.flags) };
+        for queue in [&mut owned.inbox, &mut owned.deferred].into_iter().chain(unseen) {
+            if let Some(copied) = evacuate_messages(queue, retired, bound)? {
+                holds = true;
+                words += copied;
+            }
+        }
+        owned.messages_filter = filter_of_messages(task, owned);
     }
     if holds {
         collector.evacuated(words);
@@ -94,7 +104,7 @@ pub(super) fn evacuate(task: Task) -> Result<(), Exit> {
 
 /// Builds those messages anew that point into a retired area. How many words that has copied, if there were any.
 fn evacuate_messages(queue: &mut Queue, retired: u64, bound: Option<&Bound>) -> Result<Option<usize>, Exit> {
-    let (mut old, mut copied) = (std::mem::replace(queue, Queue::new()), None);
+    let (mut old, mut copied) = (std::mem::take(queue), None);
     while let Some(message) = old.pop() {
         if message.filter() & retired == 0 || !points_into(&message, retired) {
             queue.push(message);

@@ -84,17 +84,6 @@ impl Task {
         }
     }
 
-    /// What the owner has of messages.
-    ///
-    /// # Safety
-    ///
-    /// As for [`details`](Self::details).
-    unsafe fn private_load(self) -> Load {
-        // SAFETY: as above.
-        let owned = unsafe { &*self.owned_ptr() };
-        owned.inbox.load() + owned.deferred.load()
-    }
-
     /// The figures of a process whose owner the caller is; `more` waits too.
     ///
     /// # Safety

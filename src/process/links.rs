@@ -7,6 +7,7 @@
 use super::cell::Flags;
 use super::event::Monitored;
 use super::exit::NOPROC;
+use super::mailbox::Queue;
 use super::names::RegisterError;
 use super::signals::Kind;
 use super::small_map::SmallMap;
@@ -15,7 +16,7 @@ use crate::Pid;
 use crate::heap::{HeapError, unwind};
 use crate::term::{Atom, Reference, Term};
 
-/// What a process knows of others, and of its timeout. Made with the first of these: a process without is smaller.
+/// What a process knows of others, of its timeout, and what it has still to look at. Made with the first of these: a process without is smaller.
 #[derive(Debug, Default)]
 pub(super) struct Relations {
     pub(super) links: SmallMap<Pid, Link>,
@@ -27,6 +28,8 @@ pub(super) struct Relations {
     pub(super) name: Option<Atom>,
     /// The timer of the timeout of this process, which runs, or has fired unseen.
     pub(super) timeout: Option<Reference>,
+    /// What has come and was not looked at yet: a signal, and what came behind it.
+    pub(super) unseen: Queue,
     /// The last number that was given to a link of this process.
     last: u64,
 }
@@ -112,6 +115,10 @@ fn or_unwind(result: Result<bool, HeapError>) -> bool {
 ///
 /// All of these send a signal and return: they never block, and take effect in one order with the messages that this
 /// process sends to the same receiver.
+///
+/// Signals are looked at between turns, in the order of their arrival, eight for each turn that a process may run before
+/// others get theirs: a flood of them holds no worker. What has not been looked at yet counts among the
+/// [`messages`](super::ProcessInfo::messages) that wait; nothing bounds it.
 impl<'h> Cx<'h> {
     fn relations(self) -> &'h mut Relations {
         // SAFETY: a turn owns its process; nobody keeps this borrow while it runs code of the user's.

@@ -209,6 +209,12 @@ pub(crate) struct Queue {
 // SAFETY: a queue owns its regions, which are `Send`.
 unsafe impl Send for Queue {}
 
+impl Default for Queue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Queue {
     pub(crate) const fn new() -> Self {
         Self { last: ptr::null_mut() }

@@ -19,6 +19,7 @@ mod context;
 mod evacuate;
 mod event;
 mod exit;
+mod incoming;
 mod info;
 mod links;
 mod mailbox;

@@ -1,9 +1,10 @@
 //! Running a process: turns, what follows a turn, the answer to a global collection, the end.
 
-use super::cell::{NextTurn, Owned, Task};
+use super::cell::{Flags, NextTurn, Owned, Task};
 use super::context::{Cx, TurnState};
 use super::evacuate::evacuate;
-use super::mailbox::{Load, Queue};
+use super::incoming::{SIGNALS_PER_TURN, drain};
+use super::mailbox::Load;
 use super::observer::Observed;
 use super::signals::{self, Kind};
 use super::timer;
@@ -35,7 +36,8 @@ enum After {
     End(Exit),
 }
 
-/// Runs a scheduled process for at most `turns` turns. The caller is online as `participant`.
+/// Runs a scheduled process for at most `turns` turns, and as many signals as go with them. The caller is online as
+/// `participant`.
 pub(crate) fn run(task: Task, participant: &Participant, turns: u32) -> Ran {
     // For all of it, not for the turns alone: collecting a heap runs destructors, which must not wait for this thread.
     let _mark = TurnMark::new();
@@ -58,7 +60,8 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
     // SAFETY: claimed: the process is ours until it goes idle, is requeued or ends; no borrow outlives a statement.
     let owned = || unsafe { task.owned() };
     let observed = header.node.observed.as_ref();
-    drain(task)?;
+    let mut signals = turns.saturating_mul(SIGNALS_PER_TURN);
+    drain(task, &mut signals)?;
     loop {
         if turns > 0 && has_turn(owned()) {
             turns -= 1;
@@ -75,20 +78,20 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
             }
             let pressing = card.pressing();
             if pressing.signal {
-                drain(task)?;
+                drain(task, &mut signals)?;
             }
             if pressing.asked {
-                evacuate(task)?;
+                evacuate(task, &mut signals)?;
             }
             continue;
         }
-        if has_turn(owned()) {
+        if has_turn(owned()) || owned().flags.has(Flags::UNSEEN) {
             card.requeue();
             return Ok(Ran::Ready);
         }
         // Without a look at the card: the note on it stays, and spares senders another.
         if header.recipient.mailbox().has_mail() {
-            drain(task)?;
+            drain(task, &mut signals)?;
             continue;
         }
         if owned().is_untidy() {
@@ -96,8 +99,8 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
         }
         match card.between(filter(owned())) {
             Between::Idle => return Ok(Ran::Idle),
-            Between::Noted => drain(task)?,
-            Between::Asked => evacuate(task)?,
+            Between::Noted => drain(task, &mut signals)?,
+            Between::Asked => evacuate(task, &mut signals)?,
         }
     }
 }
@@ -110,30 +113,6 @@ fn has_turn(owned: &Owned) -> bool {
 pub(super) fn filter(owned: &Owned) -> u64 {
     let none = owned.inbox.is_empty() && owned.deferred.is_empty() || mutated(Mutation::QueueNotInFilter);
     owned.heap.filter | if none { 0 } else { owned.messages_filter }
-}
-
-/// Takes the messages out of the mailbox, and sees to the signals among them; one of those may end the process.
-pub(super) fn drain(task: Task) -> Result<(), Exit> {
-    let mut new = Queue::new();
-    let filter_and_marks = task.header().recipient.mailbox().drain(&mut new, &task.header().node.surveys);
-    if new.is_empty() {
-        return Ok(());
-    }
-    let filter = filter_and_marks & !0xff;
-    let seen = if filter_and_marks == filter {
-        Ok(())
-    } else {
-        // SAFETY: the caller owns the process, between two turns.
-        unsafe { signals::handle(task, &mut new) }
-    };
-    // SAFETY: the caller owns the process.
-    let owned = unsafe { task.owned() };
-    if owned.inbox.is_empty() && owned.deferred.is_empty() {
-        owned.messages_filter = 0;
-    }
-    owned.messages_filter |= filter;
-    owned.inbox.append(&mut new);
-    seen
 }
 
 /// Runs one turn, and puts heap and messages in order behind it.
@@ -381,13 +360,15 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // SAFETY: as above.
     unsafe { task.end_behaviour(&exit) };
     // SAFETY: as above.
+    let mut rest = unsafe { task.take_unseen() };
+    // SAFETY: as above.
     let owned = unsafe { task.owned() };
     if mutated(Mutation::DeadBeforeDrop) {
         task.card().die(&domain.collector);
     }
+    task.header().recipient.mailbox().close(&mut rest, &node.surveys);
     // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-    task.header().recipient.mailbox().close(&mut owned.inbox, &node.surveys);
-    for queue in [&mut owned.inbox, &mut owned.deferred] {
+    for queue in [&mut owned.inbox, &mut rest, &mut owned.deferred] {
         while let Some(message) = queue.pop() {
             // SAFETY: as above.
             unsafe { signals::too_late(task, &message) };

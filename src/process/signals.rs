@@ -79,6 +79,11 @@ impl Kind {
         KINDS[usize::from(signal.mark())]
     }
 
+    /// Is it for the owner alone to see to?
+    fn is_signal(self) -> bool {
+        !matches!(self, Self::Message | Self::ExitEvent | Self::DownEvent | Self::TimeoutEvent)
+    }
+
     fn set(self, signal: &mut Region) {
         signal.set_mark(self as u8);
     }
@@ -203,23 +208,25 @@ impl Node {
     }
 }
 
-/// Looks at the signals among what was taken out of the mailbox, and leaves messages and events. An error: one of them
-/// ends the process; those behind it are left too.
+/// Looks at `budget` of the signals among what was taken out of the mailbox, moves messages and events to the inbox, and
+/// leaves what is behind in `all`. An error: one of them ends the process.
 ///
 /// # Safety
 ///
 /// The caller must own the process, between two turns.
-pub(super) unsafe fn handle(task: Task, new: &mut Queue) -> Result<(), Exit> {
-    let mut all = std::mem::replace(new, Queue::new());
-    while let Some(mut signal) = all.pop() {
+pub(super) unsafe fn handle(task: Task, all: &mut Queue, budget: &mut u32) -> Result<(), Exit> {
+    while *budget > 0
+        && let Some(mut signal) = all.pop()
+    {
         let kind = Kind::of(&signal);
+        *budget -= u32::from(kind.is_signal());
         let seen = match kind {
-            Kind::Message | Kind::ExitEvent | Kind::DownEvent | Kind::TimeoutEvent => Seen::Keep(kind),
+            _ if !kind.is_signal() => Seen::Keep(kind),
             Kind::Kill => Seen::End(Exit::KILLED),
             Kind::Inquire => {
                 if let Some(Inquiry(asks)) = signal.root().resource() {
                     // SAFETY: the caller's promise. Who asks may have given up.
-                    let _ = asks.send(unsafe { task.own_info(new.load() + all.load()) });
+                    let _ = asks.send(unsafe { task.own_info(all.load()) });
                 }
                 Seen::Drop
             }
@@ -235,7 +242,7 @@ pub(super) unsafe fn handle(task: Task, new: &mut Queue) -> Result<(), Exit> {
                 let active = id.is_some_and(|id| unsafe { task.relations() }.demonitored(id).is_some());
                 if active { Seen::Keep(Kind::DownEvent) } else { Seen::Drop }
             }
-            Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor | Kind::Named => {
+            _ => {
                 // SAFETY: as above.
                 relate(unsafe { task.relations() }, kind, &signal, false);
                 Seen::Drop
@@ -244,13 +251,13 @@ pub(super) unsafe fn handle(task: Task, new: &mut Queue) -> Result<(), Exit> {
         match seen {
             Seen::Keep(kind) => {
                 kind.set(&mut signal);
-                new.push(signal);
+                // SAFETY: as above; the borrow ends with the statement.
+                unsafe { task.owned() }.inbox.push(signal);
             }
             // The reason of somebody's end may own things of the user's.
             Seen::Drop => _ = caught(|| drop(signal)),
             Seen::End(exit) => {
                 let _ = caught(|| drop(signal));
-                new.append(&mut all);
                 return Err(exit);
             }
         }

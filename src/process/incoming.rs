@@ -1,0 +1,96 @@
+//! Taking what has come: messages go to the inbox as they are, signals are looked at, so many in one run.
+//!
+//! Whoever sends signals without end must not hold a worker: a run looks at a number of them, and what is left then, and
+//! all that comes behind it, is *unseen* until the next run. It stays in the order of its arrival, counts among what waits,
+//! and is as private as the messages: a collection finds what it points into, and the end of the process answers it.
+
+use super::cell::{Flags, Task};
+use super::mailbox::{Load, Queue};
+use super::{Exit, signals};
+
+/// How many signals a run of a process looks at for each turn that it may run.
+pub(super) const SIGNALS_PER_TURN: u32 = 8;
+
+/// Takes the messages out of the mailbox, and sees to the signals among them while `budget` lasts; one of those may end
+/// the process. The caller owns it, between two turns.
+pub(super) fn drain(task: Task, budget: &mut u32) -> Result<(), Exit> {
+    let header = task.header();
+    let mut new = Queue::new();
+    let filter_and_marks = header.recipient.mailbox().drain(&mut new, &header.node.surveys);
+    // SAFETY: the caller owns the process; no borrow of it outlives the last use of this one.
+    let owned = unsafe { task.owned() };
+    let behind = owned.flags.has(Flags::UNSEEN);
+    if new.is_empty() && !behind {
+        return Ok(());
+    }
+    let filter = filter_and_marks & !0xff;
+    if !behind && owned.inbox.is_empty() && owned.deferred.is_empty() {
+        owned.messages_filter = 0;
+    }
+    owned.messages_filter |= filter;
+    if !behind && filter_and_marks == filter {
+        owned.inbox.append(&mut new);
+        return Ok(());
+    }
+    // SAFETY: as above.
+    let mut all = unsafe { task.take_unseen() };
+    all.append(&mut new);
+    // SAFETY: as above.
+    let seen = unsafe { signals::handle(task, &mut all, budget) };
+    // SAFETY: as above.
+    unsafe { task.leave_unseen(all) };
+    seen
+}
+
+/// What has come and was not looked at yet, if there is any.
+///
+/// # Safety
+///
+/// The caller must own the process, whose flags these are, and run no turn of it while the borrow lasts.
+pub(super) unsafe fn unseen<'a>(task: Task, flags: Flags) -> Option<&'a mut Queue> {
+    // SAFETY: the caller's promise.
+    flags.has(Flags::UNSEEN).then(|| &mut unsafe { task.relations() }.unseen)
+}
+
+impl Task {
+    /// Takes what has come and was not looked at yet.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process.
+    pub(super) unsafe fn take_unseen(self) -> Queue {
+        // SAFETY: the caller's promise; the borrow ends with the statement.
+        if !unsafe { self.owned() }.flags.set(Flags::UNSEEN, false) {
+            return Queue::new();
+        }
+        // SAFETY: as above.
+        std::mem::take(&mut unsafe { self.relations() }.unseen)
+    }
+
+    /// Leaves what was not looked at for later.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process, of which nothing must be unseen.
+    unsafe fn leave_unseen(self, unseen: Queue) {
+        if unseen.is_empty() {
+            return; // without a place for it: most processes never have one
+        }
+        // SAFETY: the caller's promise; the borrow ends with the statement.
+        unsafe { self.relations() }.unseen = unseen;
+        // SAFETY: as above.
+        unsafe { self.owned() }.flags.set(Flags::UNSEEN, true);
+    }
+
+    /// Messages, events and signals that are out of the mailbox.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process, or have hold of it.
+    pub(super) unsafe fn private_load(self) -> Load {
+        // SAFETY: the caller's promise; nothing is changed.
+        let (owned, relations) = unsafe { (&*self.owned_ptr(), self.known_relations()) };
+        let unseen = relations.map(|relations| relations.unseen.load()).unwrap_or_default();
+        owned.inbox.load() + owned.deferred.load() + unseen
+    }
+}

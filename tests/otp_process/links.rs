@@ -1,0 +1,190 @@
+//! Links, and processes that are linked from the start.
+
+use crate::helpers::{GO, does, go, runtime, said, traps, waits, why};
+use shared_term::prelude::*;
+use shared_term::process::{OptionError, SpawnError, SpawnOptions, from_fns};
+use shared_term::runtime::Handle;
+use std::sync::mpsc;
+
+#[test]
+fn normal_ends_of_links_are_seen_by_who_traps_and_by_nobody_else() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL))).unwrap();
+    let link = move |cx: Cx<'_>, _: Term<'_>| {
+        cx.link(p);
+        Ok(())
+    };
+    let (trapping, other) = (traps(&rt, me, link), does(&rt, link));
+    go(&rt, trapping);
+    go(&rt, other);
+    rt.run_until_idle();
+    go(&rt, p);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [format!("{{exit,{p},normal}}")]);
+    assert!(rt.is_alive(other));
+}
+
+#[test]
+fn a_link_to_nobody_is_an_exit_signal_noproc() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let dead = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL))).unwrap();
+    go(&rt, dead);
+    rt.run_until_idle();
+    let link = move |cx: Cx<'_>, _: Term<'_>| {
+        cx.link(dead);
+        Ok(())
+    };
+    let trapping = traps(&rt, me, link);
+    go(&rt, trapping);
+    let other = does(&rt, link);
+    assert_eq!(why(&mut rt, other, |rt| go(rt, other)).as_deref(), Some("noproc"));
+    assert_eq!(said(&mut port), [format!("{{exit,{dead},noproc}}")]);
+}
+
+/// A link whose signal comes too late to be seen is one to nobody, and so is a monitor.
+#[test]
+fn a_link_that_comes_while_the_process_ends_is_one_to_nobody() {
+    for seed in 0..20 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let dying = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("x")))).unwrap();
+        let p = traps(&rt, me, move |cx, _| {
+            cx.link(dying);
+            cx.monitor(dying);
+            Ok(())
+        });
+        rt.run_until_idle();
+        go(&rt, dying);
+        go(&rt, p);
+        rt.run_until_idle();
+        let mut said = said(&mut port);
+        said.sort();
+        let either = |why: &str| [format!("{{down,{dying},{why}}}"), format!("{{exit,{dying},{why}}}")];
+        assert!(said == either("noproc") || said == either("{error,<<\"x\">>}"), "{said:?}");
+    }
+}
+
+#[test]
+fn an_unlinked_process_is_not_touched() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = waits(&rt);
+    let a = traps(&rt, me, move |cx, m| {
+        if m.as_atom() == Some(GO) {
+            cx.link(p);
+        } else {
+            cx.unlink(p);
+        }
+        Ok(())
+    });
+    let b = does(&rt, move |cx, _| {
+        cx.link(p);
+        cx.unlink(p);
+        cx.unlink(p);
+        Ok(())
+    });
+    go(&rt, a);
+    go(&rt, b);
+    rt.run_until_idle();
+    rt.send_new(a, |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    rt.kill(p).unwrap();
+    rt.run_until_idle();
+    assert!(said(&mut port).is_empty());
+    assert!(rt.is_alive(a) && rt.is_alive(b));
+}
+
+/// Both ends of a link unlink and link at will, in every order: in the end both are linked, or neither is.
+#[test]
+fn the_two_ends_of_a_link_agree() {
+    for seed in 0..300 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        // `{link, Pid}`, `{unlink, Pid}`.
+        let obeys = |rt: &Handle| {
+            traps(rt, me, |cx, m| {
+                let (what, peer): (Atom, Pid) = m.get()?;
+                if what == Atom::inline("link") {
+                    cx.link(peer);
+                } else {
+                    cx.unlink(peer);
+                }
+                Ok(())
+            })
+        };
+        let (a, b) = (obeys(&rt), obeys(&rt));
+        rt.run_until_idle();
+        let mut random = seed;
+        for _ in 0..8 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (to, peer) = if random >> 40 & 1 == 0 { (a, b) } else { (b, a) };
+            let what = Atom::inline(if random >> 41 & 1 == 0 { "link" } else { "unlink" });
+            rt.send_new(to, |h| term!(h, {what, peer})).unwrap();
+            (0..random >> 42 & 3).for_each(|_| _ = rt.step());
+        }
+        rt.run_until_idle();
+        let links = |pid| rt.info(pid).unwrap().details.unwrap().links;
+        let agreed = (links(a).contains(&b), links(b).contains(&a));
+        assert_eq!(agreed.0, agreed.1, "seed {seed}");
+        rt.kill(a).unwrap();
+        rt.run_until_idle();
+        assert_eq!(!said(&mut port).is_empty(), agreed.0, "seed {seed}");
+    }
+}
+
+/// `process_SUITE:spawn_link`-like: the parent hears of the end of a child that never waited, under any schedule.
+#[test]
+fn children_are_linked_and_monitored_from_the_start() {
+    for seed in 0..50 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let parent = traps(&rt, me, |cx, _| {
+            let dies = || from_fns(|_| panic_quietly(), |_, s, _| Ok(Next(s)), |_, s, _| Ok(Next(s)));
+            cx.spawn_linked(dies())?;
+            cx.spawn_monitored(SpawnOptions::new().link(), dies())?;
+            cx.spawn_with(SpawnOptions::new().link().name(Atom::inline("child")), dies())?;
+            Ok(())
+        });
+        go(&rt, parent);
+        rt.run_until_idle();
+        let said = said(&mut port);
+        assert_eq!(said.iter().filter(|m| m.starts_with("{exit")).count(), 3, "{said:?}");
+        assert_eq!(said.iter().filter(|m| m.starts_with("{down")).count(), 1, "{said:?}");
+        assert!(said.iter().all(|m| m.ends_with(r#"{panic,<<"init">>}}"#)), "{said:?}");
+        assert_eq!((rt.processes(), rt.pids()), (1, vec![parent]));
+        assert!(rt.registered().is_empty());
+    }
+    let rt = Runtime::deterministic(0);
+    let linked = rt.spawn_fn_with(SpawnOptions::new().link(), |cx| cx.nil(), |_, s, _| Ok(Next(s)));
+    assert!(matches!(linked, Err(SpawnError::Options(OptionError::LinkFromOutside))));
+}
+
+fn panic_quietly() -> ! {
+    std::panic::resume_unwind(Box::new("init"))
+}
+
+/// The parent ends with the child, and the other way round, unless the reason is `normal`.
+#[test]
+fn linked_processes_end_together() {
+    for normal in [false, true] {
+        let (mut rt, _) = runtime();
+        let (tx, rx) = mpsc::channel();
+        let parent = does(&rt, move |cx, m| {
+            if m.as_atom() == Some(GO) {
+                tx.send(cx.spawn_linked(from_fns(|cx| cx.nil(), |_, s, _| Ok(Next(s)), |_, s, _| Ok(Next(s))))?)?;
+                return Ok(());
+            }
+            Err(if normal { Exit::NORMAL } else { Exit::SHUTDOWN })
+        });
+        go(&rt, parent);
+        rt.run_until_idle();
+        let child = rx.try_recv().unwrap();
+        assert_eq!(why(&mut rt, child, |rt| rt.send_new(parent, |h| h.nil()).unwrap()).is_none(), normal);
+        assert!(!rt.is_alive(parent));
+    }
+}

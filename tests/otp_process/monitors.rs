@@ -1,0 +1,104 @@
+//! Monitors, by pid and by name.
+
+use crate::helpers::{GO, go, runtime, said, traps, waits};
+use shared_term::prelude::*;
+use shared_term::process::{Monitored, from_fns};
+use std::sync::mpsc;
+
+#[test]
+fn a_monitor_fires_once_with_the_reason() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Err(Exit::msg("broken"))).unwrap();
+    let q = traps(&rt, me, move |cx, _| {
+        cx.monitor(p);
+        cx.monitor(p);
+        Ok(())
+    });
+    go(&rt, q);
+    rt.run_until_idle();
+    go(&rt, p);
+    rt.run_until_idle();
+    let down = format!("{{down,{p},{{error,<<\"broken\">>}}}}");
+    assert_eq!(said(&mut port), [down.clone(), down]);
+    // Of a dead one.
+    go(&rt, q);
+    rt.run_until_idle();
+    let down = format!("{{down,{p},noproc}}");
+    assert_eq!(said(&mut port), [down.clone(), down]);
+}
+
+/// `monitor_SUITE:demon_1`, `demonitor_flush`: nothing comes of a monitor that was ended, and of one that has fired the
+/// event is taken back if that is asked for.
+#[test]
+fn demonitor_and_flush() {
+    let mut fired = [0; 2];
+    for seed in 0..40 {
+        for flush in [false, true] {
+            let mut rt = Runtime::deterministic(seed);
+            let p = waits(&rt);
+            let mut monitor: Option<Reference> = None;
+            let (tx, rx) = mpsc::channel();
+            let ended = tx.clone();
+            let q = rt
+                .spawn(from_fns(
+                    |cx| cx.nil(),
+                    move |cx, s, m| {
+                        if m.as_atom() == Some(GO) {
+                            monitor = Some(cx.monitor(p));
+                        } else {
+                            let monitor = monitor.take().unwrap();
+                            let active = if flush { cx.demonitor_flush(monitor) } else { cx.demonitor(monitor) };
+                            ended.send(if active { "active" } else { "fired" })?;
+                        }
+                        Ok(Next(s))
+                    },
+                    move |_, s, event| {
+                        assert!(matches!(event, Event::Down { object: Monitored::Pid(pid), .. } if pid == p));
+                        tx.send("down")?;
+                        Ok(Next(s))
+                    },
+                ))
+                .unwrap();
+            go(&rt, q);
+            rt.run_until_idle();
+            rt.send_new(q, |h| h.nil()).unwrap();
+            rt.kill(p).unwrap();
+            rt.run_until_idle();
+            let said: Vec<_> = rx.try_iter().collect();
+            match said[..] {
+                ["active"] => {}
+                ["fired"] if flush => fired[1] += 1,
+                ["fired", "down"] if !flush => fired[0] += 1,
+                _ => panic!("seed {seed}, flush {flush}: {said:?}"),
+            }
+            assert!(rt.is_alive(q));
+        }
+    }
+    assert!(fired[0] > 0 && fired[1] > 0, "{fired:?}");
+}
+
+/// `monitor_SUITE:named_down`: a monitor by name tells the name, also when nobody has it.
+#[test]
+fn named_down() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let name = Atom::inline("name");
+    let p = waits(&rt);
+    rt.register(name, p).unwrap();
+    let q = traps(&rt, me, move |cx, _| {
+        cx.monitor_name(name);
+        Ok(())
+    });
+    go(&rt, q);
+    rt.run_until_idle();
+    // When the event is seen, the name is free.
+    rt.kill(p).unwrap();
+    while said(&mut port).is_empty() {
+        assert!(rt.step());
+    }
+    assert_eq!(rt.whereis(name), None);
+    go(&rt, q);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), ["{down,name,noproc}"]);
+}
