@@ -137,3 +137,24 @@ fn what_was_there_survives_a_limit() {
     drop((big, heap, nested));
     assert_eq!((tracker.made(), tracker.dropped()), (1001, 1001));
 }
+
+#[test]
+fn what_a_heap_holds_is_counted_with_its_headers() {
+    let held = |heap: &OwnedHeap| (heap.info().chunks, heap.info().chunk_bytes);
+    let mut heap = OwnedHeap::new(|h| h.nil());
+    assert_eq!(held(&heap), (0, 0), "nothing was made");
+
+    let region = Region::build(|h| h.list(0..400));
+    heap.turn(|h, _| (h.adopt(region), ()));
+    let (chunks, bytes) = held(&heap);
+    assert!(chunks >= 1 && bytes > 6400, "{chunks} chunks, {bytes} bytes");
+
+    heap.turn(|h, list| (h.list_with_tail(0..100_000, list), ()));
+    let (chunks, bytes) = held(&heap);
+    assert!(chunks > 2 && (1_606_400..2 * 1_606_400).contains(&bytes), "{chunks} chunks, {bytes} bytes");
+
+    heap.turn(|h, _| (h.nil(), ()));
+    assert_eq!(held(&heap), (chunks, bytes), "garbage is held until a collection");
+    heap.collect_major().unwrap();
+    assert_eq!(held(&heap).1, 0, "nothing lives");
+}

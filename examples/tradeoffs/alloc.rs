@@ -14,65 +14,50 @@ static GLOBAL: Weighing = Weighing;
 
 static ON: AtomicBool = AtomicBool::new(false);
 static BYTES: AtomicI64 = AtomicI64::new(0);
-static BLOCKS: AtomicI64 = AtomicI64::new(0);
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Relaxed: the weighed threads are waited for, through locks and channels, before the sum is read.
 #[inline]
-fn note(bytes: i64, blocks: i64) {
+fn note(bytes: i64) {
     if ON.load(Relaxed) {
         BYTES.fetch_add(bytes, Relaxed);
-        BLOCKS.fetch_add(blocks, Relaxed);
     }
 }
 
 // SAFETY: every call is handed to `System` with the caller's own arguments, and its answer is handed back.
 unsafe impl GlobalAlloc for Weighing {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size() as i64, 1);
+        note(layout.size() as i64);
         // SAFETY: the caller's contract is `System`'s.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size() as i64, 1);
+        note(layout.size() as i64);
         // SAFETY: the caller's contract is `System`'s.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        note(new_size as i64 - layout.size() as i64, 0);
+        note(new_size as i64 - layout.size() as i64);
         // SAFETY: the caller's contract is `System`'s.
         unsafe { System.realloc(ptr, layout, new_size) }
     }
 
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        note(-(layout.size() as i64), -1);
+        note(-(layout.size() as i64));
         // SAFETY: the caller's contract is `System`'s.
         unsafe { System.dealloc(ptr, layout) }
     }
 }
 
-/// What all threads together asked of the allocator, and did not give back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Weight {
-    pub(crate) bytes: i64,
-    pub(crate) blocks: i64,
-}
-
-/// What `f` makes, and its weight. What it frees must be its own for the figure to mean anything.
-pub(crate) fn weigh_blocks<R>(f: impl FnOnce() -> R) -> (R, Weight) {
+/// What `f` makes, and the bytes that all threads together asked of the allocator meanwhile and did not give back. What
+/// it frees must be its own for the figure to mean anything.
+pub(crate) fn weigh<R>(f: impl FnOnce() -> R) -> (R, i64) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     BYTES.store(0, Relaxed);
-    BLOCKS.store(0, Relaxed);
     ON.store(true, Relaxed);
     let made = f();
     ON.store(false, Relaxed);
-    (made, Weight { bytes: BYTES.load(Relaxed), blocks: BLOCKS.load(Relaxed) })
-}
-
-/// As [`weigh_blocks`], the bytes alone.
-pub(crate) fn weigh<R>(f: impl FnOnce() -> R) -> (R, i64) {
-    let (made, weight) = weigh_blocks(f);
-    (made, weight.bytes)
+    (made, BYTES.load(Relaxed))
 }

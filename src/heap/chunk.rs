@@ -105,6 +105,22 @@ impl Chunk {
         unsafe { (*this).top.offset_from_unsigned(Self::start(this)) }
     }
 
+    /// The bytes of its memory, with the header and the head of the region that it lies in.
+    ///
+    /// # Safety
+    ///
+    /// `this` must be a live chunk.
+    pub(crate) unsafe fn memory_bytes(this: *mut Self) -> usize {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let start = match Self::memory(this) {
+                Memory::RegionHead => RegionHead::of_inline(this).addr(),
+                Memory::Own | Memory::Block | Memory::Slot => this.addr(),
+            };
+            Self::end(this).addr() - start
+        }
+    }
+
     /// A chunk of its own for `words`, or null when there is no memory.
     pub(crate) fn allocate(words: usize) -> *mut Self {
         let Some(layout) = words_layout::<Self>(words) else { return ptr::null_mut() };

@@ -27,6 +27,11 @@ pub struct HeapInfo {
     /// Bytes outside the heap that its binaries keep alive, garbage included, each once: of a binary that others are slices
     /// of, all of its bytes, and of a buffer that is appended to, its capacity.
     pub off_heap_bytes: usize,
+    /// Pieces of memory that the heap holds: at least one for each region that it adopted.
+    pub chunks: usize,
+    /// Bytes of these pieces, with their headers and the room that is not used yet. Of what a
+    /// collection frees its thread may keep up to 1 MiB for the next one, which is nobody's heap and not counted.
+    pub chunk_bytes: usize,
     /// Minor collections of this heap so far.
     pub minor_collections: u64,
     /// Major collections of this heap so far, evacuations for a global collection included.
@@ -36,7 +41,7 @@ pub struct HeapInfo {
 }
 
 impl RawHeap {
-    /// O(chunks that were adopted since the last collection), and O(n log n) for n off-heap objects.
+    /// O(chunks), and O(n log n) for n off-heap objects.
     pub(crate) fn info(&self) -> HeapInfo {
         let mut info = HeapInfo {
             young_words: self.young_words(),
@@ -49,6 +54,10 @@ impl RawHeap {
             info.minor_collections = old.minors;
             info.major_collections = old.majors;
             info.moved_words = old.moved_words;
+        }
+        for run in self.all() {
+            info.chunks += 1;
+            info.chunk_bytes += run.memory_bytes();
         }
         info
     }

@@ -30,6 +30,12 @@ impl Run {
         unsafe { self.end.offset_from_unsigned(self.start) }
     }
 
+    /// The bytes of the chunk's memory; see [`Chunk::memory_bytes`].
+    pub(super) fn memory_bytes(&self) -> usize {
+        // SAFETY: the run is of a live chunk; null is none.
+        if self.chunk.is_null() { 0 } else { unsafe { Chunk::memory_bytes(self.chunk) } }
+    }
+
     pub(super) fn contains(&self, p: *mut Word) -> bool {
         self.start <= p && p < self.end
     }
