@@ -14,6 +14,11 @@ done
 say "all of them: the feature loom without its cfg is inert"
 cargo check -q --workspace --all-features
 
+say "the examples of the docs, for whom has nothing on, or stops at a lower floor"
+for features in "" term persistent; do
+    cargo test -q --no-default-features --features "$features" --doc
+done
+
 say "nothing on, nothing pulled in but macros"
 tree=$(cargo tree --no-default-features -e normal --prefix none --format "{lib}" | sort -u | paste -sd " ")
 [ "$tree" = "shared_term static_assertions" ] || { echo "dependencies without features: $tree"; exit 1; }

@@ -1,4 +1,9 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "runtime", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "runtime"),
+    doc = "What Erlang/OTP's `atomics`, `counters` and `persistent_term` give the BEAM, for Rust. This page is about a build \
+           without processes; see the README for the whole."
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     all(feature = "term", not(feature = "runtime")),

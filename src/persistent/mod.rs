@@ -195,7 +195,8 @@ impl PersistentTerms {
     ///
     /// In a turn of another domain the value is copied.
     ///
-    /// ```
+    #[cfg_attr(feature = "runtime", doc = "```")]
+    #[cfg_attr(not(feature = "runtime"), doc = "```ignore")]
     /// use shared_term::prelude::*;
     /// # let mut rt = Runtime::deterministic(1);
     /// rt.persistent().put(Atom::OK, Region::build(|h| h.int(42)))?;
