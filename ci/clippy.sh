@@ -5,3 +5,4 @@ cd "$(dirname "$0")/.."
 cargo clippy --workspace --all-targets --all-features -- -D warnings
 cargo clippy --no-default-features --lib --test atomics --test counters -- -D warnings
 RUSTFLAGS="--cfg loom" cargo clippy -p loom-tests --all-targets --target-dir target/loom -- -D warnings
+RUSTFLAGS="--cfg loom --cfg shuttle" cargo clippy -p shuttle-tests --all-targets --target-dir target/shuttle -- -D warnings

@@ -29,6 +29,9 @@ RUSTFLAGS="--cfg loom" cargo check -q --features arc-swap,epoch,hyaline
 say "both keys of loom"
 RUSTFLAGS="--cfg loom" cargo check -q --no-default-features --features loom
 RUSTFLAGS="--cfg loom --cfg crossbeam_loom" cargo check -q --no-default-features --features loom,epoch,hyaline
+say "the key of shuttle beside them, and without its feature"
+RUSTFLAGS="--cfg loom --cfg shuttle" cargo check -q --no-default-features --features shuttle
+RUSTFLAGS="--cfg loom --cfg shuttle" cargo check -q --no-default-features --features loom
 say "both keys of loom, with epoch but without its cfg, do not compile"
 if errors=$(RUSTFLAGS="--cfg loom" cargo check -q --no-default-features --features loom,epoch 2>&1); then
     echo "it compiled: models of the epoch would pass after one execution"

@@ -482,12 +482,14 @@ impl<'a, T: Integer> DoubleEndedIterator for Iter<'a, T> {
 impl<T: Integer> ExactSizeIterator for Iter<'_, T> {}
 impl<T: Integer> FusedIterator for Iter<'_, T> {}
 
-static_assertions::assert_impl_all!(Atomics<i64>: Send, Sync, std::panic::UnwindSafe, std::panic::RefUnwindSafe);
-static_assertions::assert_impl_all!(Atomics<u64>: Send, Sync, std::panic::UnwindSafe, std::panic::RefUnwindSafe);
+static_assertions::assert_impl_all!(Atomics<i64>: Send, Sync);
+static_assertions::assert_impl_all!(Atomics<u64>: Send, Sync);
 const _: () = assert!(size_of::<Atomics<i64>>() == size_of::<usize>(), "the handle is one word");
 const _: () = assert!(align_of::<Padded<AtomicI64>>() == 128 && align_of::<Padded<AtomicU64>>() == 128);
 #[cfg(not(all(loom, feature = "loom")))]
 const _: () = {
+    static_assertions::assert_impl_all!(Atomics<i64>: std::panic::UnwindSafe, std::panic::RefUnwindSafe);
+    static_assertions::assert_impl_all!(Atomics<u64>: std::panic::UnwindSafe, std::panic::RefUnwindSafe);
     assert!(size_of::<AtomicI64>() == 8 && align_of::<AtomicI64>() == 8);
     assert!(size_of::<AtomicU64>() == 8 && align_of::<AtomicU64>() == 8);
     assert!(size_of::<Padded<AtomicI64>>() == 128);

@@ -32,7 +32,14 @@ pub use published::Published;
 /// ```
 /// assert!(!shared_term::IS_LOOM); // an ordinary build
 /// ```
-pub const IS_LOOM: bool = cfg!(all(loom, feature = "loom"));
+pub const IS_LOOM: bool = cfg!(all(loom, feature = "loom", not(all(shuttle, feature = "shuttle"))));
+
+/// Is this build of the crate on shuttle's primitives? See [`sync`].
+///
+/// ```
+/// assert!(!shared_term::IS_SHUTTLE); // an ordinary build
+/// ```
+pub const IS_SHUTTLE: bool = cfg!(all(loom, shuttle, feature = "shuttle"));
 
 #[cfg(feature = "term")]
 #[macro_use]

@@ -9,12 +9,13 @@ use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
 use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task, Timers};
-use crate::runtime::sleep::Sleep;
+use crate::runtime::{Handle, sleep::Sleep};
 use crate::sync::Parker;
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A domain with processes, and nobody who runs them unless told to.
 #[derive(Debug, Clone)]
@@ -23,6 +24,9 @@ pub struct World {
     ready: Arc<Runnable>,
     failures: Arc<Mutex<Vec<String>>>,
 }
+
+/// Steps of collections within which a world comes to rest.
+const ROUNDS: usize = if crate::IS_LOOM { 64 } else { 4096 };
 
 /// Scheduled processes. (Plain `std`: run queues have models of their own.)
 #[derive(Debug, Default)]
@@ -71,12 +75,18 @@ impl World {
     /// An empty world.
     #[must_use]
     pub fn new() -> Self {
+        Self::on(PersistentTerms::new())
+    }
+
+    /// A world round this store.
+    #[must_use]
+    pub fn on(store: PersistentTerms) -> Self {
         let ready = Arc::new(Runnable::default());
         let node = Node::new(
-            PersistentTerms::new(),
+            store,
             Box::new(Shared(Arc::clone(&ready))),
             Settings::DEFAULT,
-            8,
+            usize::MAX,
             None,
             Timers::virtual_time(),
         );
@@ -102,6 +112,19 @@ impl World {
         let pid = self.node.spawn(heard, self.node.defaults, None, None, false).expect("a model has few processes");
         assert!(self.worker().run(pid, 1));
         pid
+    }
+
+    /// The rest of what a program has of a runtime.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        Handle { node: Arc::clone(&self.node) }
+    }
+
+    /// Lets the time of timers go on, and fires what is due.
+    pub fn advance(&self, by: Duration) {
+        let now = self.node.timers.now();
+        self.node.timers.set_now(now + by.as_nanos() as u64);
+        self.node.fire_timers();
     }
 
     /// Sends a message from outside.
@@ -187,18 +210,19 @@ impl World {
         self.domain().step();
     }
 
-    /// Runs whatever can run, and collects whatever can be collected, on one thread.
+    /// Runs whatever can run, and collects whatever can be collected, on one thread. What a policy leaves to its holders
+    /// stays.
     ///
     /// # Panics
     ///
     /// When something is never freed, or a turn has panicked.
     pub fn settle(&self) {
-        for _ in 0..64 {
+        for _ in 0..ROUNDS {
             while let Some(task) = self.take(|_| true) {
                 self.worker().run_task(task, 8);
             }
             self.hear();
-            if self.domain().step() == Step::Idle {
+            if matches!(self.domain().step(), Step::Idle | Step::Spared) {
                 return;
             }
         }
@@ -240,6 +264,14 @@ impl Worker {
     /// Runs a process for some turns, if it is scheduled.
     pub fn run(&self, pid: Pid, turns: u32) -> bool {
         let Some(task) = self.world.take(|task| task.pid() == pid) else { return false };
+        self.run_task(task, turns);
+        self.world.hear();
+        true
+    }
+
+    /// Runs the process that has waited longest, if one is scheduled, for some turns.
+    pub fn run_next(&self, turns: u32) -> bool {
+        let Some(task) = self.world.take(|_| true) else { return false };
         self.run_task(task, turns);
         self.world.hear();
         true

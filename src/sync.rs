@@ -30,6 +30,18 @@
 //! Put `const _: () = assert!(shared_term::IS_LOOM);` at the top of a model file, and make each model assert that more
 //! than one execution was explored.
 //!
+//! # Shuttle
+//!
+//! With `--cfg shuttle` and the feature `shuttle` *beside* the two keys, the same build runs on
+//! [shuttle](https://docs.rs/shuttle), which tries schedules at random, sequentially consistent, instead of all of them:
+//! for what is too large for loom. [`IS_SHUTTLE`](crate::IS_SHUTTLE) says so.
+//!
+//! ```toml
+//! [target.'cfg(all(loom, shuttle))'.dependencies]
+//! shared-term = { version = "0.1", default-features = false, features = ["shuttle"] }
+//! shuttle = "0.9"
+//! ```
+//!
 //! # What differs under loom
 //!
 //! * A sequentially consistent *access* is modelled as acquire-release; a `fence(SeqCst)` is modelled faithfully. This
@@ -38,8 +50,35 @@
 //!   operation multiplies the executions.
 //! * [`available_parallelism`] is 2 and [`seed`] is constant.
 
+#[cfg(not(all(loom, feature = "loom", not(all(shuttle, feature = "shuttle")))))]
+mod cell {
+    /// Interior mutability whose accesses loom can check.
+    #[derive(Debug, Default)]
+    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
+
+    impl<T> UnsafeCell<T> {
+        /// A cell that holds `value`.
+        pub const fn new(value: T) -> Self {
+            Self(std::cell::UnsafeCell::new(value))
+        }
+
+        /// Lends the contents for reading. Dereferencing the pointer is the caller's `unsafe`.
+        #[inline(always)]
+        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+            f(self.0.get())
+        }
+
+        /// Lends the contents for writing. Dereferencing the pointer is the caller's `unsafe`.
+        #[inline(always)]
+        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+            f(self.0.get())
+        }
+    }
+}
+
 #[cfg(not(all(loom, feature = "loom")))]
 mod imp {
+    pub use super::cell::UnsafeCell;
     pub use std::thread_local;
 
     /// Atomic cells and fences.
@@ -63,29 +102,6 @@ mod imp {
     pub(super) type RawMutex<T> = std::sync::Mutex<T>;
     pub(super) type RawGuard<'a, T> = std::sync::MutexGuard<'a, T>;
 
-    /// Interior mutability whose accesses loom can check.
-    #[derive(Debug, Default)]
-    pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
-
-    impl<T> UnsafeCell<T> {
-        /// A cell that holds `value`.
-        pub const fn new(value: T) -> Self {
-            Self(std::cell::UnsafeCell::new(value))
-        }
-
-        /// Lends the contents for reading. Dereferencing the pointer is the caller's `unsafe`.
-        #[inline(always)]
-        pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
-            f(self.0.get())
-        }
-
-        /// Lends the contents for writing. Dereferencing the pointer is the caller's `unsafe`.
-        #[inline(always)]
-        pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-            f(self.0.get())
-        }
-    }
-
     /// How many threads can run at once.
     pub fn available_parallelism() -> usize {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -98,24 +114,34 @@ mod imp {
     }
 }
 
+#[cfg(all(loom, feature = "loom", not(all(shuttle, feature = "shuttle"))))]
+pub(crate) use loom as back_end;
+#[cfg(all(loom, shuttle, feature = "shuttle"))]
+pub(crate) use shuttle as back_end;
+
 #[cfg(all(loom, feature = "loom"))]
 mod imp {
+    use super::back_end;
+
+    #[cfg(all(shuttle, feature = "shuttle"))]
+    pub use super::cell::UnsafeCell;
+    pub use back_end::thread_local;
+    #[cfg(not(all(shuttle, feature = "shuttle")))]
     pub use loom::cell::UnsafeCell;
-    pub use loom::thread_local;
 
     /// Atomic cells and fences.
     pub mod atomic {
-        pub use loom::sync::atomic::{
+        pub use crate::sync::back_end::sync::atomic::{
             AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
         };
     }
     /// Threads.
     pub mod thread {
-        pub use loom::thread::{JoinHandle, spawn, yield_now};
+        pub use crate::sync::back_end::thread::{JoinHandle, spawn, yield_now};
     }
     /// Hints to the processor.
     pub mod hint {
-        pub use loom::hint::spin_loop;
+        pub use crate::sync::back_end::hint::spin_loop;
     }
 
     /// A token, and a thread that waits for it.
@@ -126,12 +152,12 @@ mod imp {
     /// Gives the token.
     #[cfg(feature = "runtime")]
     #[derive(Debug, Clone)]
-    pub(crate) struct Unparker(std::sync::Arc<(loom::sync::Mutex<bool>, loom::sync::Condvar)>);
+    pub(crate) struct Unparker(std::sync::Arc<(back_end::sync::Mutex<bool>, back_end::sync::Condvar)>);
 
     #[cfg(feature = "runtime")]
     impl Parker {
         pub(crate) fn new() -> Self {
-            Self(Unparker(std::sync::Arc::new((loom::sync::Mutex::new(false), loom::sync::Condvar::new()))))
+            Self(Unparker(std::sync::Arc::new((back_end::sync::Mutex::new(false), back_end::sync::Condvar::new()))))
         }
 
         pub(crate) fn unparker(&self) -> &Unparker {
@@ -147,10 +173,10 @@ mod imp {
             *token = false;
         }
 
-        /// loom knows no time: the time is over at once.
+        /// A model knows no time: the time is over at once.
         pub(crate) fn park_timeout(&self, _: std::time::Duration) {
             *self.0.0.0.lock().unwrap() = false;
-            loom::thread::yield_now();
+            back_end::thread::yield_now();
         }
     }
 
@@ -163,15 +189,15 @@ mod imp {
         }
     }
 
-    pub(super) type RawMutex<T> = loom::sync::Mutex<T>;
-    pub(super) type RawGuard<'a, T> = loom::sync::MutexGuard<'a, T>;
+    pub(super) type RawMutex<T> = back_end::sync::Mutex<T>;
+    pub(super) type RawGuard<'a, T> = back_end::sync::MutexGuard<'a, T>;
 
     /// How many threads can run at once.
     pub fn available_parallelism() -> usize {
         2
     }
 
-    /// A number that differs from call to call and from run to run; constant under loom.
+    /// A number that differs from call to call and from run to run; constant in models.
     pub fn seed() -> u64 {
         1
     }
@@ -179,6 +205,16 @@ mod imp {
 
 pub use imp::*;
 pub use std::sync::Arc;
+
+/// A thread-local that nothing which loom models depends on, so that its threads may share it; shuttle's each have theirs.
+#[cfg(all(loom, shuttle, feature = "shuttle"))]
+pub(crate) use shuttle::thread_local as thread_local_unmodelled;
+/// A thread-local that nothing which loom models depends on.
+#[cfg(not(all(loom, shuttle, feature = "shuttle")))]
+pub(crate) use std::thread_local as thread_local_unmodelled;
+
+/// Is this build one for models, on the primitives of loom or shuttle?
+pub(crate) const MODELLED: bool = cfg!(all(loom, feature = "loom"));
 
 /// A thread-local. One whose type has no destructor stays readable until the very end of its thread; under loom every
 /// thread-local ends with the others.
@@ -206,7 +242,7 @@ macro_rules! global {
 #[cfg(all(loom, feature = "loom"))]
 macro_rules! global {
     ($(#[$meta:meta])* static $name:ident: $type:ty = $init:expr;) => {
-        loom::lazy_static! { $(#[$meta])* static ref $name: $type = $init; }
+        $crate::sync::back_end::lazy_static! { $(#[$meta])* static ref $name: $type = $init; }
     };
 }
 pub(crate) use {global, local};

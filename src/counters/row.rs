@@ -7,7 +7,7 @@ use crate::alloc::{AllocError, try_boxed};
 use crate::sync::atomic::AtomicI64;
 
 /// Cells in a line; one under loom, where every cell costs executions.
-const CELLS: usize = if crate::IS_LOOM { 1 } else { 16 };
+const CELLS: usize = if crate::sync::MODELLED { 1 } else { 16 };
 
 /// The unit of memory of a row: a cache line and the neighbour that adjacent-line prefetchers fetch with it.
 #[repr(C, align(128))]
@@ -18,10 +18,13 @@ const _: () = assert!(align_of::<Line>() == 128, "rows of different threads shar
 const _: () = assert!(size_of::<Line>() == 128, "and waste none");
 
 fn zero() -> AtomicI64 {
-    #[cfg_attr(not(all(loom, feature = "loom")), expect(unused_mut, reason = "loom takes a look at it"))]
+    #[cfg_attr(
+        not(all(loom, feature = "loom", not(all(shuttle, feature = "shuttle")))),
+        expect(unused_mut, reason = "loom takes a look at it")
+    )]
     let mut cell = AtomicI64::new(0);
     // loom does not check that a cell's creation happened before its use; that a write like this one did, it does.
-    #[cfg(all(loom, feature = "loom"))]
+    #[cfg(all(loom, feature = "loom", not(all(shuttle, feature = "shuttle"))))]
     cell.with_mut(|_| ());
     cell
 }
@@ -101,7 +104,7 @@ impl<'a> RowRef<'a> {
     /// `i` is less than the length of the row's array.
     #[inline(always)]
     pub(super) unsafe fn cell(self, i: usize) -> &'a AtomicI64 {
-        if crate::IS_LOOM {
+        if crate::sync::MODELLED {
             // A cell per line.
             // SAFETY: by I4 the line is there, and the row lives for `'a`.
             let line: &'a Line = unsafe { self.lines.add(i).as_ref() };

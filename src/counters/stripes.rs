@@ -24,12 +24,12 @@ use super::row::{Line, Row, RowRef};
 use super::thread_id;
 
 /// Slots of the smallest table.
-const FIRST: usize = if crate::IS_LOOM { 1 } else { 4 };
+const FIRST: usize = if crate::sync::MODELLED { 1 } else { 4 };
 /// Slots of the largest table.
-pub(super) const CAPACITY: u32 = if crate::IS_LOOM { 2 } else { 4096 };
+pub(super) const CAPACITY: u32 = if crate::sync::MODELLED { 2 } else { 4096 };
 
 /// After this many disturbed attempts a reader waits for the writers' lock.
-const ATTEMPTS: usize = if crate::IS_LOOM { 2 } else { 16 };
+const ATTEMPTS: usize = if crate::sync::MODELLED { 2 } else { 16 };
 
 /// What a counter is counted from.
 struct Base {

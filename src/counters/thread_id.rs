@@ -123,7 +123,7 @@ impl Drop for Owner {
 
 /// A model that failed is torn down outside of loom's execution, where its locks and thread-locals panic.
 fn model_failed() -> bool {
-    crate::IS_LOOM && std::thread::panicking()
+    crate::sync::MODELLED && std::thread::panicking()
 }
 
 fn give_up(owner: &Owner) {

@@ -174,7 +174,7 @@ impl Area {
 /// Says to loom that what the word points to is read here, if it is a literal.
 #[inline(always)]
 pub(crate) fn note_use(w: Word) {
-    if crate::IS_LOOM && word::is_literal(w) {
+    if crate::sync::MODELLED && word::is_literal(w) {
         // SAFETY: under loom areas stay in memory until the model ends.
         unsafe { entry(w).area().as_ref() }.note_read();
     }
@@ -342,7 +342,7 @@ impl Space {
         let area = ManuallyDrop::into_inner(area);
         self.figures.each(&area, |sum, n| _ = sum.fetch_sub(n, plain::Ordering::Relaxed));
         let bit = u64::from(area.bit.trailing_zeros()) - FILTER_SHIFT;
-        if crate::IS_LOOM {
+        if crate::sync::MODELLED {
             // A model that reads what was freed must fail in its own words: the memory stays until the model ends.
             let mut inner = self.inner.lock();
             inner.bits.give(bit);

@@ -15,7 +15,7 @@ use crate::sync::mutation::{Mutation, mutated};
 use std::cell::{Cell, UnsafeCell};
 
 /// Blocks that a thread hands over or takes at once.
-pub(crate) const BATCH: usize = if crate::IS_LOOM { 2 } else { 64 };
+pub(crate) const BATCH: usize = if crate::sync::MODELLED { 2 } else { 64 };
 
 /// A block of the size that its cache and depot are for.
 pub(crate) type Block = *mut u8;

@@ -15,8 +15,8 @@ use crate::heap::HeapError;
 use crate::heap::copy::{Literals, copy, size_words, words_to_copy};
 use crate::heap::literal::{self, Area, Space};
 use crate::heap::raw::RawHeap;
-use crate::sync::Mutex;
 use crate::sync::atomic::{Ordering, fence};
+use crate::sync::{Mutex, thread_local_unmodelled};
 use crate::term::word::{self, Word};
 use crate::term::{Key, References, TermRef};
 use std::cell::Cell;
@@ -40,14 +40,14 @@ const STEPS_INLINE: u32 = 1024;
 /// other.
 const STEPS_NESTED: u32 = 32;
 
-thread_local! {
-    /// Turns on this thread's stack. (Plain `std`: nothing that loom models depends on it.)
+thread_local_unmodelled! {
+    /// Turns on this thread's stack.
     static TURNS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Is a turn running on this thread?
 pub(crate) fn in_turn() -> bool {
-    TURNS.get() > 0
+    TURNS.with(Cell::get) > 0
 }
 
 /// Marks a turn for as long as it lives.
@@ -56,14 +56,14 @@ pub(crate) struct TurnMark(());
 
 impl TurnMark {
     pub(crate) fn new() -> Self {
-        TURNS.set(TURNS.get() + 1);
+        TURNS.with(|turns| turns.set(turns.get() + 1));
         Self(())
     }
 }
 
 impl Drop for TurnMark {
     fn drop(&mut self) {
-        TURNS.set(TURNS.get() - 1);
+        TURNS.with(|turns| turns.set(turns.get() - 1));
     }
 }
 
@@ -73,8 +73,8 @@ struct CallBack {
     outer: *const CallBack,
 }
 
-thread_local! {
-    /// The innermost of those on this thread's stack. (Plain `std`, as above.)
+thread_local_unmodelled! {
+    /// The innermost of those on this thread's stack.
     static CALLED_BACK: Cell<*const CallBack> = const { Cell::new(std::ptr::null()) };
 }
 
@@ -86,20 +86,20 @@ pub(super) fn called_back<R>(domain: &Quiescence, f: impl FnOnce() -> R) -> R {
 
     impl Drop for End {
         fn drop(&mut self) {
-            CALLED_BACK.set(self.0);
+            CALLED_BACK.with(|call| call.set(self.0));
         }
     }
 
     let _turn = TurnMark::new();
-    let call = CallBack { domain, outer: CALLED_BACK.get() };
+    let call = CallBack { domain, outer: CALLED_BACK.with(Cell::get) };
     let _end = End(call.outer);
-    CALLED_BACK.set(&raw const call);
+    CALLED_BACK.with(|innermost| innermost.set(&raw const call));
     f()
 }
 
 /// Has the collection of this domain called code of the user's that is on this thread's stack?
 fn is_called_back(domain: &Quiescence) -> bool {
-    let mut call = CALLED_BACK.get();
+    let mut call = CALLED_BACK.with(Cell::get);
     // SAFETY: a call is in the chain for as long as it is on the stack of this thread, of which this is a part.
     while let Some(&CallBack { domain: other, outer }) = unsafe { call.as_ref() } {
         if std::ptr::eq(other, domain) {
@@ -350,7 +350,7 @@ impl Domain {
         if !is_called_back(&self.quiescence) && (driver.is_none() || self.slots.len() <= SCAN_INLINE) {
             // Without a driver the last one to look must see everything: it waits for a step that another is at.
             let patient = driver.is_none();
-            let steps = if CALLED_BACK.get().is_null() { STEPS_INLINE } else { STEPS_NESTED };
+            let steps = if CALLED_BACK.with(Cell::get).is_null() { STEPS_INLINE } else { STEPS_NESTED };
             for _ in 0..steps {
                 let finished = self.finish_batches();
                 let step = self.collector.step(self, patient);

@@ -43,7 +43,7 @@ union Room {
     region: ManuallyDrop<Region>,
 }
 
-const _: () = assert!(crate::IS_LOOM || size_of::<Entry>() == 64);
+const _: () = assert!(crate::sync::MODELLED || size_of::<Entry>() == 64);
 
 /// What a batch does to one key. The entry's value leads here from just before the batch is committed to a grace period
 /// behind it, so that each span sees the whole batch or none of it: a reader takes `new` if the batch had been committed

@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic as plain;
 
 /// Participants per segment. Few under loom, where each is a load of every grace period.
-const SEGMENT: usize = if crate::IS_LOOM { 2 } else { 16 };
+const SEGMENT: usize = if crate::sync::MODELLED { 2 } else { 16 };
 
 const OFFLINE: u64 = 0;
 /// The word of no pid.

@@ -80,10 +80,16 @@ pub(crate) struct Acts {
 }
 
 /// Slots of the first segment; each further one has twice as many.
-const BASE: usize = if crate::IS_LOOM { 2 } else { 64 };
-const SEGMENTS: usize = if crate::IS_LOOM { 2 } else { SLOT_BITS as usize - 6 };
+const BASE: usize = if crate::sync::MODELLED { 2 } else { 64 };
+const SEGMENTS: usize = if crate::IS_LOOM {
+    2
+} else if crate::IS_SHUTTLE {
+    4
+} else {
+    SLOT_BITS as usize - 6
+};
 /// Slots of a group.
-const LINE: usize = if crate::IS_LOOM { 2 } else { 8 };
+const LINE: usize = if crate::sync::MODELLED { 2 } else { 8 };
 
 /// What some slots have.
 #[repr(C, align(64))]

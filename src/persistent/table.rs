@@ -18,8 +18,8 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
 /// Locks for writers; a power of two.
-const STRIPES: usize = if crate::IS_LOOM { 2 } else { 64 };
-const FIRST_CAPACITY: usize = if crate::IS_LOOM { 4 } else { 64 };
+const STRIPES: usize = if crate::sync::MODELLED { 2 } else { 64 };
+const FIRST_CAPACITY: usize = if crate::sync::MODELLED { 4 } else { 64 };
 
 /// The head of an array; its slots follow. Reached by raw pointers, which stand for all of the allocation.
 #[repr(C)]

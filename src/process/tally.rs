@@ -3,7 +3,7 @@
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam_utils::CachePadded;
 
-const STRIPES: usize = if crate::IS_LOOM { 1 } else { 16 };
+const STRIPES: usize = if crate::sync::MODELLED { 1 } else { 16 };
 
 /// Beginnings and ends, in one stripe or another.
 #[derive(Debug)]

@@ -93,7 +93,7 @@ impl<T: Send + Sync + 'static> sealed::Cell<T> for Cell<T> {
 
 impl<T> Drop for Cell<T> {
     fn drop(&mut self) {
-        if crate::IS_LOOM && std::thread::panicking() {
+        if crate::sync::MODELLED && std::thread::panicking() {
             return; // a model that failed is torn down outside of loom's execution
         }
         // Acquire: as in `store`.

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// A way to reach a runtime from anywhere: a cheap clone, good from any thread. It does not keep the runtime running.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    pub(super) node: Arc<Node>,
+    pub(crate) node: Arc<Node>,
 }
 
 impl Handle {

@@ -10,11 +10,11 @@
 //! it is guessed.
 
 use super::{Copier, Literals, Stop};
-use crate::IS_LOOM;
 use crate::heap::HeapError;
 use crate::heap::marks::{self, Marks};
 use crate::heap::pages::reserve;
 use crate::heap::raw::Bump;
+use crate::sync::MODELLED;
 use crate::term::word::{self, Object, Word};
 use std::ptr;
 
@@ -162,7 +162,7 @@ impl Copier<'_> {
         stack: &mut Stack,
     ) -> Result<(), Stop> {
         // Are literals copied whatever they are? (Under loom each is asked for: that is how it sees the reads.)
-        let flatten = matches!(self.literals, Literals::Flatten) && !IS_LOOM;
+        let flatten = matches!(self.literals, Literals::Flatten) && !MODELLED;
         let Bump { mut top, mut end, mut chunk } = self.dest.lend();
         let mut page = Page { base: 0, line: ptr::null_mut(), mark: marks.round() };
         let Bounds { mut bottom, top: mut last, mut limit } = stack.begin()?;
