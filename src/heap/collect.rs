@@ -163,12 +163,27 @@ pub(crate) unsafe fn collect_major(
     retired: u64,
     parents: Parents,
 ) -> Result<CollectStats, HeapError> {
+    // SAFETY: the caller's promise.
+    unsafe { collect_major_to(RawHeap::new(usize::MAX), heap, root, retired, parents) }
+}
+
+/// As [`collect_major`], to an empty heap that may have room already.
+///
+/// # Safety
+///
+/// As for [`collect_minor`].
+pub(super) unsafe fn collect_major_to(
+    mut to: RawHeap,
+    heap: &mut RawHeap,
+    root: &mut Word,
+    retired: u64,
+    parents: Parents,
+) -> Result<CollectStats, HeapError> {
     let before_words = heap.used();
     let mut old = match generations::take(heap) {
         Ok(old) => old,
         Err(error) => return Err(fail(heap, root, error)),
     };
-    let mut to = RawHeap::new(usize::MAX);
     let mut collector = Collector::new(&mut to, None);
     collector.retired = retired;
     // A destructor of another thread local may collect when this one is gone already.

@@ -24,6 +24,7 @@ pub(crate) mod binary;
 pub(crate) mod built;
 mod chunk;
 mod collect;
+mod compact;
 pub(crate) mod copy;
 mod forwards;
 mod generations;
@@ -68,6 +69,7 @@ pub use to_term::{Segment, ToTerm, heap_of};
 #[cfg(feature = "runtime")]
 pub(crate) use collect::{Literals, literals_of};
 pub(crate) use collect::{Parents, collect_major, collect_minor};
+pub(crate) use compact::compact;
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};

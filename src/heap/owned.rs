@@ -1,7 +1,7 @@
 //! A heap without a process.
 
 use super::raw::RawHeap;
-use super::{CollectStats, Heap, HeapError, HeapInfo, Parents, collect_major, collect_minor, unwind, verify};
+use super::{CollectStats, Heap, HeapError, HeapInfo, Parents, collect_major, collect_minor, compact, unwind, verify};
 use crate::term::word::Word;
 use crate::term::{Term, TermRef};
 
@@ -87,6 +87,25 @@ impl OwnedHeap {
     pub fn collect_major(&mut self) -> Result<CollectStats, HeapError> {
         // SAFETY: as above.
         unsafe { collect_major(&mut self.raw, &mut self.root, 0, self.parents) }
+    }
+
+    /// A major collection into memory with room for what lives, and for nothing else: moves it twice. Without the memory for
+    /// the second time it is as [`collect_major`](Self::collect_major).
+    ///
+    /// # Errors
+    ///
+    /// As [`collect_minor`](Self::collect_minor).
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let mut heap = OwnedHeap::new(|h| h.list(0..1000));
+    /// heap.compact()?;
+    /// assert_eq!((heap.used_words(), heap.info().chunk_bytes), (2000, 16_000 + 24));
+    /// # Ok::<(), shared_term::HeapError>(())
+    /// ```
+    pub fn compact(&mut self) -> Result<CollectStats, HeapError> {
+        // SAFETY: as above.
+        unsafe { compact(&mut self.raw, &mut self.root, 0, self.parents) }
     }
 
     /// What is in the heap, and what its collections did.

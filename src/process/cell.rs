@@ -113,6 +113,8 @@ impl Flags {
     pub(crate) const TRAPS_EXITS: Self = Self(1);
     /// Is there a timeout in its relations?
     pub(crate) const TIMEOUT: Self = Self(2);
+    /// Does it hibernate when it waits next?
+    pub(crate) const HIBERNATES: Self = Self(8);
     /// Is there something in its relations that has come and was not looked at yet?
     pub(crate) const UNSEEN: Self = Self(4);
 
@@ -321,6 +323,16 @@ impl Task {
     pub(super) unsafe fn known_relations<'a>(self) -> Option<&'a Relations> {
         // SAFETY: the caller's promise; the process lives as long as its owner has it.
         unsafe { &*(*self.0.as_ptr()).relations.get() }.as_deref()
+    }
+
+    /// As [`known_relations`](Self::known_relations), to be changed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`relations`](Self::relations).
+    pub(super) unsafe fn relations_if_any<'a>(self) -> Option<&'a mut Relations> {
+        // SAFETY: the caller's promise; the process lives as long as its owner has it.
+        unsafe { &mut *(*self.0.as_ptr()).relations.get() }.as_deref_mut()
     }
 
     /// Takes what the process knows of others.

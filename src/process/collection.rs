@@ -6,14 +6,17 @@
 //! * A collection is due when more than `max(2 * what the last one left, min_heap_words)` words are in use; with
 //!   [`CollectWhen::Idle`], also when the mailbox is empty and something was made since the last one. A message that is
 //!   kept raises that threshold to twice its size: it is not collected for having come.
+//! * A process that [hibernates](crate::Cx::hibernate) makes a major one, into memory with room for what lives alone.
 //! * One is also due when the binaries of the heap keep more bytes outside it alive, each counted once, than max(twice what
 //!   the last major collection left, half a mebibyte).
 //! * It is a minor one, unless there were `minors_before_major` of them since the last major one, or the old generation
 //!   is more than twice what that one left (and than `min_heap_words`), or, after it, less than a quarter of
 //!   `max_heap_words` is left; or its binaries are the reason; or the heap points into a persistent term that waits for its holders by policy.
 
-use super::cell::Owned;
-use crate::heap::{CollectWhen, HeapError, Literals, Parents, collect_major, collect_minor, literals_of, verify};
+use super::cell::{Flags, Owned};
+use crate::heap::{
+    CollectWhen, HeapError, Literals, Parents, collect_major, collect_minor, compact, literals_of, verify,
+};
 use crate::persistent::Domain;
 
 impl Owned {
@@ -22,9 +25,9 @@ impl Owned {
         STRESS || self.heap.used() > self.threshold.min(self.heap.limit) || self.heap.holds_many_bytes()
     }
 
-    /// Is there garbage that a process should not wait with?
+    /// Is there something that the process should not wait with?
     pub(super) fn is_untidy(&self) -> bool {
-        self.collect_when == CollectWhen::Idle && self.heap.has_grown()
+        self.collect_when == CollectWhen::Idle && self.heap.has_grown() || self.flags.has(Flags::HIBERNATES)
     }
 
     /// What lives now does not count towards the next collection.
@@ -55,6 +58,29 @@ impl Owned {
                 domain.collector.evacuated(stats.evacuated_words);
             }
         }
+        self.collected(asked)
+    }
+
+    /// Makes the heap as small as what lives in it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`collect`](Self::collect).
+    pub(super) unsafe fn compact(&mut self, domain: &Domain) -> Result<(), HeapError> {
+        if !self.heap.has_memory() {
+            return Ok(()); // nor a state that needs some
+        }
+        self.heap.end_allowance();
+        // SAFETY: the caller's promise.
+        let stats = unsafe { compact(&mut self.heap, &mut self.state, domain.collector.spared(), Parents::CopyOut) }?;
+        if stats.evacuated_words > 0 {
+            domain.collector.evacuated(stats.evacuated_words);
+        }
+        self.collected(0)
+    }
+
+    /// What follows a collection, after `asked` words were adopted.
+    fn collected(&mut self, asked: usize) -> Result<(), HeapError> {
         self.rest();
         self.check();
         let (words, limit) = (self.heap.used(), self.heap.limit);

@@ -1,6 +1,6 @@
 //! The context of a turn.
 
-use super::cell::Task;
+use super::cell::{Flags, Task};
 use super::mailbox::Load;
 use super::node::{Node, Parent, SpawnError};
 use super::timer;
@@ -335,6 +335,35 @@ impl<'h> Cx<'h> {
         F: for<'x> FnMut(Cx<'x>, Term<'x>, Term<'x>) -> Turn<'x> + Send + 'static,
     {
         self.spawn_with(options, super::FromClosures::new(init, receive))
+    }
+
+    /// When this process has nothing to do next, it throws away what it needs no more: its heap is collected into memory
+    /// with room for what lives in the state, and for nothing else, and the rest is given back. For a process that will
+    /// wait for long; one that is busy pays a major collection, O(words that live), which it moves twice. Its heap
+    /// grows again as it is used.
+    ///
+    /// OTP: `erlang:hibernate/3`, `{noreply, State, hibernate}`. There a message that waits already undoes it; here it is
+    /// done once the mailbox is empty, deferred messages aside. It takes a stack away there, and no state of a turn needs
+    /// one here. A global collection wakes no process that has hibernated, unless it holds what is collected.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |cx, _, message| {
+    ///     let all: i64 = message.list().map(|n| n.as_int().unwrap_or(0)).sum();
+    ///     cx.hibernate();
+    ///     Ok(Next(cx.list([all])))
+    /// })?;
+    /// rt.send_new(p, |h| h.list(1..=1000))?;
+    /// rt.run_until_idle();
+    /// let heap = rt.info(p).unwrap().details.unwrap().heap;
+    /// assert_eq!((heap.old_words, heap.chunk_bytes), (2, 16 + 24));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn hibernate(self) {
+        let task = self.task();
+        // SAFETY: a turn owns its process; the borrow ends with the statement.
+        unsafe { task.owned() }.flags.set(Flags::HIBERNATES, true);
     }
 
     /// Figures of a process; of one that runs now, other than this one, without [`Details`](super::Details). `None`: there

@@ -60,6 +60,13 @@ impl Relations {
         self.last
     }
 
+    /// Keeps no room for more.
+    pub(super) fn shrink(&mut self) {
+        self.links.shrink();
+        self.monitors.shrink();
+        self.watchers.shrink();
+    }
+
     /// Links and monitors a process that is being spawned, of which nobody else knows yet.
     pub(super) fn beget(&mut self, me: Pid, child: Pid, of_child: &mut Self, link: bool, monitor: Option<Reference>) {
         if link {

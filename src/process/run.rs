@@ -10,7 +10,7 @@ use super::signals::{self, Kind};
 use super::timer;
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::raw::Mark;
-use crate::heap::{Region, literal};
+use crate::heap::{HeapError, Region, literal};
 use crate::persistent::{Between, Domain, Participant, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
@@ -95,7 +95,7 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
             continue;
         }
         if owned().is_untidy() {
-            caught(|| collect(task, participant, 0))??;
+            caught(|| tidy(task, participant))??;
         }
         match card.between(filter(owned())) {
             Between::Idle => return Ok(Ran::Idle),
@@ -307,8 +307,31 @@ fn collect_if(due: bool, task: Task, participant: &Participant, adopted: usize) 
     }
 }
 
+/// Collects the heap of a process that is about to wait, and asked for that.
+fn tidy(task: Task, participant: &Participant) -> Result<(), Exit> {
+    // SAFETY: the caller owns the process, between two turns; the borrow ends with the statement, here and below.
+    if !unsafe { task.owned() }.flags.set(Flags::HIBERNATES, false) {
+        return collect(task, participant, 0);
+    }
+    // SAFETY: as above.
+    if let Some(relations) = unsafe { task.relations_if_any() } {
+        relations.shrink();
+    }
+    // SAFETY: as above.
+    collect_by(task, participant, |domain| unsafe { task.owned().compact(domain) })
+}
+
 /// Collects the heap, between two turns, the last of which has adopted so many words.
 fn collect(task: Task, participant: &Participant, adopted: usize) -> Result<(), Exit> {
+    // SAFETY: between turns: the state is the only root; the heap is borrowed anew.
+    collect_by(task, participant, |domain| unsafe { task.owned().collect(adopted, domain) })
+}
+
+fn collect_by(
+    task: Task,
+    participant: &Participant,
+    how: impl FnOnce(&Domain) -> Result<(), HeapError>,
+) -> Result<(), Exit> {
     // SAFETY: the caller owns the process, between two turns; the borrow ends with the statement.
     let used = unsafe { task.owned() }.heap.used();
     // A long collection must not hold up the grace periods of others. The process runs, so it is asked whatever its
@@ -316,12 +339,10 @@ fn collect(task: Task, participant: &Participant, adopted: usize) -> Result<(), 
     let long = used > LONG_COLLECTION;
     let _offline = long.then(|| Offline::new(task.header().node.domain(), participant));
     let node = &task.header().node;
-    // SAFETY: between turns: the state is the only root; the heap is borrowed anew.
-    let collect = || unsafe { task.owned().collect(adopted, node.domain()) };
     match &node.observed {
-        None => collect(),
-        // SAFETY: as above.
-        Some(observed) => unsafe { observed.collection(task, collect) },
+        None => how(node.domain()),
+        // SAFETY: the caller owns the process, between two turns.
+        Some(observed) => unsafe { observed.collection(task, || how(node.domain())) },
     }
     .map_err(Exit::heap)
 }

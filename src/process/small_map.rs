@@ -77,6 +77,13 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
+    /// Keeps no room for more pairs.
+    pub(super) fn shrink(&mut self) {
+        if let Self::Few(pairs) = self {
+            pairs.shrink_to_fit();
+        }
+    }
+
     pub(super) fn keys(&self) -> Vec<K> {
         match self {
             Self::Few(pairs) => pairs.iter().map(|(k, _)| *k).collect(),

@@ -8,6 +8,7 @@ mod support;
 
 mod exits;
 mod helpers;
+mod hibernate;
 mod info;
 mod links;
 mod mailboxes;
