@@ -14,6 +14,8 @@ mod rows;
 #[expect(clippy::unnecessary_wraps, reason = "every contender has the type `Prepare`")]
 mod rust_refs;
 mod timing;
+#[path = "../support/vm.rs"]
+mod vm;
 
 use std::process::ExitCode;
 

@@ -1,21 +1,11 @@
-//! The Erlang side: finds and compiles it, starts VMs, and asks them for runs.
+//! How rows use Erlang's VMs.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const SOURCE: &str = include_str!("../otp/budgets.erl");
+use crate::vm::{COOL_DOWN, DEFAULT_PROCESSES, Installed, Module, Vm};
 
-/// A VM with a million processes needs seconds for a run; one that needs minutes hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
-const PATIENCE_AT_START: Duration = Duration::from_secs(30);
-
-/// After a run the VM's schedulers spin for a while before they sleep; nobody else measures until they do.
-const COOL_DOWN: Duration = Duration::from_millis(10);
+const BUDGETS: Module =
+    Module { name: "budgets", source: include_str!("../otp/budgets.erl"), defines: &[], schedulers: 2 };
 
 /// How a row uses VMs.
 #[derive(Clone, Copy)]
@@ -29,33 +19,20 @@ pub(crate) enum Lease {
     EachRun { processes: u32 },
 }
 
-/// OTP's default process limit.
-pub(crate) const DEFAULT_PROCESSES: u32 = 1 << 18;
-
 /// An installed Erlang with the compiled module, or why there is none.
 pub(crate) struct Erlang {
     installed: Result<Installed, String>,
-    shared: Option<Vm>,
-}
-
-struct Installed {
-    directory: PathBuf,
     version: String,
-}
-
-impl Drop for Installed {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.directory);
-    }
+    shared: Option<Vm>,
 }
 
 impl Erlang {
     pub(crate) fn find() -> Erlang {
-        let mut erlang = Erlang { installed: Installed::compile(), shared: None };
-        if let Ok(installed) = &mut erlang.installed {
-            match Vm::start(&installed.directory, DEFAULT_PROCESSES) {
+        let mut erlang = Erlang { installed: Installed::compile(BUDGETS), version: String::new(), shared: None };
+        if let Ok(installed) = &erlang.installed {
+            match Vm::start(installed, DEFAULT_PROCESSES) {
                 Ok(vm) => {
-                    installed.version.clone_from(&vm.version);
+                    erlang.version.clone_from(&vm.version);
                     erlang.shared = Some(vm);
                 }
                 Err(why) => erlang.installed = Err(why),
@@ -66,7 +43,7 @@ impl Erlang {
 
     pub(crate) fn describe(&self) -> String {
         match &self.installed {
-            Ok(installed) => installed.version.clone(),
+            Ok(_) => self.version.clone(),
             Err(why) => format!("no Erlang: {why}"),
         }
     }
@@ -78,8 +55,7 @@ impl Erlang {
     }
 
     fn start(&self, processes: u32) -> Result<Vm, String> {
-        let installed = self.installed.as_ref().map_err(Clone::clone)?;
-        Vm::start(&installed.directory, processes)
+        Vm::start(self.installed.as_ref().map_err(Clone::clone)?, processes)
     }
 }
 
@@ -107,132 +83,5 @@ impl Contender {
         }
         thread::sleep(COOL_DOWN);
         answer
-    }
-}
-
-impl Installed {
-    fn compile() -> Result<Installed, String> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let directory = std::env::temp_dir().join(format!("shared-term-budgets-{}-{now}", std::process::id()));
-        fs::create_dir(&directory).map_err(|e| format!("cannot make {}: {e}", directory.display()))?;
-        let installed = Installed { directory, version: String::new() };
-        let source = installed.directory.join("budgets.erl");
-        fs::write(&source, SOURCE).map_err(|e| format!("cannot write {}: {e}", source.display()))?;
-        if !starts("erl") {
-            return Err("`erl` is not on the path".to_string());
-        }
-        let mut compiler = command("erlc")
-            .arg("-o")
-            .arg(&installed.directory)
-            .arg(&source)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| format!("`erlc` cannot be started: {e}"))?;
-        let start = Instant::now();
-        loop {
-            match compiler.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(installed),
-                Ok(Some(status)) => return Err(format!("`erlc` fails: {status}")),
-                Ok(None) if start.elapsed() < PATIENCE_AT_START => thread::sleep(Duration::from_millis(10)),
-                Ok(None) | Err(_) => {
-                    let _ = compiler.kill();
-                    let _ = compiler.wait();
-                    return Err(format!("`erlc` is silent for {} s", PATIENCE_AT_START.as_secs()));
-                }
-            }
-        }
-    }
-}
-
-/// Can the program be started at all? What it would do is not waited for.
-fn starts(program: &str) -> bool {
-    let child = command(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    child.is_ok_and(|mut child| {
-        let _ = child.kill();
-        child.wait().is_ok()
-    })
-}
-
-/// A command that the user's own settings for Erlang do not change.
-fn command(program: &str) -> Command {
-    let mut command = Command::new(program);
-    for setting in ["ERL_FLAGS", "ERL_AFLAGS", "ERL_ZFLAGS", "ERL_LIBS", "ERLC_OPTS", "ERL_COMPILER_OPTIONS"] {
-        command.env_remove(setting);
-    }
-    command.env("ERL_CRASH_DUMP_SECONDS", "0").stdin(Stdio::null());
-    command
-}
-
-/// One running `erl`. Dropping it ends it.
-struct Vm {
-    child: Child,
-    commands: ChildStdin,
-    answers: Receiver<String>,
-    version: String,
-}
-
-impl Drop for Vm {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Vm {
-    fn start(directory: &Path, processes: u32) -> Result<Vm, String> {
-        let mut child = command("erl")
-            .args(["-noshell", "-boot", "no_dot_erlang", "-kernel", "logger_level", "none"])
-            .args(["+S", "2:2", "+P", &processes.to_string()])
-            .arg("-pa")
-            .arg(directory)
-            .args(["-s", "budgets", "main"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|e| format!("`erl` cannot be started: {e}"))?;
-        let (Some(commands), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err("`erl` has no pipes".to_string());
-        };
-        let (to_answers, answers) = mpsc::channel();
-        // Reading in a thread is what makes a timeout possible; it ends with the VM's output.
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines().map_while(Result::ok) {
-                if to_answers.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut vm = Vm { child, commands, answers, version: String::new() };
-        let ready = vm.answer("ready", PATIENCE_AT_START)?;
-        let mut words = ready.split(' ').skip(1);
-        let (release, erts) = (words.next().unwrap_or("?"), words.next().unwrap_or("?"));
-        vm.version = format!("OTP {release} (erts {erts}), two schedulers");
-        Ok(vm)
-    }
-
-    /// The outer error is the VM's end, the inner one a run that failed.
-    fn run(&mut self, row: &str, n: u64) -> Result<Result<f64, String>, String> {
-        writeln!(self.commands, "{row} {n}")
-            .and_then(|()| self.commands.flush())
-            .map_err(|e| format!("`erl` is gone: {e}"))?;
-        let answer = self.answer("ok", PATIENCE)?;
-        Ok(match answer.split_once(' ') {
-            Some(("ok", value)) => value.parse().map_err(|_| format!("`erl` answers `{answer}`")),
-            _ => Err(format!("`erl` answers `{answer}`")),
-        })
-    }
-
-    /// The next line that begins with `word` or is an error; others are noise that Erlang may print.
-    fn answer(&mut self, word: &str, patience: Duration) -> Result<String, String> {
-        loop {
-            match self.answers.recv_timeout(patience) {
-                Ok(line) if line.starts_with(word) || line.starts_with("error ") => return Ok(line),
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => return Err(format!("`erl` is silent for {} s", patience.as_secs())),
-                Err(RecvTimeoutError::Disconnected) => return Err("`erl` ended".to_string()),
-            }
-        }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::otp::{Contender, DEFAULT_PROCESSES, Erlang, Lease};
+use crate::otp::{Contender, Erlang, Lease};
 use crate::timing::Summary;
+use crate::vm::DEFAULT_PROCESSES;
 use crate::{ours, rust_refs};
 
 /// One run of one contender: nanoseconds per operation, or bytes.
