@@ -278,7 +278,7 @@ impl Worker {
     }
 
     fn run_task(&self, task: Task, turns: u32) {
-        match run(task, self.participant(), turns) {
+        match run(task, self.participant(), turns, |_| false) {
             Ran::Idle => {}
             Ran::Ready => self.world.node.ready(task),
             Ran::Ended => {

@@ -162,7 +162,7 @@ impl Process for Member {
 }
 
 fn thread_ring(cx: Cx<'_>, result: Sender<u64>) -> Result<(), Exit> {
-    let member = |index| cx.spawn(Member { index, last: false, result: result.clone() });
+    let member = move |index| cx.spawn(Member { index, last: false, result: result.clone() });
     let members = (0..RING).map(member).collect::<Result<Vec<_>, _>>()?;
     for (i, &member) in members.iter().enumerate() {
         cx.send(member, cx.pid(members[(i + 1) % members.len()]));

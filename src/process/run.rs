@@ -30,18 +30,27 @@ pub(crate) enum Ran {
     Ended,
 }
 
+/// Why a process that has more to do may have to let others have a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// It has used up its turns.
+    Turns,
+    /// It asks for it: [`Flow::Again`].
+    Yields,
+}
+
 /// What a turn led to.
 enum After {
     Going,
     End(Exit),
 }
 
-/// Runs a scheduled process for at most `turns` turns, and as many signals as go with them. The caller is online as
-/// `participant`.
-pub(crate) fn run(task: Task, participant: &Participant, turns: u32) -> Ran {
+/// Runs a scheduled process for `turns` turns, or until it yields, and as many signals as go with them; and then again for
+/// as long as `goes_on`. The caller is online as `participant`.
+pub(crate) fn run(task: Task, participant: &Participant, turns: u32, goes_on: impl FnMut(Pause) -> bool) -> Ran {
     // For all of it, not for the turns alone: collecting a heap runs destructors, which must not wait for this thread.
     let _mark = TurnMark::new();
-    match run_on(task, participant, turns) {
+    match run_on(task, participant, turns, goes_on) {
         Ok(ran) => ran,
         Err(exit) => {
             end(task, exit);
@@ -51,7 +60,12 @@ pub(crate) fn run(task: Task, participant: &Participant, turns: u32) -> Ran {
 }
 
 /// As [`run`]; an error ends the process.
-fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, Exit> {
+fn run_on(
+    task: Task,
+    participant: &Participant,
+    turns: u32,
+    mut goes_on: impl FnMut(Pause) -> bool,
+) -> Result<Ran, Exit> {
     let header = task.header();
     let domain = header.node.domain();
     let card = task.card();
@@ -61,10 +75,11 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
     let owned = || unsafe { task.owned() };
     let observed = header.node.observed.as_ref();
     let mut signals = turns.saturating_mul(SIGNALS_PER_TURN);
+    let mut left = turns;
     drain(task, &mut signals)?;
     loop {
-        if turns > 0 && has_turn(owned()) {
-            turns -= 1;
+        if left > 0 && has_turn(owned()) {
+            left -= 1;
             let after = match observed {
                 None => one_turn(task, participant),
                 Some(observed) => observed.turn(task.pid(), || one_turn(task, participant)),
@@ -83,9 +98,21 @@ fn run_on(task: Task, participant: &Participant, mut turns: u32) -> Result<Ran, 
             if pressing.asked {
                 evacuate(task, &mut signals)?;
             }
+            if owned().next == NextTurn::Resume {
+                left = 0;
+            }
             continue;
         }
-        if has_turn(owned()) || owned().flags.has(Flags::UNSEEN) {
+        if has_turn(owned()) {
+            let pause = if owned().next == NextTurn::Resume { Pause::Yields } else { Pause::Turns };
+            if goes_on(pause) {
+                (left, signals) = (turns, turns.saturating_mul(SIGNALS_PER_TURN));
+                continue;
+            }
+            card.requeue();
+            return Ok(Ran::Ready);
+        }
+        if owned().flags.has(Flags::UNSEEN) {
             card.requeue();
             return Ok(Ran::Ready);
         }

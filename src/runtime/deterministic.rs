@@ -71,7 +71,7 @@ impl Deterministic {
         // Online for the turn alone: nobody has to wait for a runtime that is not being run (H25).
         let participant = domain.quiescence.join(Role::Worker);
         domain.quiescence.enter(participant);
-        let ran = run(task, participant, 1);
+        let ran = run(task, participant, 1, |_| false);
         domain.quiescence.leave(participant);
         domain.quiescence.retire(participant);
         // Another runtime on this store may drive its collections with a thread.

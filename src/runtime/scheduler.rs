@@ -145,6 +145,11 @@ impl<'s> Worker<'s> {
         None
     }
 
+    /// Does nothing wait for this worker but the process that it runs?
+    pub(super) fn is_wanted_by_nobody_else(&self) -> bool {
+        self.local.is_empty() && self.scheduler.common.is_empty() && !self.scheduler.is_stopped()
+    }
+
     /// Puts a process that has used up its turns behind all others: into the common queue, because what waits there would
     /// wait for as long as the own queue is never empty, but for one look in [`COMMON_FIRST`]. Where nobody waits it stays
     /// with this worker, which takes it up at once: waking another to fetch it would only move it between processors.

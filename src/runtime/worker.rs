@@ -4,15 +4,18 @@ use super::graves::Graves;
 use super::scheduler::{Scheduler, Worker};
 use crate::persistent::{Domain, Role, Step};
 use crate::process::Task;
-use crate::process::run::{Ran, run};
+use crate::process::run::{Pause, Ran, run};
 use crate::sync::{Parker, Unparker};
 use crossbeam_deque::Worker as Local;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Turns of one process before others on the same queue get theirs.
+/// Turns of a process that are not timed. If nobody waits for this worker behind them, they begin again.
 const TURNS: u32 = 32;
+/// How long a process goes on behind them while others wait: about as long as what is sent to it in one turn keeps it busy.
+/// If it were less, those who send would be so far ahead that their messages wait in memory that no cache holds.
+const SLICE: Duration = Duration::from_micros(100);
 
 /// Runs processes until the scheduler is stopped.
 pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, index: usize, parker: &Parker) {
@@ -22,7 +25,15 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, 
     domain.quiescence.enter(participant);
     while !scheduler.is_stopped() {
         if let Some(task) = worker.next() {
-            match run(task, participant, TURNS) {
+            let mut since = None;
+            let goes_on = |pause| {
+                if worker.is_wanted_by_nobody_else() {
+                    return true;
+                }
+                let now = Instant::now();
+                pause == Pause::Turns && now.duration_since(*since.get_or_insert(now)) < SLICE
+            };
+            match run(task, participant, TURNS, goes_on) {
                 Ran::Idle => {}
                 Ran::Ready => worker.again(task),
                 Ran::Ended => graves.bury(task, domain),

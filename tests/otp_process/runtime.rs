@@ -6,6 +6,7 @@ use shared_term::prelude::*;
 use shared_term::process::{Collected, Observer, ProcessInfo, SpawnOptions, Unsent};
 use shared_term::runtime::Handle;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,6 +50,73 @@ fn a_busy_process_starves_nobody() {
             assert!(turns.load(Ordering::Relaxed) - before < 10_000, "seed {seed}: {heard} of 100");
         }
     }
+}
+
+/// Has two closures run as processes of one worker, each called once a turn until it says that this was the last: the second
+/// is on the run queue from before the first one's first turn. The names of all turns, in their order.
+fn on_one_worker(again: impl FnMut(&mut Vec<u8>, Cx<'_>) -> Option<bool> + Clone + Send + 'static) -> Vec<u8> {
+    struct Loops<F>(F, Arc<Mutex<Vec<u8>>>, Sender<()>);
+    impl<F: FnMut(&mut Vec<u8>, Cx<'_>) -> Option<bool> + Send + 'static> Process for Loops<F> {
+        fn receive<'h>(&mut self, cx: Cx<'h>, s: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            self.resume(cx, s)
+        }
+        fn resume<'h>(&mut self, cx: Cx<'h>, s: Term<'h>) -> Turn<'h> {
+            Ok(match (self.0)(&mut self.1.lock().unwrap(), cx) {
+                Some(true) => Again(s),
+                Some(false) => Next(s),
+                None => {
+                    self.2.send(())?;
+                    Stop(Exit::NORMAL)
+                }
+            })
+        }
+    }
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let (log, (done, ended)) = (Arc::new(Mutex::new(Vec::new())), mpsc::channel());
+    let its_log = log.clone();
+    rt.spawn_fn(
+        move |cx| {
+            let pids = [(); 2].map(|()| cx.spawn(Loops(again.clone(), its_log.clone(), done.clone())).unwrap());
+            for pid in pids {
+                cx.send(pid, cx.atom(GO));
+            }
+            cx.nil()
+        },
+        |_, s, _| Ok(Next(s)),
+    )
+    .unwrap();
+    (0..2).for_each(|_| ended.recv_timeout(Duration::from_secs(60)).unwrap());
+    let log = log.lock().unwrap();
+    log.clone()
+}
+
+/// `Again` is a yield: whoever else can run does so in between, on the same worker too.
+#[test]
+fn two_that_yield_take_turns_on_one_worker() {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut me = None;
+    let mut left = 50;
+    let log = on_one_worker(move |log, _| {
+        log.push(*me.get_or_insert_with(|| next.fetch_add(1, Ordering::Relaxed) as u8));
+        left -= 1;
+        (left > 0).then_some(true)
+    });
+    assert_eq!(log, [0, 1].repeat(50));
+}
+
+/// Who always has another message gives way after a while: long before a million turns.
+#[test]
+fn one_with_messages_without_end_gives_way_on_one_worker() {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut me = None;
+    let log = on_one_worker(move |log, cx| {
+        let me = *me.get_or_insert_with(|| next.fetch_add(1, Ordering::Relaxed) as u8);
+        log.push(me);
+        let second_was_there = log.iter().rev().take(2).any(|&who| who == 1);
+        cx.send(cx.me(), cx.nil());
+        (!second_was_there && log.len() < 1_000_000).then_some(false)
+    });
+    assert!(log.len() < 1_000_000);
 }
 
 #[derive(Clone, Default)]
