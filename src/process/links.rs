@@ -1,7 +1,7 @@
 //! Links and monitors: what a process knows of them, and what it can do about them in a turn.
 //!
 //! Two processes are linked when both know of it. Each link has a number from whoever made it, and an unlink names the
-//! numbers that it knew of. Without them a process that is unlinked and linked again by its peer, while its own unlink is
+//! number of the other end that it knew of. Without it a process that is unlinked and linked again by its peer, while its own unlink is
 //! on the way, would drop the new link for the old one, and the two would disagree for ever.
 
 use super::cell::Flags;
@@ -88,12 +88,11 @@ impl Relations {
         }
     }
 
-    /// The peer has ended the link of these numbers, as it knew them: its own, and that of this process.
-    pub(super) fn unlink_came(&mut self, from: Option<Pid>, theirs: u64, mine: u64) {
+    /// The peer has ended the link, of which it knew this number of this process. Its own number needs no name: what it has
+    /// sent comes in order, and so the last that came is the one.
+    pub(super) fn unlink_came(&mut self, from: Option<Pid>, mine: u64) {
         let Some((from, link)) = from.and_then(|from| Some((from, self.links.get_mut(&from)?))) else { return };
-        if link.theirs == theirs {
-            link.theirs = 0;
-        }
+        link.theirs = 0;
         if link.mine == mine {
             link.mine = 0;
         }
@@ -166,7 +165,7 @@ impl<'h> Cx<'h> {
     /// Ends a link. From here on no exit signal comes of it; one that came before may wait as an event.
     pub fn unlink(self, from: Pid) {
         if let Some(link) = self.relations().links.remove(&from) {
-            or_unwind(self.node().send_unlink(self.me(), from, link.mine, link.theirs));
+            or_unwind(self.node().send_unlink(self.me(), from, link.theirs));
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) enum Kind {
     Message,
     /// `{From, Id}`
     Link,
-    /// `{From, IdOfFrom, IdOfReceiver}`: what `From` knew of the link; zero for what it did not.
+    /// `{From, Id}`: the number of the receiver's that `From` knew of; zero for none.
     Unlink,
     /// `{From, Monitor, Object}`
     Monitor,
@@ -179,8 +179,8 @@ impl Node {
         Ok(self.signal(to, tuple(Kind::Link, &[from.word()], number(id))?))
     }
 
-    pub(super) fn send_unlink(&self, from: Pid, to: Pid, mine: u64, theirs: u64) -> Result<bool, HeapError> {
-        Ok(self.signal(to, tuple(Kind::Unlink, &[from.word(), number(mine)], number(theirs))?))
+    pub(super) fn send_unlink(&self, from: Pid, to: Pid, theirs: u64) -> Result<bool, HeapError> {
+        Ok(self.signal(to, tuple(Kind::Unlink, &[from.word()], number(theirs))?))
     }
 
     pub(super) fn send_monitor(&self, from: Pid, to: Pid, id: Reference, object: Monitored) -> Result<bool, HeapError> {
@@ -293,9 +293,7 @@ fn exit(task: Task, signal: &Region) -> Seen {
 fn relate(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) {
     match (kind, fields(signal)) {
         (Kind::Link, &[from, id]) => relations.link_came(from.as_pid(), number_of(id), late),
-        (Kind::Unlink, &[from, mine, theirs]) => {
-            relations.unlink_came(from.as_pid(), number_of(mine), number_of(theirs));
-        }
+        (Kind::Unlink, &[from, id]) => relations.unlink_came(from.as_pid(), number_of(id)),
         (Kind::Monitor, &[from, id, object]) => {
             if let (Some(from), Some(id), Some(object)) = (from.as_pid(), id.as_reference(), Monitored::of(object)) {
                 relations.watchers.insert((from, id), Watched { object, late });

@@ -3,6 +3,7 @@
 use crate::helpers::{GO, KILL, NORMAL, atom, does, go, runtime, said, traps, waits, why};
 use crate::support::LONG;
 use shared_term::prelude::*;
+use shared_term::process::from_fns;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -255,4 +256,50 @@ fn a_reason_with_literals_is_whole_when_they_are_gone() {
     assert_eq!(store.info().retained_bytes, 0);
     assert_eq!(said(&mut port), [format!("{{exit,[],{expected}}}").replace("[],", &format!("{p},"))]);
     assert_eq!(exited.try_wait().unwrap().to_string(), expected);
+}
+
+/// `process_SUITE:exit_and_timeout`: an exit signal and the end of a timeout at the same time. The signal takes effect when it
+/// comes; of the timeout, which waits to be seen, nothing is.
+#[test]
+fn exit_and_timeout() {
+    const AFTER: Duration = Duration::from_millis(10);
+    let mut first = [0; 2];
+    for seed in 0..20 {
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let low = rt
+            .spawn(from_fns(
+                |cx| {
+                    cx.set_timeout(AFTER);
+                    cx.nil()
+                },
+                |_, s, _| Ok(Next(s)),
+                move |cx, s, _| {
+                    cx.send(me, cx.atom(Atom::inline("timeout")));
+                    Ok(Next(s))
+                },
+            ))
+            .unwrap();
+        let why = why(&mut rt, low, |rt| {
+            let high = does(rt, move |cx, m| {
+                cx.exit(low, cx.list([cx.atom(GO)]));
+                cx.send(me, m);
+                Ok(())
+            });
+            rt.send_after(AFTER, high, atom("go")).unwrap();
+        });
+        assert_eq!(why, None);
+        let exited = rt.exited(low);
+        rt.advance(AFTER);
+        assert_eq!(exited.try_wait().unwrap().to_string(), "[go]");
+        let said = said(&mut port);
+        match said.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            // The timeout was in the mailbox, and is not seen.
+            ["go"] => first[0] += 1,
+            ["timeout", "go"] => first[1] += 1,
+            _ => panic!("seed {seed}: {said:?}"),
+        }
+    }
+    assert!(first.iter().all(|&n| n > 0), "{first:?}");
 }

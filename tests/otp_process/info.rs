@@ -1,9 +1,11 @@
 //! Figures of processes.
 
-use crate::helpers::{GO, go, runtime, said, traps, waits};
+use crate::helpers::{GO, NORMAL, atom, does, go, runtime, said, traps, waits, why};
 use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::process::Status;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -109,4 +111,103 @@ fn process_info_of_a_process_that_runs() {
         let info = rt.info_within(p, LONG).unwrap().unwrap();
         assert!(info.details.is_some() && info.messages <= 2 * EACH + 1, "{info:?}");
     }
+}
+
+/// `process_SUITE:process_info_status_handled_signal`: who has looked at a signal, and at nothing else, waits again, and had
+/// no turn for it.
+#[test]
+fn process_info_status_handled_signal() {
+    let (mut rt, _) = runtime();
+    let p = waits(&rt);
+    rt.run_until_idle();
+    let before = rt.info(p).unwrap();
+    assert_eq!((before.status, before.messages), (Status::Idle, 0));
+    assert!(rt.exit(p, &atom("normal")).unwrap());
+    let noted = rt.info(p).unwrap();
+    assert_eq!((noted.status, noted.messages), (Status::Runnable, 1));
+    rt.run_until_idle();
+    assert_eq!(rt.info(p).unwrap(), before);
+}
+
+/// `process_SUITE:process_info_self_msgq_len`, `process_info_self_signal`: what a process has sent to itself is in its own
+/// figures at once, signals with the rest.
+#[test]
+fn process_info_self_msgq_len() {
+    let (mut rt, _) = runtime();
+    let p = does(&rt, |cx, m| {
+        if m.as_atom() == Some(GO) {
+            (0..3).for_each(|i| cx.send(cx.me(), cx.int(i)));
+            cx.exit(cx.me(), cx.list([cx.me()]));
+            assert_eq!(cx.info(cx.me()).unwrap().messages, 4);
+        }
+        Ok(())
+    });
+    let why = why(&mut rt, p, |rt| go(rt, p));
+    assert_eq!(why, Some(format!("[{p}]")));
+}
+
+/// `process_SUITE:process_info_signal_race`, `process_info_smoke_all`: processes ask for each other's figures, and so do
+/// threads, while they run, send and end; everyone is answered, and nobody waits for another.
+#[test]
+fn process_info_signal_race() {
+    const ROUNDS: i64 = 300;
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    let asks = || {
+        does(&rt, move |cx, m| {
+            let (peer, n): (Pid, i64) = m.get()?;
+            assert!(cx.info(cx.me()).is_some_and(|info| info.details.is_some()));
+            assert!(cx.info(peer).is_none_or(|info| info.pid == peer));
+            if n == 0 {
+                cx.send(me, cx.nil());
+            } else {
+                // The peer goes on, and so does this one.
+                cx.send(peer, term!(cx, {cx.me(), n - 1}));
+                cx.exit(peer, cx.atom(NORMAL));
+            }
+            Ok(())
+        })
+    };
+    let pairs: Vec<_> = (0..4).map(|_| (asks(), asks())).collect();
+    for &(p, q) in &pairs {
+        rt.send_new(p, |h| term!(h, {q, ROUNDS})).unwrap();
+    }
+    let (mut left, mut answers) = (pairs.len(), 0);
+    while left > 0 || answers == 0 {
+        for p in rt.pids() {
+            answers += usize::from(rt.info_within(p, LONG).unwrap().is_some());
+        }
+        left -= usize::from(port.try_recv().is_some());
+        // Who is asked may end meanwhile.
+        let ends = waits(&rt);
+        rt.kill(ends).unwrap();
+        assert!(rt.info_within(ends, LONG).unwrap().is_none_or(|info| info.pid == ends));
+    }
+    assert!(rt.processes() >= 8);
+}
+
+/// `process_SUITE:processes_large_tab`, `processes_term_proc_list`: a list of processes has all that live throughout, each
+/// once, whoever is spawned and ends meanwhile.
+#[test]
+fn processes_large_tab() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let stay: BTreeSet<_> = (0..3000).map(|_| waits(&rt)).collect();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let comes_and_goes = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let some: Vec<_> = (0..20).map(|_| waits(&rt)).collect();
+                some.into_iter().for_each(|p| _ = rt.kill(p).unwrap());
+            }
+        });
+        for _ in 0..50 {
+            let list = rt.pids();
+            let set: BTreeSet<_> = list.iter().copied().collect();
+            assert_eq!(set.len(), list.len(), "a process is there twice");
+            assert!(stay.is_subset(&set));
+        }
+        over.store(true, Ordering::Relaxed);
+        comes_and_goes.join().unwrap();
+    });
 }

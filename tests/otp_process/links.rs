@@ -1,8 +1,9 @@
 //! Links, and processes that are linked from the start.
 
 use crate::helpers::{GO, does, go, runtime, said, traps, waits, why};
+use crate::support::LONG;
 use shared_term::prelude::*;
-use shared_term::process::{OptionError, SpawnError, SpawnOptions, from_fns};
+use shared_term::process::{OptionError, SpawnError, SpawnOptions, Status, from_fns};
 use shared_term::runtime::Handle;
 use std::sync::mpsc;
 
@@ -186,5 +187,82 @@ fn linked_processes_end_together() {
         let child = rx.try_recv().unwrap();
         assert_eq!(why(&mut rt, child, |rt| rt.send_new(parent, |h| h.nil()).unwrap()).is_none(), normal);
         assert!(!rt.is_alive(parent));
+    }
+}
+
+/// What an end of a link does in one turn.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Link,
+    Unlink,
+}
+
+/// Two linked processes: the one acts in a turn, and the other in one that began before that and ends after it, so that
+/// what they tell each other crosses. Does each of them know of a link in the end?
+fn crossing(first: &'static [Act], second: &'static [Act]) -> [bool; 2] {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let (tell, told) = mpsc::channel();
+    // Told `Peer`, it links; told `[Peer]`, it begins its turn, waits until it may act, and says that it has.
+    let end = |acts: &'static [Act]| {
+        let ((go, may), tell) = (mpsc::channel::<()>(), tell.clone());
+        let p = does(&rt, move |cx, m| {
+            if let Ok(peer) = m.get() {
+                cx.link(peer);
+            } else {
+                let peer: Pid = m.list().next().unwrap().get()?;
+                tell.send((cx.me(), "begins"))?;
+                may.recv_timeout(LONG)?;
+                for act in acts {
+                    match act {
+                        Act::Link => cx.link(peer),
+                        Act::Unlink => cx.unlink(peer),
+                    }
+                }
+            }
+            tell.send((cx.me(), "done"))?;
+            Ok(())
+        });
+        (p, go)
+    };
+    let ((a, go_a), (b, go_b)) = (end(first), end(second));
+    let says = |p, what| assert_eq!(told.recv_timeout(LONG), Ok((p, what)));
+    let knows = |p: Pid, peer: Pid| loop {
+        let info = rt.info_within(p, LONG).unwrap().unwrap();
+        if info.status == Status::Idle {
+            return info.details.unwrap().links == [peer];
+        }
+        std::thread::yield_now();
+    };
+    rt.send_new(a, |h| h.pid(b)).unwrap();
+    says(a, "done");
+    assert_eq!([knows(a, b), knows(b, a)], [true; 2]);
+    for (p, peer) in [(a, b), (b, a)] {
+        rt.send_new(p, |h| h.list([h.pid(peer)])).unwrap();
+        says(p, "begins");
+    }
+    for (p, go) in [(a, go_a), (b, go_b)] {
+        go.send(()).unwrap();
+        says(p, "done");
+    }
+    [knows(a, b), knows(b, a)]
+}
+
+/// An unlink that is on its way ends the link that its sender knew of, and not another that was made since.
+#[test]
+fn an_unlink_that_crosses_another_link_leaves_it() {
+    use Act::{Link, Unlink};
+    for (first, second, linked) in [
+        (&[Unlink] as &[_], &[] as &[_], false),
+        (&[Unlink], &[Link], false), // which is none: there is one still, as far as it knows
+        (&[Unlink], &[Unlink], false),
+        (&[Unlink], &[Unlink, Link], true),
+        (&[Unlink, Link], &[], true),
+        (&[Unlink, Link], &[Unlink], true),
+        (&[Unlink, Link], &[Unlink, Link], true),
+        (&[Unlink, Link, Unlink], &[Unlink, Link], true),
+        (&[Unlink, Link, Unlink], &[Unlink, Link, Unlink], false),
+        (&[Unlink, Link, Unlink], &[Link, Unlink, Link, Unlink, Link], true),
+    ] {
+        assert_eq!(crossing(first, second), [linked; 2], "{first:?} and {second:?}");
     }
 }
