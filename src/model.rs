@@ -8,7 +8,7 @@ use crate::heap::{literal, pool};
 use crate::persistent::{Domain, Participant, Role, Step};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
-use crate::process::{Mailbox, Node, Queue, Ready, Remains, Settings, Task, Timers};
+use crate::process::{Destination, Mailbox, Node, ProcessInfo, Queue, Ready, Remains, Settings, Task, Timers};
 use crate::runtime::{Handle, sleep::Sleep};
 use crate::sync::Parker;
 use crate::term::{Place, word};
@@ -108,8 +108,16 @@ impl World {
     where
         F: for<'h> FnMut(Cx<'h>, Term<'h>, Term<'h>) -> Turn<'h> + Send + 'static,
     {
-        let heard = Heard { receive, failures: Arc::clone(&self.failures) };
-        let pid = self.node.spawn(heard, self.node.defaults, None, None, false).expect("a model has few processes");
+        self.spawn_process(Heard { receive, failures: Arc::clone(&self.failures) })
+    }
+
+    /// As [`spawn`](Self::spawn), with a behaviour of the model's.
+    ///
+    /// # Panics
+    ///
+    /// When there are too many processes for a model.
+    pub fn spawn_process(&self, behaviour: impl Process) -> Pid {
+        let pid = self.node.spawn(behaviour, self.node.defaults, None, None, false).expect("a model has few processes");
         assert!(self.worker().run(pid, 1));
         pid
     }
@@ -132,6 +140,26 @@ impl World {
         let _guard = self.store().pin();
         // A process may have ended; then the message is dropped.
         let _ = self.node.send_region(to, message);
+    }
+
+    /// Looks at the figures of a process from outside.
+    #[must_use]
+    pub fn info(&self, pid: Pid) -> Option<ProcessInfo> {
+        let _guard = self.store().pin();
+        self.node.info(pid)
+    }
+
+    /// Sets a timer for later, which is not reached in a model.
+    pub fn send_later(&self, to: Pid, message: Region) {
+        let _guard = self.store().pin();
+        let id = self.store().make_ref();
+        self.node.set_timer(id, Duration::from_secs(1), Destination::Pid(to), message);
+    }
+
+    /// How many timers run.
+    #[must_use]
+    pub fn timers(&self) -> usize {
+        self.node.timers.running()
     }
 
     /// Goes online as a worker.
@@ -336,13 +364,13 @@ impl Drop for Lease {
 
 /// A mailbox by itself, without the card that orders most of what goes through it too.
 #[derive(Debug)]
-pub struct Mail(Mailbox);
+pub struct Mail(Mailbox, crate::sync::Mutex<()>);
 
 impl Mail {
     /// An open mailbox.
     #[must_use]
     pub fn new() -> Self {
-        Self(Mailbox::new())
+        Self(Mailbox::new(), crate::sync::Mutex::new(()))
     }
 
     /// Pushes a message.
@@ -357,8 +385,13 @@ impl Mail {
     /// Takes all messages; the owner's alone.
     pub fn drain(&self) -> Vec<Region> {
         let mut queue = Queue::new();
-        self.0.drain(&mut queue, &crate::sync::Mutex::new(()));
+        self.0.drain(&mut queue, &self.1);
         std::iter::from_fn(|| queue.pop()).collect()
+    }
+
+    /// Counts the messages.
+    pub fn survey(&self) -> usize {
+        self.0.survey(&self.1).messages
     }
 }
 
@@ -451,6 +484,34 @@ impl Cache {
 impl Default for Cache {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// What a model has done for whoever looks at what belongs to another thread.
+static LOOKS: Mutex<Option<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(None);
+
+/// From here to the end of what this returns, `f` is called by whoever counts messages that wait, or reads the figures of a
+/// process: a model reads a cell there that the owner writes.
+#[must_use]
+pub fn when_looked_at(f: impl Fn() + Send + Sync + 'static) -> Watched {
+    *LOOKS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(f));
+    Watched(())
+}
+
+/// The end of [`when_looked_at`].
+#[derive(Debug)]
+pub struct Watched(());
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        *LOOKS.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+pub(crate) fn looks() {
+    let f = LOOKS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(f) = f {
+        f();
     }
 }
 

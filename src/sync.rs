@@ -380,6 +380,20 @@ pub mod mutation {
         NotifyBeforePush,
         /// Mailbox: closes without a sentinel, so that a late push is lost.
         CloseWithoutSentinel,
+        /// Mailbox: the owner touches messages that somebody counts.
+        DrainIgnoresSurvey,
+        /// Figures: who runs a process does not wait for who reads them.
+        ClaimIgnoresHold,
+        /// Figures: the end of a hold is relaxed.
+        LetGoRelaxed,
+        /// Exit: forgets the signals that it finds in its mailbox.
+        EndForgetsSignals,
+        /// Timers: who sets one does not look whether its receiver is there still.
+        TimerNoLook,
+        /// Timers: who sets one looks for its receiver without the fence.
+        TimerNoFence,
+        /// Exit: looks for timers of the process without the fence.
+        EndNoFence,
         /// Parking: who goes to sleep looks for work without the fence.
         SleepNoFence,
         /// Parking: who has made work looks for sleepers without the fence.

@@ -110,7 +110,7 @@ impl Card {
         // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
         // no other owner can interfere; a collector may set ASKED meanwhile.
         let before = self.0.fetch_xor(NOTE | RUN, Ordering::AcqRel);
-        if before & HELD != 0 {
+        if before & HELD != 0 && !mutated(Mutation::ClaimIgnoresHold) {
             self.wait_for_release();
         }
         debug_assert_eq!(before & (NOTE | RUN | DEAD), NOTE, "a process on a run queue is noted, and nobody runs it");
@@ -214,7 +214,7 @@ impl Card {
     /// The end of a [`hold`](Self::hold).
     pub(crate) fn let_go(&self) {
         // AcqRel: the release pairs with the acquire in `wait_for_release`: what was read is not read any more.
-        self.0.fetch_and(!HELD, Ordering::AcqRel);
+        self.0.fetch_and(!HELD, ordering(Mutation::LetGoRelaxed, Ordering::AcqRel));
     }
 
     #[cold]

@@ -66,6 +66,8 @@ impl Task {
     ///
     /// The caller must own the process, or have hold of it.
     unsafe fn details(self) -> Details {
+        #[cfg(all(loom, feature = "loom"))]
+        crate::model::looks();
         // SAFETY: the caller's promise; nothing is changed.
         let (owned, relations) = unsafe { (&*self.owned_ptr(), self.known_relations()) };
         Details {

@@ -55,6 +55,8 @@ impl Load {
     /// `node` must be a list of regions, up to null or to `last`, that nobody changes or frees meanwhile.
     unsafe fn count(&mut self, mut node: *const RegionHead, last: *const RegionHead) {
         while !node.is_null() {
+            #[cfg(all(loom, feature = "loom"))]
+            crate::model::looks();
             self.messages += 1;
             // SAFETY: the caller's promise.
             unsafe { self.bytes += RegionHead::bytes(node) };
@@ -139,7 +141,7 @@ impl Mailbox {
 
     /// What was taken out of the mailbox, once nobody else looks at it.
     fn undisturbed(head: *mut RegionHead, surveys: &Mutex<()>) -> *mut RegionHead {
-        if head.addr() & SURVEYED != 0 {
+        if head.addr() & SURVEYED != 0 && !mutated(Mutation::DrainIgnoresSurvey) {
             drop(surveys.lock());
         }
         without_bit(head)

@@ -329,8 +329,10 @@ impl Node {
     /// The process is out of its slot.
     pub(crate) fn ended(&self, pid: Pid, exit: Exit) {
         self.processes.end();
-        // Pairs with the fences in `watch` and `set_timer`.
-        fence(Ordering::SeqCst);
+        if !mutated(Mutation::EndNoFence) {
+            // Pairs with the fences in `watch` and `set_timer`.
+            fence(Ordering::SeqCst);
+        }
         self.end_timers_of(pid);
         if self.watched.load(Ordering::Relaxed) > 0 {
             let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();

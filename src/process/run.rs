@@ -418,8 +418,10 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
     for queue in [&mut owned.inbox, &mut rest, &mut owned.deferred] {
         while let Some(message) = queue.pop() {
-            // SAFETY: as above.
-            unsafe { signals::too_late(task, &message) };
+            if !mutated(Mutation::EndForgetsSignals) {
+                // SAFETY: as above.
+                unsafe { signals::too_late(task, &message) };
+            }
             let _ = caught(|| drop(message));
         }
     }

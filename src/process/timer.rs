@@ -10,6 +10,7 @@ use crate::heap::copy::Literals;
 use crate::heap::{HeapError, Region, unwind};
 use crate::persistent::TurnMark;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::mutation::{Mutation, mutated};
 use crate::sync::{Mutex, Unparker};
 use crate::term::word::Word;
 use crate::term::{Atom, Reference, Term};
@@ -142,8 +143,10 @@ impl Node {
         if let Destination::Pid(pid) = to {
             // Pairs with the fence in `ended`: either the end of the process sees that there are timers, or this sees it
             // gone.
-            fence(Ordering::SeqCst);
-            if self.domain().slots.find(pid).is_none() {
+            if !mutated(Mutation::TimerNoFence) {
+                fence(Ordering::SeqCst);
+            }
+            if self.domain().slots.find(pid).is_none() && !mutated(Mutation::TimerNoLook) {
                 drop(self.timers.remove(id));
             }
         }

@@ -136,7 +136,9 @@ fn process_info_self_msgq_len() {
     let (mut rt, _) = runtime();
     let p = does(&rt, |cx, m| {
         if m.as_atom() == Some(GO) {
-            (0..3).for_each(|i| cx.send(cx.me(), cx.int(i)));
+            for i in 0..3 {
+                cx.send(cx.me(), cx.int(i));
+            }
             cx.exit(cx.me(), cx.list([cx.me()]));
             assert_eq!(cx.info(cx.me()).unwrap().messages, 4);
         }
@@ -198,7 +200,9 @@ fn processes_large_tab() {
         let comes_and_goes = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
                 let some: Vec<_> = (0..20).map(|_| waits(&rt)).collect();
-                some.into_iter().for_each(|p| _ = rt.kill(p).unwrap());
+                for p in some {
+                    rt.kill(p).unwrap();
+                }
             }
         });
         for _ in 0..50 {
