@@ -1,6 +1,10 @@
-//! Deep copies: what keeping the sharing of a term saves where there is some; and moving a region, which copies nothing.
+//! Deep copies: what keeping the sharing of a term costs where there is none, and saves where there is some; and moving a
+//! region, which copies nothing.
 //!
 //! `cargo bench --bench copy`
+
+#[path = "support/by_hand.rs"]
+mod by_hand;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -17,6 +21,21 @@ fn tree(h: Heap<'_>, depth: i64, shared: bool) -> Term<'_> {
     let left = tree(h, depth - 1, shared);
     let right = if shared { left } else { tree(h, depth - 1, shared) };
     h.tuple(&[left, h.int(depth), right])
+}
+
+/// What keeping the sharing costs where there is none: the copier marks each object that it meets, asks whether it is a
+/// literal and whether there is room, and learns from its words what it is. A copy by hand does nothing of that.
+fn flat(c: &mut Criterion) {
+    let mut group = c.benchmark_group("copy_flat");
+    let list = Region::build(|h| h.list(1..=1000));
+    group.bench_function("list of 1000 integers, sharing kept", |b| b.iter(|| Region::copy_of(black_box(list.root()))));
+    let mut by_hand = by_hand::List::new(1000);
+    group.bench_function("list of 1000 integers, by hand", |b| b.iter(|| _ = black_box(by_hand.copy())));
+    let nodes = Region::build(|h| tree(h, 10, false));
+    group.bench_function("tree of 1023 nodes, sharing kept", |b| b.iter(|| Region::copy_of(black_box(nodes.root()))));
+    let mut by_hand = by_hand::Tree::new(10);
+    group.bench_function("tree of 1023 nodes, by hand", |b| b.iter(|| _ = black_box(by_hand.copy())));
+    group.finish();
 }
 
 /// The copy and its end.
@@ -72,5 +91,5 @@ fn criterion() -> Criterion {
         .configure_from_args()
 }
 
-criterion_group! { name = benches; config = criterion(); targets = copies, moves }
+criterion_group! { name = benches; config = criterion(); targets = copies, flat, moves }
 criterion_main!(benches);

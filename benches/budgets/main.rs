@@ -4,6 +4,8 @@
 //! `benches/README.md` says how each row is measured.
 
 mod args;
+#[path = "../support/by_hand.rs"]
+mod by_hand;
 mod machine;
 mod otp;
 #[expect(clippy::unnecessary_wraps, reason = "every row has the type `Prepare`, every turn that of a turn")]

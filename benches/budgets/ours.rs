@@ -490,6 +490,12 @@ pub(crate) fn copy_tree_1023(plan: Plan) -> Result<Sampler, String> {
     copies(plan, Region::build(|h| tree(h, 10)))
 }
 
+/// As [`copy_list_1000`], of 18 cells with the next one in head and tail: 288 bytes, of which a copy that loses the sharing
+/// makes 4 MiB.
+pub(crate) fn copy_dag_18(plan: Plan) -> Result<Sampler, String> {
+    copies(plan, Region::build(|h| (0..18).fold(h.nil(), |both, _| h.cons(both, both))))
+}
+
 fn copies(plan: Plan, source: Region) -> Result<Sampler, String> {
     let mut batch = Batch::new(plan.batch);
     Ok(Box::new(move || Ok(batch.net(|_| Region::copy_of(black_box(source.root()))))))

@@ -4,10 +4,12 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::hint::black_box;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, mpsc};
 use std::thread;
 
+use crate::by_hand;
 use crate::resident;
 use crate::rows::{Plan, Sampler};
 use crate::timing::{Batch, per, timed};
@@ -233,6 +235,18 @@ pub(crate) fn copy_list(plan: Plan) -> Result<Sampler, String> {
 pub(crate) fn copy_tree(plan: Plan) -> Result<Sampler, String> {
     let (mut batch, tree) = (Batch::new(plan.batch), Tree::of_depth(10));
     Ok(Box::new(move || Ok(batch.net(|_| tree.clone()))))
+}
+
+/// The tree of [`crate::ours::copy_tree_1023`] in words, copied by what knows nothing else, and loses sharing.
+pub(crate) fn copy_tree_by_hand(plan: Plan) -> Result<Sampler, String> {
+    let (mut batch, mut tree) = (Batch::new(plan.batch), by_hand::Tree::new(10));
+    Ok(Box::new(move || Ok(batch.net(|_| _ = black_box(tree.copy())))))
+}
+
+/// As [`copy_tree_by_hand`], the list of [`crate::ours::copy_list_1000`].
+pub(crate) fn copy_list_by_hand(plan: Plan) -> Result<Sampler, String> {
+    let (mut batch, mut list) = (Batch::new(plan.batch), by_hand::List::new(1000));
+    Ok(Box::new(move || Ok(batch.net(|_| _ = black_box(list.copy())))))
 }
 
 /// A list of boxed pairs, counted as the five words a cell that it is in Erlang.

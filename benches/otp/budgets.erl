@@ -50,6 +50,7 @@ serve() ->
 
 run(copy_list_1000, N) -> copy(lists:seq(1, 1000), N);
 run(copy_tree_1023, N) -> copy(tree(10), N);
+run(copy_dag_18, N) -> copy(dag(18), N);
 run(send_atom_suspended, N) -> fresh(fun() -> send_suspended(N) end);
 run(send_atom, N) -> fresh(fun() -> send_running(N) end);
 run(round_trip, N) -> fresh(fun() -> ping_pong(N, ping) / N end);
@@ -402,6 +403,13 @@ pairs(0, Pairs) -> Pairs;
 pairs(N, Pairs) -> pairs(N - 1, [{N, N} | Pairs]).
 
 %% Common.
+
+%% A cell whose head and tail are the same cell, and so on: 288 bytes that a copy makes 4 MiB of.
+dag(0) ->
+    [];
+dag(Depth) ->
+    Both = dag(Depth - 1),
+    [Both | Both].
 
 tree(0) -> [];
 tree(Depth) -> {tree(Depth - 1), Depth, tree(Depth - 1)}.

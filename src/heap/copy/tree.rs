@@ -20,6 +20,14 @@ use std::ptr;
 
 /// Most words of an object that the loop itself copies.
 const SMALL: usize = 8;
+/// Words that the stack has room for at least when there was none.
+const ROOM: usize = 1 << 8;
+/// Most words of one that it copies without another look at where there is room.
+const SMALLEST: usize = 4;
+const TUPLE_1: Word = word::header(Object::Tuple, 0, 1);
+const TUPLE_2: Word = word::header(Object::Tuple, 0, 2);
+const TUPLE_3: Word = word::header(Object::Tuple, 0, 3);
+const _: () = assert!(TUPLE_1 | TUPLE_2 == TUPLE_3, "a header with no other bits is one of these");
 /// Words that a kept stack has room for.
 const KEPT: usize = 1 << 12;
 
@@ -62,7 +70,7 @@ impl Stack {
         unsafe {
             let used = bounds.top.offset_from_unsigned(bounds.bottom);
             self.room.set_len(used);
-            let result = reserve(&mut self.room, n + 2 * SMALL);
+            let result = reserve(&mut self.room, n + ROOM);
             self.room.set_len(0);
             result?;
             let bottom = self.room.as_mut_ptr();
@@ -112,6 +120,13 @@ impl Page {
     #[inline(always)]
     fn has(self, w: Word) -> bool {
         w.wrapping_sub(self.base) < marks::PAGE as Word
+    }
+
+    /// Does `w` point to an object of this page that is no literal?
+    #[inline(always)]
+    fn has_plain(self, w: Word) -> bool {
+        // The page is aligned: the difference has the tag.
+        w.wrapping_sub(self.base) & (!(marks::PAGE as Word - 1) | word::FROZEN) == 0
     }
 
     /// Marks the object that `w` points to; was it not marked yet?
@@ -166,11 +181,21 @@ impl Copier<'_> {
         let Bump { mut top, mut end, mut chunk } = self.dest.lend();
         let mut page = Page { base: 0, line: ptr::null_mut(), mark: marks.round() };
         let Bounds { mut bottom, top: mut last, mut limit } = stack.begin()?;
+        let mut safe = until(top, end, last, limit);
         // SAFETY: the caller's promise; the words of each object of the copy are written before it is left, and those that
         // are pointers are on the stack, each once, or `p`. There is room for what is written: `end` and `limit` are looked at before.
         unsafe {
             let (mut p, mut w) = (root, *root);
             loop {
+                if page.has_plain(w) && top < safe {
+                    (p, w, top, last) = small::<TAG>((p, w, top, last), bottom, safe, page);
+                    if p.is_null() {
+                        break;
+                    }
+                    if top.is_null() {
+                        return Err(Stop::Shared);
+                    }
+                }
                 if w & word::FROZEN != 0 && self.keep(w) {
                     if last == bottom {
                         break;
@@ -185,8 +210,12 @@ impl Copier<'_> {
                 if !page.mark(w) {
                     return Err(Stop::Shared);
                 }
-                if last >= limit {
-                    Bounds { bottom, top: last, limit } = stack.make_room(Bounds { bottom, top: last, limit }, 0)?;
+                if top >= safe {
+                    if last >= limit {
+                        Bounds { bottom, top: last, limit } =
+                            stack.make_room(Bounds { bottom, top: last, limit }, 0)?;
+                    }
+                    safe = until(top, end, last, limit);
                 }
                 let from = word::address(w);
                 if w & word::LIST == 0 {
@@ -197,18 +226,9 @@ impl Copier<'_> {
                         top = to.add(size);
                         to.write(header);
                         p.write(word::pointer(to, word::BOXED | TAG));
-                        last = match size {
-                            2 => last,
-                            3 => words::<2>(from, to, last),
-                            4 => words::<3>(from, to, last),
-                            _ => {
-                                for i in 1..size - 1 {
-                                    last = word_at(from.add(i), to.add(i), last);
-                                }
-                                last
-                            }
-                        };
-                        // The last of them is next, if it is a pointer: it need not wait.
+                        for i in 1..size - 1 {
+                            last = word_at(from.add(i), to.add(i), last);
+                        }
                         p = top.sub(1);
                         w = *from.add(size - 1);
                         p.write(w);
@@ -223,11 +243,13 @@ impl Copier<'_> {
                             let bounds = Bounds { bottom, top: last, limit };
                             Bounds { bottom, top: last, limit } = stack.push_all(bounds, to.add(1), size - 1)?;
                         }
+                        safe = until(top, end, last, limit);
                     }
                 } else {
                     if top.wrapping_add(2) > end {
                         let bump = self.room(Bump { top, end, chunk })?;
                         (top, end, chunk) = (bump.top, bump.end, bump.chunk);
+                        safe = until(top, end, last, limit);
                     }
                     p.write(word::pointer(top, word::LIST | TAG));
                     p = match (w & word::FROZEN != 0, flatten) {
@@ -280,19 +302,105 @@ impl Copier<'_> {
     }
 }
 
-/// Copies the words of a small object behind its header, and pushes those that are pointers. `last` is the top of the
-/// stack, and so is what is returned.
+/// Where a copy stands: a word of it that is still a pointer of the source, that word, where the next object goes, and the
+/// top of the stack.
+type At = (*mut Word, Word, *mut Word, *mut *mut Word);
+
+/// Goes on with a copy for as long as there are tuples of up to three elements and cells, no literals, on one page and with
+/// room: by itself, so that all of its state is in registers. A list of immediates is left to [`spine`]. Where `p` is
+/// null, nothing is left to be copied; where `top` is, an object was marked already.
 ///
 /// # Safety
 ///
-/// There must be room, and `from` such an object.
-#[inline(always)]
-unsafe fn words<const SIZE: usize>(from: *const Word, to: *mut Word, mut last: *mut *mut Word) -> *mut *mut Word {
-    for i in 1..SIZE {
-        // SAFETY: the caller's promise.
-        last = unsafe { word_at(from.add(i), to.add(i), last) };
+/// As for [`Copier::tree`]; `bottom` must be that of the stack, and `safe` and `page` as they say.
+#[inline(never)]
+unsafe fn small<const TAG: Word>(
+    (mut p, mut w, mut top, mut last): At,
+    bottom: *mut *mut Word,
+    safe: *mut Word,
+    page: Page,
+) -> At {
+    // SAFETY: the caller's promise: `w` points to an object of the source, and there is room for it.
+    unsafe {
+        while page.has_plain(w) && top < safe {
+            let to = top;
+            // Subtractions, which become part of the addresses.
+            if w & word::LIST == 0 {
+                let from: *const Word = ptr::with_exposed_provenance((w - word::BOXED) as usize);
+                let header = *from;
+                // Looked at before it is marked, as what is not copied here is marked elsewhere.
+                if header & !(TUPLE_1 | TUPLE_2) != 0 {
+                    break;
+                }
+                if !page.mark(w) {
+                    return (p, w, ptr::null_mut(), last);
+                }
+                to.write(header);
+                p.write(word::pointer(to, word::BOXED | TAG));
+                // One by one, so that sizes and places are constants.
+                (p, w, top, last) = match header {
+                    TUPLE_3 => rest::<4>(from, to, last),
+                    TUPLE_2 => rest::<3>(from, to, last),
+                    _ => rest::<2>(from, to, last),
+                };
+            } else {
+                let from: *const Word = ptr::with_exposed_provenance((w - word::LIST) as usize);
+                let (head, tail) = (*from, *from.add(1));
+                if !word::is_pointer(head) && word::is_list(tail) {
+                    break;
+                }
+                if !page.mark(w) {
+                    return (p, w, ptr::null_mut(), last);
+                }
+                p.write(word::pointer(to, word::LIST | TAG));
+                to.write(head);
+                last = word_at(from.add(1), to.add(1), last);
+                top = to.add(2);
+                // The head is next, so that of a long list nothing but its tail waits.
+                (p, w) = (to, head);
+            }
+            if !word::is_pointer(w) {
+                if last == bottom {
+                    return (ptr::null_mut(), w, top, last);
+                }
+                (p, w) = pop(&mut last);
+            }
+        }
+        (p, w, top, last)
     }
-    last
+}
+
+/// While `top` is before this, there is room for one of the [`SMALLEST`] objects, and on the stack for the words of a
+/// [`SMALL`] one: what is copied pushes no more words than it has. Null when there is no such room now.
+#[inline(always)]
+fn until(top: *mut Word, end: *mut Word, last: *mut *mut Word, limit: *mut *mut Word) -> *mut Word {
+    let room = (end.addr() - top.addr()) / size_of::<Word>();
+    if room < SMALLEST || last >= limit {
+        return ptr::null_mut();
+    }
+    let pushes = (limit.addr() - last.addr()) / size_of::<*mut Word>();
+    top.wrapping_add((room - (SMALLEST - 1)).min(pushes))
+}
+
+/// Copies the words of a tuple of so many behind its header, and pushes those that are pointers; but the last is next, if it
+/// is one: it need not wait.
+///
+/// # Safety
+///
+/// There must be room, and `from` such a tuple.
+#[inline(always)]
+unsafe fn rest<const SIZE: usize>(from: *const Word, to: *mut Word, last: *mut *mut Word) -> At {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let last = match SIZE {
+            2 => last,
+            3 => word_at(from.add(1), to.add(1), last),
+            _ => word_at(from.add(2), to.add(2), word_at(from.add(1), to.add(1), last)),
+        };
+        let w = *from.add(SIZE - 1);
+        to.add(SIZE - 1).write(w);
+        (to.add(SIZE - 1), w, to.add(SIZE), last)
+    }
 }
 
 /// Takes a word off the stack that ends at `last`, and what it holds.
@@ -310,11 +418,11 @@ unsafe fn pop(last: &mut *mut *mut Word) -> (*mut Word, Word) {
     }
 }
 
-/// Copies one word; see [`words`].
+/// Copies one word, and pushes it if it is a pointer. `last` is the top of the stack, and so is what is returned.
 ///
 /// # Safety
 ///
-/// As there.
+/// There must be room, and a word at `from`.
 #[inline(always)]
 unsafe fn word_at(from: *const Word, to: *mut Word, last: *mut *mut Word) -> *mut *mut Word {
     // SAFETY: the caller's promise.
