@@ -242,3 +242,63 @@ fn lists_that_share_cells_still_do_in_the_copy() {
     let alone = Region::copy_of(shared.root().as_tuple().unwrap()[0]);
     assert_eq!(alone.words(), 2 + 8);
 }
+
+/// What a resource of a region holds: another one.
+struct Nested {
+    _region: Region,
+    _tracked: Arc<common::Tracked>,
+}
+
+fn nested(depth: usize, innermost: Region, tracker: &Tracker) -> Region {
+    (0..depth).fold(innermost, |region, _| {
+        let nested = Nested { _region: region, _tracked: tracker.value() };
+        Region::build(|h| h.list([h.resource(Arc::new(nested))]))
+    })
+}
+
+#[test]
+fn regions_that_resources_of_regions_hold_are_dropped_at_any_depth() {
+    let tracker = Tracker::default();
+    let region = nested(100_000, Region::build(|h| h.list(0..3)), &tracker);
+    let heap = OwnedHeap::new(|h| h.adopt(nested(100_000, Region::build(|h| h.nil()), &tracker)));
+    std::thread::Builder::new().stack_size(1 << 18).spawn(|| drop((region, heap))).unwrap().join().unwrap();
+    assert_eq!((tracker.made(), tracker.dropped()), (200_000, 200_000));
+}
+
+/// The panic reaches whoever drops the outermost, and keeps nothing from being dropped.
+#[test]
+fn a_destructor_that_panics_far_inside_is_heard_outside() {
+    let tracker = Tracker::default();
+    for depth in [1, 40, 1000] {
+        let innermost = Region::build(|h| h.resource(tracker.panicking()));
+        let region = nested(depth, innermost, &tracker);
+        assert_eq!(panics(|| drop(region)), Some("a destructor that panics"));
+        assert_eq!(tracker.dropped(), tracker.made());
+    }
+}
+
+/// Panics when it is dropped, which during another panic would abort.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        quiet_panic();
+    }
+}
+
+impl From<HeapError> for Fragile {
+    fn from(_: HeapError) -> Self {
+        Self
+    }
+}
+
+#[test]
+fn the_error_of_a_builder_is_not_dropped_during_a_panic() {
+    let tracker = Tracker::default();
+    let built = Region::try_build(|h| {
+        h.resource(tracker.panicking());
+        Err(Fragile)
+    });
+    assert_eq!(tracker.dropped(), 1);
+    std::mem::forget(built.unwrap_err());
+}

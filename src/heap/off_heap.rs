@@ -83,6 +83,13 @@ impl Panicked {
     /// Runs a user's destructor, and keeps what it panics with. Of several, the last.
     pub(crate) fn during(&mut self, destructor: impl FnOnce()) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(destructor)) {
+            self.join(Self(Some(payload)));
+        }
+    }
+
+    /// What another one has kept is the later.
+    pub(crate) fn join(&mut self, later: Self) {
+        if let Some(payload) = later.0 {
             Self(self.0.replace(payload)).end();
         }
     }
@@ -103,6 +110,15 @@ impl Panicked {
             drop_quietly(payload);
         }
     }
+}
+
+/// Drops what `error` comes out of. A destructor that panics ends here: the error must not be at hand while something
+/// unwinds, because dropped then it could panic too, which would abort.
+pub(crate) fn error_of<T, E>(dropped: T, error: E) -> E {
+    let mut panicked = Panicked::default();
+    panicked.during(|| drop(dropped));
+    panicked.end();
+    error
 }
 
 /// Drops what a panic was thrown with. It is the user's too, and may panic when it is dropped; what *that* is thrown with

@@ -6,6 +6,7 @@ use super::value::{Frozen, Offer};
 use super::{Put, StoreError, Version};
 use crate::heap::built::{Built, LiteralBuilder};
 use crate::heap::copy::{Literals, words_to_copy};
+use crate::heap::off_heap::error_of;
 use crate::heap::{Heap, HeapError, catch_limit, literal};
 use crate::term::word::{self, Word};
 use crate::term::{Key, Term};
@@ -165,7 +166,10 @@ impl Domain {
     ) -> Result<Frozen<'d>, E> {
         let mut builder = LiteralBuilder::new(&self.space)?;
         let heap = builder.heap();
-        let root = catch_limit(heap, |heap| f(heap).map(Term::word))??;
+        let root = match catch_limit(heap, |heap| f(heap).map(Term::word))? {
+            Ok(root) => root,
+            Err(error) => return Err(error_of(builder, error)),
+        };
         let literals = Literals::Keep { retired: self.collector.retired() };
         // SAFETY: what the closure can have linked is of this domain, and alive for as long as the caller is online.
         unsafe {
