@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::{Tracker, panics, with_large_allocations};
+use common::{Tracker, hash_of, panics, with_large_allocations};
 use shared_term::heap::{HeapError, OwnedHeap};
-use shared_term::{Region, term};
+use shared_term::{Region, TermRef, term};
+use std::fmt::Write;
 
 /// Some kilobytes of lists, with off-heap objects between them.
 fn mixed(tracker: &Tracker) -> Region {
@@ -154,4 +155,100 @@ fn building_a_region_without_memory_is_an_error_value() {
         assert_eq!(tracker.dropped(), tracker.made());
     }
     assert!(with_large_allocations(0, || panics(|| Region::build(|h| h.list(0..1000)))).is_none());
+}
+
+/// With memory for none, one, two and so on; how often that was too little. Each on a thread that has no tables yet.
+fn failures<R: Send>(f: impl Fn() -> Result<R, HeapError> + Sync) -> usize {
+    let enough = |n| std::thread::scope(|scope| scope.spawn(|| with_large_allocations(n, &f)).join().unwrap());
+    let too_little = |n: &usize| match enough(*n).map(drop) {
+        Ok(()) => false,
+        Err(HeapError::OutOfMemory { .. }) => true,
+        Err(other) => panic!("{other}"),
+    };
+    (0..).take_while(too_little).count()
+}
+
+#[test]
+fn a_map_without_memory_is_an_error_value() {
+    let tracker = Tracker::default();
+    let map = || Region::try_build(|h| Ok(h.map((0..1000).map(|i| (i, h.resource(tracker.value()))))));
+    assert!(failures(|| map().map(drop)) > 10);
+    // One by one: flat, and then a trie.
+    let map =
+        || Region::try_build(|h| Ok((0..100).fold(h.map([(0, 0)]), |m, i| h.insert(m, h.int(i), h.nil()).unwrap())));
+    assert!(failures(|| map().map(drop)) > 5);
+    let map = map().unwrap();
+    let less = || Region::try_build(|h| Ok((0..100).fold(h.copy(map.root()), |m, i| h.remove(m, i).unwrap())));
+    assert!(failures(|| less().map(drop)) > 5);
+    assert_eq!(tracker.dropped(), tracker.made());
+}
+
+/// Goes nowhere.
+struct Nowhere;
+
+impl Write for Nowhere {
+    fn write_str(&mut self, _: &str) -> std::fmt::Result {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_walks_a_term_without_memory_ends_what_is_built() {
+    let deep = || Region::build(|h| (0..10_000).fold(h.nil(), |deep, _| h.tuple(&[deep, h.nil()])));
+    let wide = || Region::build(|h| h.map((0..1000).map(|i| (i, deep().root().size_words() as u64))));
+    let [(a, b), (c, d)] = [(deep(), deep()), (wide(), wide())];
+    type Walk<'a> = &'a (dyn Fn(TermRef<'_>, TermRef<'_>) + Sync);
+    let walks: [Walk<'_>; 6] = [
+        &|a, _| _ = hash_of(a),
+        &|a, b| assert!(a == b),
+        &|a, b| assert!(a.cmp_value(b).is_eq()),
+        &|a, _| _ = a.size_words(),
+        &|a, _| _ = a.flat_size_words(),
+        &|a, _| _ = write!(Nowhere, "{a:.60000}"),
+    ];
+    for (i, walk) in walks.iter().enumerate() {
+        let run = |a: &Region, b: &Region| {
+            Region::try_build::<HeapError>(|h| {
+                walk(a.root(), b.root());
+                Ok(h.nil())
+            })
+        };
+        assert!(failures(|| run(&a, &b)) > 0, "the walk number {i}");
+        run(&c, &d).unwrap();
+    }
+    assert!(failures(|| Region::try_build::<HeapError>(|h| Ok(h.int((c.root() < d.root()) as u64)))) > 0);
+}
+
+#[cfg(feature = "runtime")]
+mod processes {
+    use super::*;
+    use shared_term::prelude::*;
+    use shared_term::process::SpawnError;
+    use std::sync::Arc;
+
+    /// Larger than what the allocator of these tests gives in any case.
+    struct Large {
+        ones: [u64; 64],
+        _tracked: Arc<common::Tracked>,
+    }
+
+    impl Process for Large {
+        fn receive<'h>(&mut self, cx: Cx<'h>, _: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            Ok(Next(cx.int(self.ones.iter().sum::<u64>())))
+        }
+    }
+
+    #[test]
+    fn a_process_without_memory_is_an_error_value() {
+        let tracker = Tracker::default();
+        let mut rt = Runtime::deterministic(1);
+        let large = || Large { ones: [1; 64], _tracked: tracker.value() };
+        rt.spawn(large()).unwrap();
+        let spawned = with_large_allocations(0, || rt.spawn(large()));
+        assert!(matches!(spawned, Err(SpawnError::Heap(HeapError::OutOfMemory { .. }))), "{spawned:?}");
+        assert_eq!(tracker.dropped(), 1);
+        let p = rt.spawn(large()).unwrap();
+        rt.run_until_idle();
+        assert!(rt.is_alive(p));
+    }
 }

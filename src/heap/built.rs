@@ -9,6 +9,7 @@
 use super::chunk::Chunk;
 use super::copy::Literals;
 use super::literal::{self, Area, Space};
+use super::pages::reserve;
 use super::raw::{Parts, RawHeap};
 use super::{Heap, HeapError};
 use crate::term::word::{self, Word};
@@ -126,7 +127,11 @@ unsafe fn find_leaned_on(parts: &Parts, literals: Literals) -> Option<Vec<NonNul
                 kept &= literals.keeps(w);
                 let area = literal::entry(w).area();
                 if last != Some(area) && !areas.contains(&area) {
-                    areas.push(area);
+                    // Without room, the copy says so.
+                    kept &= reserve(&mut areas, 1).is_ok();
+                    if kept {
+                        areas.push(area);
+                    }
                 }
                 last = Some(area);
             });

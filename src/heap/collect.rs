@@ -15,6 +15,7 @@ use super::forwards::Forwards;
 use super::generations::{self, Ranges};
 use super::literal::{self, Area};
 use super::off_heap::{self, Panicked};
+use super::pages::try_box;
 use super::raw::{Bump, RawHeap, Scan};
 use crate::term::word::{self, Word};
 use std::cell::Cell;
@@ -453,7 +454,11 @@ impl<'a> Collector<'a> {
             let area: &Area = literal::entry(w).area().as_ref();
             area.note_read();
             let from = word::address(w);
-            let place = self.evacuated.get_or_insert_default().place(from.addr())?;
+            let evacuated = match &mut self.evacuated {
+                Some(evacuated) => evacuated,
+                none => none.insert(try_box(Forwards::default())?),
+            };
+            let place = evacuated.place(from.addr())?;
             if *place != 0 {
                 return Ok((*place, bump));
             }

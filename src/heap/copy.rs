@@ -21,9 +21,8 @@ use super::forwards::Forwards;
 use super::literal::{self, Area};
 use super::marks::Marks;
 use super::off_heap;
-use super::pages::reserve;
+use super::pages::{reserve, try_box};
 use super::raw::{Bump, RawHeap};
-use crate::alloc::try_boxed;
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{self, Object, Word};
 use std::cell::Cell;
@@ -65,22 +64,17 @@ struct Tables {
 
 thread_local! {
     /// Tables to work with, kept from copy to copy. (Plain `std`: taken and put back, never shared.)
-    static TABLES: Cell<Option<Box<[Tables]>>> = const { Cell::new(None) };
+    static TABLES: Cell<Option<Box<Tables>>> = const { Cell::new(None) };
 }
 
 /// Runs `f` with tables that are empty, or says that there is no memory for any.
 fn with_tables<R, E: From<HeapError>>(f: impl FnOnce(&mut Tables) -> Result<R, E>) -> Result<R, E> {
     // A destructor of another thread local may copy when this one is gone already.
     let kept = TABLES.try_with(Cell::take).ok().flatten();
-    let mut boxed = match kept {
-        Some(tables) => tables,
-        None => try_boxed(1, |_| Tables::default())
-            .map_err(|_| HeapError::OutOfMemory { words: size_of::<Tables>() / size_of::<Word>() })?,
-    };
-    let tables = &mut boxed[0];
+    let mut tables = kept.map_or_else(|| try_box(Tables::default()), Ok)?;
     tables.marks.begin();
-    let result = f(tables);
-    let _ = TABLES.try_with(|kept| kept.set(Some(boxed)));
+    let result = f(&mut tables);
+    let _ = TABLES.try_with(|kept| kept.set(Some(tables)));
     result
 }
 

@@ -12,10 +12,10 @@
 
 use super::HeapError;
 use super::chunk::Chunk;
+use super::pages::{reserve, try_box};
 use super::raw::RawHeap;
 use super::walk::Run;
 use crate::term::word::Word;
-use std::alloc::Layout;
 use std::cell::Cell;
 use std::ptr;
 
@@ -63,15 +63,7 @@ impl Old {
             pinned: 0,
             allowance: 0,
         };
-        // SAFETY: the layout is not empty; the memory is written before it becomes a box, which is freed with that layout.
-        unsafe {
-            let p = std::alloc::alloc(Layout::new::<Self>()).cast::<Self>();
-            if p.is_null() {
-                return Err(HeapError::OutOfMemory { words: size_of::<Self>() / size_of::<Word>() });
-            }
-            p.write(empty);
-            Ok(Box::from_raw(p))
-        }
+        try_box(empty)
     }
 
     /// The heap is emptied: what was in the old generation, to be dropped. The counts stay.
@@ -185,9 +177,7 @@ impl Ranges {
     pub(super) fn new(runs: impl Iterator<Item = Run>) -> Result<Self, HeapError> {
         let mut all = Vec::new();
         for run in runs {
-            if all.try_reserve(1).is_err() {
-                return Err(HeapError::OutOfMemory { words: 2 * all.len() });
-            }
+            reserve(&mut all, 1)?;
             all.push((run.start.addr(), run.end.addr() - run.start.addr()));
         }
         all.sort_unstable();

@@ -14,6 +14,7 @@
 
 use super::chunk::{CHUNK_WORDS, Chunk, Memory};
 use super::lineage::Kept;
+use super::pages::{reserve, try_box};
 use super::{off_heap, poison};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -249,9 +250,7 @@ impl Space {
     /// An empty area that will hold about `words`, and its first chunk, or `None` when there is no memory.
     pub(crate) fn reserve(&self, words: usize) -> Option<(Box<Area>, *mut Chunk)> {
         let bytes = (CHUNK_WORDS.checked_add(words)?).checked_mul(size_of::<Word>())?;
-        let mut inner = self.inner.lock();
-        let bit = inner.bits.take();
-        let mut area = Box::new(Area {
+        let mut area = try_box(Area {
             refs: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             queued: AtomicBool::new(false),
@@ -266,7 +265,10 @@ impl Space {
             chunks: ptr::null_mut(),
             slot: None,
             contents: Contents::default(),
-        });
+        })
+        .ok()?;
+        let mut inner = self.inner.lock();
+        let bit = inner.bits.take();
         let entry = Entry((&raw mut *area).expose_provenance() as u64 | bit);
         area.bit = entry.bit();
         let chunk = match class(bytes) {
@@ -450,6 +452,7 @@ impl Inner {
     fn take_slot(&mut self, shift: usize) -> Option<Slot> {
         let free = &mut self.free[shift - SMALLEST_SHIFT];
         if free.is_empty() {
+            reserve(free, BLOCK_BYTES >> shift).ok()?;
             // SAFETY: the layout is not empty. Entries are zeroed: a slot without an area has none.
             unsafe {
                 let block = NonNull::new(alloc(block_layout(BLOCK_BYTES)?).cast::<Block>())?;
@@ -468,7 +471,10 @@ impl Inner {
 
     fn give_slot(&mut self, slot: Slot) {
         let free = &mut self.free[slot.shift - SMALLEST_SHIFT];
-        free.push(slot);
+        // Without room for a note of it, the slot rests until its block is free.
+        if reserve(free, 1).is_ok() {
+            free.push(slot);
+        }
         // SAFETY: a block of this space, under its lock; without a live slot nobody else knows it.
         unsafe {
             (*slot.block.as_ptr()).live -= 1;

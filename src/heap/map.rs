@@ -1,6 +1,6 @@
 //! Building maps: flat ones, and tries whose versions share what they have in common (see `term/map/node.rs` for the form).
 
-use super::{Heap, ToTerm};
+use super::{Heap, ToTerm, make_room};
 use crate::term::map::node::{self, Form, Found, LEVELS, Node, WAYS, form, slot};
 use crate::term::map::{MAX_FLAT, position, position_among};
 use crate::term::word::{self, Object, Word};
@@ -13,12 +13,14 @@ struct Entry {
     hash: u64,
     key: Word,
     value: Word,
+    /// Which of the pairs it is: of equal keys, the last wins.
+    nth: usize,
 }
 
 impl Entry {
-    fn new(key: Term<'_>, value: Term<'_>) -> Self {
+    fn new(key: Term<'_>, value: Term<'_>, nth: usize) -> Self {
         // SAFETY: the key is a term of the heap that is being built in.
-        Self { hash: unsafe { place_of(key.word()) }, key: key.word(), value: value.word() }
+        Self { hash: unsafe { place_of(key.word()) }, key: key.word(), value: value.word(), nth }
     }
 }
 
@@ -36,6 +38,29 @@ unsafe fn place_of(key: Word) -> u64 {
 fn by_key<P: Place, Q: Place>(a: Term<'_, P>, b: Term<'_, Q>) -> Ordering {
     // SAFETY: both are alive while this runs.
     unsafe { compare(a.word(), b.word(), Numbers::Keys) }
+}
+
+/// The keys or the values of a flat map.
+struct Few<'h> {
+    terms: [Term<'h>; MAX_FLAT],
+    n: usize,
+}
+
+impl<'h> Few<'h> {
+    /// Of `first`, and then `more`: of no more than there may be.
+    fn of(heap: Heap<'h>, first: &[Term<'h>], more: impl IntoIterator<Item = Term<'h>>) -> Self {
+        let mut this = Self { terms: [heap.nil(); MAX_FLAT], n: first.len() };
+        this.terms[..first.len()].copy_from_slice(first);
+        for term in more {
+            this.terms[this.n] = term;
+            this.n += 1;
+        }
+        this
+    }
+
+    fn as_slice(&self) -> &[Term<'h>] {
+        &self.terms[..self.n]
+    }
 }
 
 /// Changes to the words of a node: at an index, so many words give way to others. In order.
@@ -60,21 +85,29 @@ impl<'h> Heap<'h> {
     /// assert_eq!(r.root().to_string(), r#"#{<<"a">> => 2,<<"b">> => 3}"#);
     /// ```
     pub fn map<K: ToTerm<'h>, V: ToTerm<'h>>(self, pairs: impl IntoIterator<Item = (K, V)>) -> Term<'h> {
-        let pairs = pairs.into_iter().map(|(k, v)| (k.to_term(self), v.to_term(self))).collect();
-        self.map_of_pairs(pairs)
+        let mut pairs = pairs.into_iter();
+        let mut list = Vec::new();
+        make_room(&mut list, pairs.size_hint().0);
+        while let Some((k, v)) = pairs.next() {
+            make_room(&mut list, 1);
+            list.push((k.to_term(self), v.to_term(self)));
+        }
+        self.map_of_pairs(list)
     }
 
     fn map_of_pairs(self, pairs: Vec<(Term<'h>, Term<'h>)>) -> Term<'h> {
         if pairs.len() <= MAX_FLAT {
             return self.flat_map(pairs);
         }
-        let mut entries: Vec<_> = pairs.iter().map(|&(k, v)| Entry::new(k, v)).collect();
+        let mut entries = Vec::new();
+        make_room(&mut entries, pairs.len());
+        entries.extend(pairs.iter().zip(0..).map(|(&(k, v), nth)| Entry::new(k, v, nth)));
         drop(pairs);
-        // Stable, so that of equal keys the last can win.
-        entries.sort_by_key(|entry| entry.hash);
+        // In place: a stable sort would need memory.
+        entries.sort_unstable_by_key(|entry| (entry.hash, entry.nth));
         self.dedup(&mut entries);
         if entries.len() <= MAX_FLAT {
-            return self.flat_map(entries.iter().map(|e| (self.term(e.key), self.term(e.value))).collect());
+            return self.map(entries.iter().map(|e| (self.term(e.key), self.term(e.value))));
         }
         self.trie(&entries)
     }
@@ -89,7 +122,9 @@ impl<'h> Heap<'h> {
             }
             if to - from > 1 {
                 let same = &mut entries[from..to];
-                same.sort_by(|a, b| by_key(self.term(a.key), self.term(b.key)));
+                same.sort_unstable_by(|a, b| {
+                    by_key(self.term(a.key), self.term(b.key)).then_with(|| a.nth.cmp(&b.nth))
+                });
             }
             from = to;
         }
@@ -113,8 +148,9 @@ impl<'h> Heap<'h> {
             }
             same
         });
-        let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        self.map_of(self.tuple(&keys), &values)
+        let keys = Few::of(self, &[], pairs.iter().map(|pair| pair.0));
+        let values = Few::of(self, &[], pairs.iter().map(|pair| pair.1));
+        self.map_of(self.tuple(keys.as_slice()), values.as_slice())
     }
 
     /// A map from a tuple of sorted, distinct keys, and as many values.
@@ -151,21 +187,20 @@ impl<'h> Heap<'h> {
         let at = match position(keys, key) {
             Ok(i) if values[i].word() == value.word() => return Some(map),
             Ok(i) => {
-                let mut values = values.to_vec();
-                values[i] = value;
-                return Some(self.map_of(self.keys_of(map), &values));
+                let mut values = Few::of(self, values, []);
+                values.terms[i] = value;
+                return Some(self.map_of(self.keys_of(map), values.as_slice()));
             }
             Err(at) => at,
         };
         if keys.len() == MAX_FLAT {
-            let mut pairs: Vec<_> = old.iter().collect();
-            pairs.push((key, value));
-            return Some(self.map_of_pairs(pairs));
+            return Some(self.map(old.iter().chain([(key, value)])));
         }
-        let (mut keys, mut values) = (keys.to_vec(), values.to_vec());
-        keys.insert(at, key);
-        values.insert(at, value);
-        Some(self.map_of(self.tuple(&keys), &values))
+        let [keys, values] = [(keys, key), (values, value)].map(|(old, new)| {
+            let (before, behind) = old.split_at(at);
+            Few::of(self, before, std::iter::once(new).chain(behind.iter().copied()))
+        });
+        Some(self.map_of(self.tuple(keys.as_slice()), values.as_slice()))
     }
 
     /// `map` without `key` (the same map when it has none), or `None` when it is no map. O(n) words up to 33 pairs, O(log n)
@@ -180,10 +215,8 @@ impl<'h> Heap<'h> {
         let old = map.as_map()?;
         let Some((keys, values)) = old.as_flat() else { return Some(self.remove_large(map, old, key)) };
         let Ok(i) = position(keys, key) else { return Some(map) };
-        let (mut keys, mut values) = (keys.to_vec(), values.to_vec());
-        keys.remove(i);
-        values.remove(i);
-        Some(self.map_of(self.tuple(&keys), &values))
+        let [keys, values] = [keys, values].map(|old| Few::of(self, &old[..i], old[i + 1..].iter().copied()));
+        Some(self.map_of(self.tuple(keys.as_slice()), values.as_slice()))
     }
 
     /// The tuple of keys of a flat map that is not empty.
@@ -201,7 +234,9 @@ impl<'h> Heap<'h> {
     /// A node on that level, of two entries or more. Goes no deeper than the levels that there are.
     fn node_of(self, entries: &[Entry], level: usize) -> Word {
         if level == LEVELS {
-            let words: Vec<_> = entries.iter().flat_map(|e| [e.key, e.value]).collect();
+            let mut words = Vec::new();
+            make_room(&mut words, 2 * entries.len());
+            words.extend(entries.iter().flat_map(|e| [e.key, e.value]));
             return self.write_node(Form::Collisions, 0, 0, &words, [NONE; 2]);
         }
         let (mut data, mut nodes) = (0, 0);
@@ -310,7 +345,7 @@ impl<'h> Heap<'h> {
     }
 
     fn insert_large(self, map: Term<'h>, key: Term<'h>, value: Term<'h>) -> Term<'h> {
-        let new = Entry::new(key, value);
+        let new = Entry::new(key, value, 1);
         let count = map.as_map().map_or(0, Map::len);
         let pair = [key.word(), value.word()];
         // SAFETY: the map is of this heap; what is found in it are its nodes, keys and values.
@@ -339,7 +374,7 @@ impl<'h> Heap<'h> {
                 return self.rebuild(&path, level, new.hash, count, bitmap, [(2 * i + 1, 1, &pair[1..]), NONE]);
             }
             // Two keys in one slot: they part further down.
-            let mut both = [Entry { hash: place_of(old_key), key: old_key, value: old_value }, new];
+            let mut both = [Entry { hash: place_of(old_key), key: old_key, value: old_value, nth: 0 }, new];
             both.sort_by(|a, b| a.hash.cmp(&b.hash).then_with(|| by_key(self.term(a.key), self.term(b.key))));
             let child = [self.node_of(&both, level + 1)];
             let at = 2 * node.pairs() + node.child_rank(slot);
@@ -371,7 +406,7 @@ impl<'h> Heap<'h> {
             let count = old.len() - 1;
             if count == MAX_FLAT {
                 let gone = *node.pair(i);
-                return self.flat_map(old.iter().filter(|(k, _)| k.word() != gone).collect());
+                return self.map(old.iter().filter(|(k, _)| k.word() != gone));
             }
             let bit = |level| if level == LEVELS { 0 } else { slot(hash, level) };
             let bitmap = |node: &Node| node.data | node.nodes << 16;

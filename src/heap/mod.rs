@@ -70,13 +70,17 @@ pub use to_term::{Segment, ToTerm, heap_of};
 pub(crate) use collect::{Literals, literals_of};
 pub(crate) use collect::{Parents, collect_major, collect_minor};
 pub(crate) use compact::compact;
+#[cfg(feature = "runtime")]
+pub(crate) use pages::try_box;
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};
 use crate::term::{Atom, Pid, Place, Reference, RemotePid, Term};
 use raw::RawHeap;
 use std::any::Any;
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
@@ -131,6 +135,20 @@ pub(crate) fn unwind(error: HeapError) -> ! {
 /// Ends what builds in `heap`.
 fn unwind_from(heap: NonNull<RawHeap>, error: HeapError) -> ! {
     resume_unwind(Box::new(Unwind { error, owner: heap.addr().get() }))
+}
+
+/// Makes room for `n` more in what a walk over terms works with; without memory, ends the turn.
+#[inline]
+pub(crate) fn make_room<T>(list: &mut Vec<T>, n: usize) {
+    pages::reserve(list, n).unwrap_or_else(|error| unwind(error));
+}
+
+/// As [`make_room`], for one more in a table.
+#[inline]
+pub(crate) fn make_place<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
+    if table.try_reserve(1).is_err() {
+        unwind(HeapError::OutOfMemory { words: 2 * table.len() });
+    }
 }
 
 /// The heap error in the payload of a panic, or the payload.
@@ -391,9 +409,17 @@ impl<'h> Heap<'h> {
 
     /// `tuple` with another element at `i`, or `None` when it is no tuple or has none there. O(n) words.
     pub fn with_element(self, tuple: Term<'h>, i: usize, value: Term<'h>) -> Option<Term<'h>> {
-        let mut elements = tuple.as_tuple()?.to_vec();
-        *elements.get_mut(i)? = value;
-        Some(self.tuple(&elements))
+        let elements = tuple.as_tuple()?;
+        let (before, behind) = (elements.get(..i)?, elements.get(i + 1..)?);
+        let p = self.alloc(1 + elements.len());
+        // SAFETY: as many words were just allocated.
+        unsafe {
+            p.write(word::header(Object::Tuple, 0, elements.len()));
+            self.store_all(p.add(1), before);
+            self.store(p.add(1 + i), value);
+            self.store_all(p.add(2 + i), behind);
+        }
+        Some(self.term(word::pointer(p, word::BOXED)))
     }
 
     /// A term that is a handle on a Rust value that threads may share. Copies of the term share the value; the last one

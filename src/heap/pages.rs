@@ -82,6 +82,18 @@ fn find(table: &[(usize, u32)], page: usize) -> usize {
     slot
 }
 
+/// The value in memory of its own, or an error value (invariant 10).
+pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, HeapError> {
+    let mut one = Vec::new();
+    if one.try_reserve_exact(1).is_err() {
+        return Err(HeapError::OutOfMemory { words: size_of::<T>().div_ceil(size_of::<Word>()) });
+    }
+    one.push(value);
+    let one = Box::into_raw(one.into_boxed_slice()).cast::<T>();
+    // SAFETY: a slice of one lies in memory like the one value.
+    Ok(unsafe { Box::from_raw(one) })
+}
+
 /// Room for `n` more, or an error value (invariant 10).
 #[inline]
 pub(crate) fn reserve<T>(list: &mut Vec<T>, n: usize) -> Result<(), HeapError> {

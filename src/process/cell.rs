@@ -9,10 +9,11 @@ use super::{Exit, Process, caught};
 use crate::Pid;
 use crate::heap::CollectWhen;
 use crate::heap::raw::RawHeap;
+use crate::heap::{HeapError, try_box};
 use crate::heap::{Region, pool};
 use crate::persistent::{Acts, ActsRef, Card, Door, Occupant};
 use crate::term::word::{self, Word};
-use std::alloc::{Layout, handle_alloc_error};
+use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -195,6 +196,35 @@ pub(crate) struct Task(NonNull<Header>);
 // SAFETY: whoever holds a task owns the process (the card says so): heap, messages and behaviour are `Send`.
 unsafe impl Send for Task {}
 
+/// The memory of a process to be.
+pub(crate) struct Room<P> {
+    cell: NonNull<Cell<P>>,
+    bound: Option<Box<Bound>>,
+}
+
+impl<P: Process> Room<P> {
+    /// Or an error, while there is nothing yet to be undone.
+    pub(crate) fn new(settings: Settings) -> Result<Self, HeapError> {
+        let bound = settings.mailbox.map(|limit| try_box(Bound::new(limit))).transpose()?;
+        let layout = Layout::new::<Cell<P>>();
+        let words = layout.size() / size_of::<Word>();
+        let cell = NonNull::new(pool::allocate(layout).cast()).ok_or(HeapError::OutOfMemory { words })?;
+        Ok(Self { cell, bound })
+    }
+
+    fn into_parts(self) -> (NonNull<Cell<P>>, Option<Box<Bound>>) {
+        let mut this = ManuallyDrop::new(self);
+        (this.cell, this.bound.take())
+    }
+}
+
+impl<P> Drop for Room<P> {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout in `new`, and nobody else's: `into_parts` forgets it.
+        unsafe { pool::free(self.cell.as_ptr().cast(), Layout::new::<Cell<P>>()) };
+    }
+}
+
 struct Erase<P>(P);
 
 impl<P: Process> Erase<P> {
@@ -213,20 +243,24 @@ impl<P: Process> Erase<P> {
 
 impl Task {
     /// A process that nobody else knows yet. Its card says that the caller owns it.
-    pub(crate) fn create<P: Process>(node: &Arc<Node>, pid: Pid, behaviour: P, settings: Settings) -> Self {
+    pub(crate) fn create<P: Process>(
+        node: &Arc<Node>,
+        pid: Pid,
+        room: Room<P>,
+        behaviour: P,
+        settings: Settings,
+    ) -> Self {
         let door = node.domain().slots.door(pid.slot());
         door.card().revive();
         Mailbox::of(door.mail()).open();
-        let layout = Layout::new::<Cell<P>>();
-        let memory = pool::allocate(layout).cast::<Cell<P>>();
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        let (memory, bound) = room.into_parts();
         let cell = Cell {
             header: Header {
                 recipient: Recipient {
                     // SAFETY: the acts are the first field of the table.
                     occupant: Occupant { pid, acts: unsafe { ActsRef::of(&Erase::<P>::VTABLE) } },
                     door,
-                    bound: settings.mailbox.map(|limit| Box::new(Bound::new(limit))),
+                    bound,
                 },
                 // SAFETY: never dropped, so that this is a borrow; it lives as long as the field says.
                 node: ManuallyDrop::new(unsafe { std::ptr::read(node) }),

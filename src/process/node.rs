@@ -1,7 +1,7 @@
 //! What processes of one runtime share: their domain, and where they go when they can run.
 
 use super::bound::Bound;
-use super::cell::{Recipient, Task};
+use super::cell::{Recipient, Room, Task};
 use super::names::{Names, entry_of};
 use super::observer::Observed;
 use super::options::{OptionError, Settings};
@@ -121,8 +121,8 @@ impl Node {
         if let Some(name) = name {
             return self.spawn_named(behaviour, settings, name, parent, in_turn);
         }
-        let pid = self.reserve()?;
-        let task = self.create(pid, behaviour, settings, parent);
+        let (room, pid) = self.reserve(settings)?;
+        let task = self.create(pid, room, behaviour, settings, parent);
         task.publish();
         Ok(self.start(task, in_turn))
     }
@@ -142,8 +142,8 @@ impl Node {
             return Err(SpawnError::NameTaken(pid));
         }
         // Apart from the rest: a behaviour that is refused is dropped without the lock of the names.
-        let pid = self.reserve()?;
-        let task = self.create(pid, behaviour, settings, parent);
+        let (room, pid) = self.reserve(settings)?;
+        let task = self.create(pid, room, behaviour, settings, parent);
         // SAFETY: nobody else knows the process yet.
         unsafe { task.relations() }.name = Some(name);
         task.publish();
@@ -152,26 +152,28 @@ impl Node {
         Ok(self.start(task, in_turn))
     }
 
-    /// A pid for a process, which must then be created.
-    fn reserve(&self) -> Result<Pid, SpawnError> {
+    /// Memory and a pid for a process, which must then be created.
+    fn reserve<P: Process>(&self, settings: Settings) -> Result<(Room<P>, Pid), SpawnError> {
         // A limit, kept to within the threads that spawn at once.
         if self.max_processes != usize::MAX && self.processes.live() >= self.max_processes {
             return Err(SpawnError::TooMany);
         }
+        let room = Room::new(settings).map_err(SpawnError::Heap)?;
         let Some(pid) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
         self.processes.begin();
-        Ok(pid)
+        Ok((room, pid))
     }
 
     /// A process that nobody knows yet but, where it asked for that, its parent.
     fn create<P: Process>(
         self: &Arc<Self>,
         pid: Pid,
+        room: Room<P>,
         behaviour: P,
         settings: Settings,
         parent: Option<Parent>,
     ) -> Task {
-        let task = Task::create(self, pid, behaviour, settings);
+        let task = Task::create(self, pid, room, behaviour, settings);
         if let Some(Parent { task: parent, link, monitor }) = parent {
             // SAFETY: the parent is in a turn that the caller runs, and nobody else knows the child yet.
             let (of_parent, of_child) = unsafe { (parent.relations(), task.relations()) };
@@ -371,6 +373,8 @@ pub enum SpawnError {
     NameTaken(Pid),
     /// The options cannot be had.
     Options(OptionError),
+    /// There is no memory for it.
+    Heap(HeapError),
 }
 
 impl From<OptionError> for SpawnError {
@@ -385,6 +389,7 @@ impl std::fmt::Display for SpawnError {
             Self::TooMany => f.write_str("too many processes"),
             Self::NameTaken(pid) => write!(f, "{pid} has the name"),
             Self::Options(error) => error.fmt(f),
+            Self::Heap(error) => error.fmt(f),
         }
     }
 }
@@ -394,6 +399,7 @@ impl std::error::Error for SpawnError {
         match self {
             Self::TooMany | Self::NameTaken(_) => None,
             Self::Options(error) => Some(error),
+            Self::Heap(error) => Some(error),
         }
     }
 }

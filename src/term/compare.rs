@@ -16,6 +16,7 @@ use super::sorting::Sorting;
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
 use super::{Atom, Pid, Reference};
+use crate::heap::{make_place, make_room};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -196,7 +197,10 @@ impl Comparison {
                     let result = std::mem::replace(&mut order, Ordering::Equal);
                     let Some((x, y)) = maps.next(result) else {
                         match maps.ranges() {
-                            Some(ranges) => this.work.extend(ranges.map(Work::Range)),
+                            Some(ranges) => {
+                                make_room(&mut this.work, ranges.len());
+                                this.work.extend(ranges.map(Work::Range));
+                            }
                             None => drop(this.work.pop()),
                         }
                         continue;
@@ -227,6 +231,7 @@ impl Comparison {
                 Work::Pair { a, b } => {
                     let (a, b) = (*a, *b);
                     if let Some(seen) = &mut self.seen {
+                        make_place(&mut seen.orders);
                         seen.orders.insert((a, b), order);
                     }
                 }
@@ -285,6 +290,7 @@ impl Comparison {
                     if let Some(order) = seen.order(p, q) {
                         return order;
                     }
+                    make_room(&mut self.work, 1);
                     self.work.push(Work::Pair { a: p, b: q });
                 }
                 // SAFETY: two living objects of one kind.
@@ -334,6 +340,7 @@ impl Comparison {
                 self.nodes(Node::at(p, Form::Root), Node::at(q, Form::Root), numbers)
             },
             _ => {
+                make_room(&mut self.work, 1);
                 self.work.push(Work::Maps(Box::new(Sorting::new(m, n, numbers))));
                 Ordering::Equal
             }
@@ -358,6 +365,7 @@ impl Comparison {
 
     fn range(&mut self, a: *const Word, b: *const Word, n: usize, step: usize, numbers: Numbers) {
         if n > 0 {
+            make_room(&mut self.work, 1);
             self.work.push(Work::Range(Range { a, b, n, step, numbers }));
         }
     }
@@ -413,6 +421,7 @@ impl Classes {
     fn unite(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         if a != b {
+            make_place(&mut self.parent);
             self.parent.insert(a, b);
         }
     }

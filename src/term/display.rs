@@ -5,6 +5,7 @@
 
 use super::view::{Outside, Place, Term, TermRef, View};
 use super::{Atom, BigInt, MapIter};
+use crate::heap::make_room;
 use std::fmt::{self, Write};
 
 const DEFAULT_LIMIT: usize = 16 << 20;
@@ -76,6 +77,7 @@ impl<P: Place> fmt::Debug for Term<'_, P> {
 fn write_term(out: &mut Limited<'_, '_>, term: TermRef<'_>) -> fmt::Result {
     let mut work = vec![Item::Term(term)];
     while let Some(item) = work.pop() {
+        make_room(&mut work, 4);
         match item {
             Item::Text(s) => out.write_str(s)?,
             Item::Term(t) => write_one(out, t, &mut work)?,

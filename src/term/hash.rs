@@ -7,6 +7,7 @@
 use super::number::Number;
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
+use crate::heap::{make_place, make_room};
 use std::collections::HashMap;
 
 /// Objects visited before it is asked whether that is too many.
@@ -142,6 +143,7 @@ unsafe fn deep(w: Word) -> u64 {
                 None => {
                     // SAFETY: `left > 0` words of a living object.
                     current = unsafe { *object.next };
+                    make_room(&mut stack, 1);
                     stack.push(object);
                     visited += 1;
                     if visited == patience {
@@ -171,6 +173,7 @@ unsafe fn deep(w: Word) -> u64 {
             }
             done = top.hash;
             if let Some(known) = &mut known {
+                make_place(known);
                 known.insert(top.object, done);
             }
             stack.pop();

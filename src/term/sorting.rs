@@ -7,10 +7,14 @@ use super::Map;
 use super::compare::{Numbers, Range};
 use super::view::Outside;
 use super::word::Word;
+use crate::heap::make_room;
 use std::cmp::Ordering;
 
 fn words(map: Map<'_, Outside>) -> Vec<[Word; 2]> {
-    map.iter().map(|(k, v)| [k.word(), v.word()]).collect()
+    let mut words = Vec::new();
+    make_room(&mut words, map.len());
+    words.extend(map.iter().map(|(k, v)| [k.word(), v.word()]));
+    words
 }
 
 /// Two maps of one size whose pairs are sorted by key: a merge sort from the bottom up.
@@ -35,16 +39,9 @@ pub(super) struct Sorting {
 impl Sorting {
     pub(super) fn new(a: Map<'_, Outside>, b: Map<'_, Outside>, numbers: Numbers) -> Self {
         let pairs = [words(a), words(b)];
-        let mut this = Self {
-            pairs,
-            merged: Vec::with_capacity(a.len()),
-            side: 0,
-            width: 1,
-            next: [0, 1],
-            asked: false,
-            compared: false,
-            numbers,
-        };
+        let mut merged = Vec::new();
+        make_room(&mut merged, a.len());
+        let mut this = Self { pairs, merged, side: 0, width: 1, next: [0, 1], asked: false, compared: false, numbers };
         this.begin(0);
         this
     }

@@ -3,7 +3,7 @@
 use super::{Literals, with_tables};
 use crate::heap::marks::Marks;
 use crate::heap::pages::reserve;
-use crate::heap::{HeapError, unwind};
+use crate::heap::{HeapError, make_place, make_room, unwind};
 use crate::term::word::{self, Object, Word};
 use std::collections::HashMap;
 
@@ -156,6 +156,8 @@ const PATIENCE: usize = 4096;
 
 /// The words that a term reaches, those of a part once for each path to it; at most `usize::MAX`.
 ///
+/// Unwinds when there is no memory to work with.
+///
 /// # Safety
 ///
 /// `root` must be the word of a term that is alive during the call.
@@ -176,6 +178,7 @@ pub(crate) unsafe fn flat_size_words(root: Word) -> usize {
                 if left > 0 {
                     // SAFETY: its first word.
                     current = unsafe { *next };
+                    make_room(&mut stack, 1);
                     stack.push(Pending { object, next, left, sum });
                     continue;
                 }
@@ -194,6 +197,8 @@ pub(crate) unsafe fn flat_size_words(root: Word) -> usize {
             }
             done = top.sum;
             if visited > PATIENCE {
+                // Forgotten, it would be added up again, for each path to it.
+                make_place(&mut known);
                 known.insert(top.object, done);
             }
             stack.pop();
