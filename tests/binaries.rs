@@ -288,6 +288,7 @@ mod in_processes {
 
     /// The same binary again and again is the same bytes.
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "it is about when nothing is collected")]
     fn a_binary_that_comes_often_is_no_reason_to_collect_often() {
         let tracker = Tracker::default();
         let mut rt = Runtime::deterministic(1);

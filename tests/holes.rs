@@ -495,6 +495,7 @@ fn a_holder_copies_what_it_reaches_and_not_the_area() {
 }
 
 #[test]
+#[cfg_attr(shared_term_stress, ignore = "it is about when nothing is collected")]
 fn a_large_message_that_is_kept_is_not_copied_for_having_come() {
     let mut rt = Runtime::deterministic(1);
     let p = rt.spawn_fn(|cx| cx.nil(), |_, _, message| Ok(Next(message))).unwrap();

@@ -220,6 +220,10 @@ enum Op {
     WithElement(Index, Index, Index),
     Part(Index, Index),
     Slice(Index, Index, Index),
+    /// So many bytes more, twice, to the same.
+    Append(Index, usize),
+    /// A tuple of two terms and a list of both, made in a heap for that alone.
+    Scratch(Index, Index),
     Forget(Index),
     /// From the other heap.
     CopyOver(Index),
@@ -274,6 +278,8 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => (r(), r(), r()).prop_map(|(t, i, v)| Op::WithElement(t, i, v)),
         2 => (r(), r()).prop_map(|(t, i)| Op::Part(t, i)),
         2 => (r(), r(), r()).prop_map(|(b, from, to)| Op::Slice(b, from, to)),
+        2 => (r(), 0usize..80).prop_map(|(b, n)| Op::Append(b, n)),
+        2 => (r(), r()).prop_map(|(a, b)| Op::Scratch(a, b)),
         2 => r().prop_map(Op::Forget),
         2 => r().prop_map(Op::CopyOver),
         1 => r().prop_map(Op::CopyHere),
@@ -511,6 +517,31 @@ impl World {
                     m.push(Tree::new(Plain::Binary(part)), |h, r| h.slice(r[of], range).unwrap());
                 }
             }
+            Op::Append(to, more) => {
+                let to = to.index(n);
+                if let Plain::Binary(bytes) = r[to].plain() {
+                    let longer = |fill| Tree::new(Plain::Binary([&bytes[..], &vec![fill; more]].concat()));
+                    // Of two that are appended to the same bytes, one has the room behind them.
+                    let both = Tree::new(Plain::Tuple([b'y', b'z'].map(longer).to_vec()));
+                    m.push(both, |h, r| h.tuple(&[b'y', b'z'].map(|fill| h.append(r[to], vec![fill; more]).unwrap())));
+                }
+            }
+            Op::Scratch(a, b) => {
+                let (a, b) = (a.index(n), b.index(n));
+                let list = [a, b]
+                    .iter()
+                    .rev()
+                    .fold(Tree::new(Plain::Nil), |tail, &i| Tree::new(Plain::Cons(r[i].clone(), tail)));
+                let tree = Tree::new(Plain::Tuple(vec![r[a].clone(), list, r[b].clone()]));
+                let tracker = &self.tracker;
+                m.push(tree, |h, r| {
+                    h.scratch(|s| {
+                        let (a, b) = (s.import(r[a]), s.import(r[b]));
+                        s.list((0..50).map(|_| s.resource(tracker.value())));
+                        s.tuple(&[a, s.list([a, b]), b])
+                    })
+                });
+            }
             Op::Forget(i) => m.forget(i.index(n)),
             Op::CopyOver(i) => {
                 let i = i.index(n);
@@ -613,6 +644,13 @@ impl World {
         }
     }
 
+    /// Two minor collections, a major one, and so on: everything moves all the time.
+    fn collect(&mut self, step: usize) {
+        for m in &mut self.machines {
+            if step % 3 == 2 { m.heap.collect_major() } else { m.heap.collect_minor() }.unwrap();
+        }
+    }
+
     fn check(&self) {
         self.machines.iter().for_each(Machine::check);
         for (region, tree) in &self.regions {
@@ -651,8 +689,11 @@ proptest! {
         let tracker = Tracker::default();
         let mut world =
             World { tracker: tracker.clone(), references: References::new(), machines: [Machine::new(), Machine::new()], regions: Vec::new() };
-        for (here, op) in program {
+        for (step, (here, op)) in program.into_iter().enumerate() {
             world.run(here, op);
+            if cfg!(shared_term_stress) {
+                world.collect(step);
+            }
             world.check();
         }
         world.compare_all();

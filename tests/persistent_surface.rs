@@ -716,7 +716,9 @@ fn a_budget_makes_a_lazy_store_eager() {
         rt.run_until_idle();
         most = most.max(store.info().retained_bytes);
     }
-    assert!((1..=100_000).contains(&most), "{most} bytes were left to the holder, and no more");
+    // Under stress the holder's own collection comes at once, and leaves it nothing.
+    let least = u64::from(!cfg!(shared_term_stress));
+    assert!((least..=100_000).contains(&(most as u64)), "{most} bytes were left to the holder, and no more");
 }
 
 #[test]
