@@ -13,11 +13,12 @@ cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/stress"
 export RUSTFLAGS="--cfg shared_term_stress --cfg shared_term_no_pool"
 tests=(--features num-bigint --lib)
-for file in tests/*.rs; do
-    name=$(basename "$file" .rs)
+for file in tests/*.rs tests/*/main.rs; do
+    name=$(basename "${file%/main.rs}" .rs)
     case $name in
-    # The last runs a program that this would build a second time; what it is made of, `tradeoffs_parts`, is here.
-    atomics | counters | counting_allocator | published | ui | tradeoffs_cli) ;;
+    # The search is of a model of the protocol. The last runs a program that this would build a second time; what it is
+    # made of, `tradeoffs_parts`, is here.
+    atomics | counters | counting_allocator | published | ui | protocol_search | tradeoffs_cli) ;;
     *) tests+=(--test "$name") ;;
     esac
 done

@@ -59,7 +59,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
             ("loom-tests/tests/collection.rs", &["lease_holds"]),
             ("tests/persistent.rs", &["what_leaves_for_a_port_or_as_a_reason_has_no_part_in_the_store"]),
             ("tests/persistent_surface.rs", &["a_literal_outlives_its_key_and_ends_with_its_last_handle"]),
-            ("tests/otp_process.rs", &["a_reason_with_literals_is_whole_when_they_are_gone"]),
+            ("tests/otp_process/exits.rs", &["a_reason_with_literals_is_whole_when_they_are_gone"]),
             ("tests/timers.rs", &["what_a_timer_holds_has_no_part_in_the_store"]),
             ("tests/holes.rs", &["a_region_in_plain_hands_outlives_what_it_was_copied_from"]),
         ],

@@ -85,10 +85,10 @@ impl<'h> Heap<'h> {
     /// assert_eq!(r.root().to_string(), r#"#{<<"a">> => 2,<<"b">> => 3}"#);
     /// ```
     pub fn map<K: ToTerm<'h>, V: ToTerm<'h>>(self, pairs: impl IntoIterator<Item = (K, V)>) -> Term<'h> {
-        let mut pairs = pairs.into_iter();
+        let pairs = pairs.into_iter();
         let mut list = Vec::new();
         make_room(&mut list, pairs.size_hint().0);
-        while let Some((k, v)) = pairs.next() {
+        for (k, v) in pairs {
             make_room(&mut list, 1);
             list.push((k.to_term(self), v.to_term(self)));
         }
