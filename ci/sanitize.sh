@@ -30,6 +30,8 @@ cargo +nightly test --quiet --target "$target" --no-default-features --features 
     --lib --test heap --test terms --test regions --test oom --test model
 cargo +nightly test --quiet --target "$target" \
     --test global_collection --test persistent --test processes --test collection_random --test shared_handles
+# Everything at once, on real threads.
+STRESS_SECONDS=24 cargo +nightly test --quiet --target "$target" --test stress -- --nocapture
 # Readers that are forgotten leak on purpose there; the use of freed memory is the point.
 ASAN_OPTIONS="detect_leaks=0:detect_stack_use_after_return=1" cargo +nightly test --quiet --target "$target" \
     --no-default-features --features arc-swap,epoch,hyaline --test published
