@@ -348,6 +348,12 @@ pub mod mutation {
         LastDropUnlocked,
         /// References: no flag says that an area is queued.
         NoQueuedFlag,
+        /// Collector: of those who were put off only the first are woken.
+        WakesNoOther,
+        /// Collector: what is unpublished while holders are left alone joins the batch without a grace period.
+        JoinsWithoutGrace,
+        /// Collector: holders are left alone whatever the budget and whatever they have let go of.
+        SparedForEver,
         /// Owner: goes idle with a filter that forgets deferred messages.
         QueueNotInFilter,
         /// Owner: evacuates without draining the mailbox.

@@ -218,6 +218,11 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "a lazy collection that never ends",
         &[
             ("tests/protocol_search/steps.rs", &["JoinsWithoutGrace", "SparedForEver"]),
+            ("loom-tests/tests/collection.rs", &["lazy_holds", "joins_holds", "budget_holds"]),
+            (
+                "shuttle-tests/tests/whole.rs",
+                &["a_program_holds_with_a_lazy_collection", "a_program_holds_with_a_budget"],
+            ),
             ("tests/persistent_surface.rs", &["a_holder_that_ends_or_forgets_lets_a_lazy_store_go_on"]),
         ],
     ),
@@ -232,6 +237,11 @@ const HOLES: &[(&str, &str, Tests)] = &[
         &[
             ("tests/processes.rs", &["a_long_job_stays_small_and_answers_collections"]),
             ("tests/holes.rs", &["who_is_asked_and_never_run_is_named"]),
+            ("loom-tests/tests/collection.rs", &["put_off_holds"]),
+            (
+                "tests/evacuation.rs",
+                &["who_holds_nothing_does_not_wait_behind_all_who_do", "who_is_put_off_is_served_at_once"],
+            ),
         ],
     ),
     ("H30", "a guard that is kept", &[("tests/persistent.rs", &["a_guard_delays_the_freeing_and_nothing_else"])]),
@@ -260,7 +270,17 @@ const HOLES: &[(&str, &str, Tests)] = &[
             &["a_slot_is_used_again_first_freed_first_with_the_next_generation_until_they_are_used_up"],
         )],
     ),
-    ("D2", "a pid of another domain", &[("tests/persistent.rs", &["a_process_of_another_store_reads_a_copy"])]),
+    (
+        "D2",
+        "a pid of another domain",
+        &[
+            ("tests/persistent.rs", &["a_process_of_another_store_reads_a_copy"]),
+            (
+                "src/persistent/slots.rs",
+                &["domains_have_different_tags_and_a_tag_that_is_used_again_goes_on_with_new_generations"],
+            ),
+        ],
+    ),
 ];
 
 #[test]

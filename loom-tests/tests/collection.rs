@@ -3,20 +3,21 @@
 //! The models are those of the proof: *glance*, *glimpse* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
 //! *defer* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
 //! a retired value back), *lease* and *leases* (a handle outside of every process), *exit* (a holder ends while it is
-//! asked).
+//! asked), *put_off* (three holders are woken one by one), *lazy*, *joins* and *budget* (the policies).
 #![cfg(loom)]
 
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
 use loom_tests::{Preemptions, caught, explore};
 use shared_term::model::{Worker, World, is_literal, touch};
+use shared_term::persistent::Policy;
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
     self, AckRelaxed, AskBeforeGrace, BoundaryRelaxed, CopierIgnoresMark, DeadBeforeDrop, EnterNoFence, EnterRelaxed,
     EpochRelaxed, EvacuateForgetsMessages, EvacuateNoDrain, ExitDoubleAck, ExitNoAck, FilterAfterIdle,
-    ForeignNotInGrace, IdleRelaxed, InspectForgetsMessages, InspectForgetsNote, LastDropUnlocked, LeaveRelaxed,
-    NoGrace, NoQueuedFlag, NoRefsCheck, QueueNotInFilter, RefsBeforeGrace, RefsZeroOnly, ReleaseRelaxed,
-    ScanIgnoresRunning, SplitWords,
+    ForeignNotInGrace, IdleRelaxed, InspectForgetsMessages, InspectForgetsNote, JoinsWithoutGrace, LastDropUnlocked,
+    LeaveRelaxed, NoGrace, NoQueuedFlag, NoRefsCheck, QueueNotInFilter, RefsBeforeGrace, RefsZeroOnly, ReleaseRelaxed,
+    ScanIgnoresRunning, SparedForEver, SplitWords, WakesNoOther,
 };
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -384,6 +385,100 @@ fn two_leases() {
     settle(world, &[]);
 }
 
+/// Three holders, of whom one is woken at a time: the next by the answer of the one before, unless a message does first.
+fn put_off() {
+    let world = world();
+    let [p, q, r] = [(); 3].map(|()| {
+        let p = process(&world, None);
+        world.send(p, message(KEEP));
+        assert!(world.worker().run(p, 8));
+        p
+    });
+    world.unpublish(X);
+    world.collect();
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.worker().run(p, 8);
+        })
+    };
+    world.send(q, message(LOOK));
+    world.worker().run(q, 8);
+    thread.join().unwrap();
+    world.settle();
+    settle(world, &[p, q, r]);
+}
+
+fn world_with(policy: Policy) -> World {
+    let world = World::on(PersistentTerms::builder().policy(policy).build());
+    for key in [X, Y] {
+        world.store().put(key, value()).unwrap();
+    }
+    world
+}
+
+/// The holder of a value that is left to it passes it on, and lets go, while the collection looks whether it has; whoever
+/// gets it has a copy, and another value goes meanwhile.
+fn lazy() {
+    let world = world_with(Policy::Lazy);
+    let q = process(&world, None);
+    let p = holder(&world, Some(q), PASS);
+    world.unpublish(X);
+    world.collect();
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.worker().run(p, 8);
+        })
+    };
+    world.step();
+    world.store().erase(Y);
+    world.step();
+    thread.join().unwrap();
+    settle(world, &[p, q]);
+}
+
+/// What joins a batch that is left to its holders is read by a span that began before.
+fn joins() {
+    let world = world_with(Policy::Lazy);
+    let p = holder(&world, None, PASS);
+    world.unpublish(X);
+    world.collect();
+    let reader = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let _online = world.worker();
+            if let Some(value) = world.hand(Y) {
+                value.touch();
+            }
+        })
+    };
+    world.unpublish(Y);
+    world.collect();
+    world.worker().run(p, 8);
+    world.step();
+    world.step();
+    reader.join().unwrap();
+    settle(world, &[p]);
+}
+
+/// More waits than may: the holder is asked, while it lets go by itself.
+fn budget() {
+    let world = world_with(Policy::Budget { bytes: 1 });
+    let p = holder(&world, None, LOOK);
+    world.unpublish(X);
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.worker().run(p, 8);
+        })
+    };
+    world.collect();
+    thread.join().unwrap();
+    world.settle();
+    settle(world, &[p]);
+}
+
 /// A holder ends while it is asked; its last look at the value is its reason.
 fn exit() {
     let world = world();
@@ -465,6 +560,26 @@ fn foreign_holds() {
 #[test]
 fn republish_holds() {
     model("republish", Some(3), &[RefsZeroOnly], republish);
+}
+
+#[test]
+fn put_off_holds() {
+    model("put_off", Some(2), &[WakesNoOther], put_off);
+}
+
+#[test]
+fn lazy_holds() {
+    model("lazy", Some(2), &[CopierIgnoresMark, SparedForEver], lazy);
+}
+
+#[test]
+fn joins_holds() {
+    model("joins", Some(2), &[JoinsWithoutGrace], joins);
+}
+
+#[test]
+fn budget_holds() {
+    model("budget", Some(2), &[SparedForEver], budget);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn turn() -> MutexGuard<'static, ()> {
 
 /// Schedules of each scenario without a fault.
 fn schedules() -> usize {
-    number("SCHEDULES").unwrap_or(4_000) as usize
+    number("SCHEDULES").unwrap_or(3_000) as usize
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -80,7 +80,7 @@ pub fn holds(name: &str, scenario: impl Fn() + Send + Sync + 'static) {
 }
 
 /// Schedules within which a fault must be found.
-const UNTIL_FOUND: usize = 12_000;
+const UNTIL_FOUND: usize = 40_000;
 
 /// Runs a scenario with a fault planted, and makes sure that it fails. The schedules are the same each time.
 ///

@@ -4,12 +4,14 @@
 //! bit 0 NOTE   a message or a request has come           bit 2 DEAD    no process
 //! bit 1 RUN    a worker owns the process                 bit 3 ASKED   a global collection waits for its answer
 //! bit 4 SIGNAL with NOTE: what has come is no message, and is looked at before the next turn
+//! bit 6 WOKEN  with ASKED: it was idle, and has been woken to answer
 //! bit 5 HELD   somebody reads the figures of a process that nobody runs; who would run it waits
 //! bits 8-63    filter: a bit for each area that the heap or a private message may point into
 //! ```
 //!
 //! *Idle* is neither NOTE nor RUN nor DEAD: the mailbox is empty, and the filter covers all there is. The owner publishes
-//! the filter in the same operation by which it goes idle (H2). Every change is a read-modify-write, so that the values
+//! the filter in the same operation by which it goes idle (H2). An idle process that is ASKED will be woken, when fewer are
+//! at it, if nothing wakes it before; a process does not go idle by itself before it has answered. Every change is a read-modify-write, so that the values
 //! of a card form one chain of release and acquire.
 
 use super::collector::Collector;
@@ -22,6 +24,7 @@ pub(crate) const DEAD: u64 = 4;
 pub(crate) const ASKED: u64 = 8;
 pub(crate) const SIGNAL: u64 = 16;
 pub(crate) const HELD: u64 = 32;
+pub(crate) const WOKEN: u64 = 64;
 /// The bits of the filter.
 pub(crate) const FILTER: u64 = !0xff;
 
@@ -51,13 +54,21 @@ pub(crate) enum Between {
 pub(crate) enum Question {
     /// Nothing of this process can point into the areas.
     PassedOver,
-    /// It was asked; if it was idle, the caller must put it on a run queue.
-    Asked {
-        /// Was it?
-        idle: bool,
-    },
+    /// It was asked, and is not idle: it answers by itself.
+    Asked,
+    /// It was idle, and was asked: it must be [woken](Card::wake) if nothing else wakes it.
+    PutOff,
     /// It was idle, and is the caller's, who looks at it, and then asks it or lets it go.
     Claimed,
+}
+
+/// What an answer means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// All have answered.
+    pub(crate) last: bool,
+    /// The collection has woken this process, and may wake another.
+    pub(crate) woken: bool,
 }
 
 /// What cannot wait until the messages at hand are done.
@@ -238,34 +249,47 @@ impl Card {
         }
     }
 
-    /// Gives a claimed process up to a run queue, and asks it.
-    pub(crate) fn ask_claimed(&self) {
-        // AcqRel: as in `ask`. NOTE cannot be carried over into RUN: a process without RUN and with NOTE is scheduled, which is what it is here.
-        self.0.fetch_or(ASKED | NOTE, Ordering::AcqRel);
-        self.0.fetch_and(!RUN, Ordering::AcqRel);
+    /// Asks a claimed process, and gives it back, idle, to be [woken](Self::wake). `true`: something has come meanwhile, and
+    /// the caller must put it on a run queue.
+    pub(crate) fn ask_claimed(&self) -> bool {
+        // AcqRel: as in `ask`, and the release hands the process to its next owner.
+        let before = self.0.fetch_xor(ASKED | RUN, Ordering::AcqRel);
+        debug_assert_eq!(before & (ASKED | RUN), RUN, "it is the collector's, who has not asked it before");
+        before & NOTE != 0
+    }
+
+    /// Wakes a process that was asked and is idle. `true`: the caller must put it on a run queue.
+    pub(crate) fn wake(&self) -> bool {
+        let mut card = self.load();
+        while is_idle(card) && card & ASKED != 0 {
+            // AcqRel: as in `notify`.
+            match self.0.compare_exchange(card, card | NOTE | WOKEN, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(now) => card = now,
+            }
+        }
+        false
     }
 
     /// Answers the collection that asked: nothing of this process points into its areas any more.
-    /// `true`: all have.
-    pub(crate) fn answer(&self, collector: &Collector) -> bool {
+    pub(crate) fn answer(&self, collector: &Collector) -> Answer {
         // AcqRel: the release orders the evacuation before the free (L5).
-        let before = self.0.fetch_and(!ASKED, ordering(Mutation::AckRelaxed, Ordering::AcqRel));
+        let before = self.0.fetch_and(!(ASKED | WOKEN), ordering(Mutation::AckRelaxed, Ordering::AcqRel));
         debug_assert_ne!(before & ASKED, 0);
-        collector.answered()
+        Answer { last: collector.answered(), woken: before & WOKEN != 0 }
     }
 
     /// Ends the process. Its heap and messages must be gone: this is the answer to a collection that asks.
-    /// `true`: all have answered.
-    pub(crate) fn die(&self, collector: &Collector) -> bool {
+    pub(crate) fn die(&self, collector: &Collector) -> Answer {
         // AcqRel: the release orders the end of the heap before the free of what it pointed to (L5).
         let before = self.0.swap(DEAD, Ordering::AcqRel);
         if before & ASKED != 0 && !mutated(Mutation::ExitNoAck) {
             if mutated(Mutation::ExitDoubleAck) {
                 collector.answered();
             }
-            return collector.answered();
+            return Answer { last: collector.answered(), woken: before & WOKEN != 0 };
         }
-        false
+        Answer { last: false, woken: false }
     }
 
     /// Is the process idle, and does nothing of it point into the areas whose bits are `retired`?
@@ -300,9 +324,11 @@ impl Card {
                 continue;
             }
             counted(true);
+            // One that runs has to look again before it goes idle, which ASKED tells it; one that waits is run.
             // AcqRel: the acquire sees what the owner published with its filter; the release hands over the question.
-            match self.0.compare_exchange(card, card | ASKED | NOTE, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Question::Asked { idle },
+            match self.0.compare_exchange(card, card | ASKED, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) if idle => return Question::PutOff,
+                Ok(_) => return Question::Asked,
                 Err(now) => {
                     counted(false);
                     card = now;

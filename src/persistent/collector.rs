@@ -11,13 +11,15 @@
 //! 4. **C4** where an old turn had put one back: such an area has moved its references, and is let go.
 //! 5. **C5** It scans the cards. A process that is idle and whose filter is clear of the batch is passed over, and so is
 //!    one whose filter is not, where a look at its heap finds nothing. Everyone else is *asked*, and answers once it has
-//!    evacuated what it still reaches.
+//!    evacuated what it still reaches. Idle ones are woken a few at a time, the next as these answer, so that who has
+//!    nothing to do with it does not wait behind all of them.
 //! 6. **C6** When all have answered, the areas are freed.
 //!
 //! Nothing here blocks: [`Collector::step`] does what can be done and says what it waits for, so that the collection can
 //! be driven by a thread of its own, by the thread that replaced the term, or one step at a time by a test.
 
-use super::card::Question;
+use super::asking::Asking;
+use super::card::{Answer, Question};
 use super::domain::{Domain, called_back};
 use super::report::Report;
 use crate::heap::literal::{Area, bit_of, count};
@@ -82,11 +84,18 @@ fn bits_of(batch: &[(NonNull<Area>, u64)]) -> u64 {
     batch.iter().fold(0, |bits, (area, _)| bits | bit_of(unsafe { area.as_ref() }))
 }
 
+/// Does nobody hold what is left to its holders any more?
+fn is_let_go(domain: &Domain, state: &State) -> bool {
+    domain.slots.all_clear(bits_of(&state.batch)) && !mutated(Mutation::SparedForEver)
+}
+
 pub(crate) struct Collector {
     pending: Mutex<Pending>,
     state: Mutex<State>,
     /// Processes that have not answered, and one for the scan itself.
     remaining: AtomicUsize,
+    /// Which of them are woken when.
+    asking: Asking,
     /// The bits of the areas that are retired.
     retired: AtomicU64,
     /// The bits of those that processes evacuate when they collect by themselves.
@@ -112,6 +121,7 @@ impl Collector {
                 report: Report::default(),
             }),
             remaining: AtomicUsize::new(0),
+            asking: Asking::new(),
             retired: AtomicU64::new(0),
             spared: AtomicU64::new(0),
             forced: plain::AtomicBool::new(false),
@@ -195,6 +205,16 @@ impl Collector {
         self.remaining.fetch_sub(1, ordering(Mutation::AckRelaxed, Ordering::AcqRel)) == 1
     }
 
+    /// What follows an answer of a process of this domain: who was put off is woken, and the driver if it was the last one.
+    pub(crate) fn after(&self, answer: Answer, domain: &Domain) {
+        if answer.woken {
+            self.asking.answered(&domain.slots);
+        }
+        if answer.last {
+            domain.passed();
+        }
+    }
+
     /// How long the collection has been under way, if one is.
     pub(crate) fn under_way(&self) -> Option<Duration> {
         let state = self.state.lock();
@@ -218,10 +238,11 @@ impl Collector {
         self.state.try_lock().is_some_and(|state| state.phase == Phase::Asked)
     }
 
-    /// Runs `f` while no scan of the cards is under way: whoever a scan has found idle is on its run queue.
+    /// Runs `f` while no scan of the cards is under way, and nobody is woken: whoever a scan has found idle and woken is on
+    /// its run queue.
     pub(crate) fn between_scans<R>(&self, f: impl FnOnce() -> R) -> R {
         let _state = self.state.lock();
-        f()
+        self.asking.between(f)
     }
 
     /// Does what can be done now. Another thread that is at it makes this return [`Step::Waiting`], unless the caller is
@@ -238,9 +259,7 @@ impl Collector {
         match state.phase {
             Phase::Idle => self.begin(domain, &mut state),
             Phase::Spared => match self.begin(domain, &mut state) {
-                Step::Idle if self.spares(domain) && !(look && domain.slots.all_clear(bits_of(&state.batch))) => {
-                    Step::Spared
-                }
+                Step::Idle if self.spares(domain) && !(look && is_let_go(domain, &state)) => Step::Spared,
                 Step::Idle => {
                     self.ask(domain, &mut state);
                     Step::Worked
@@ -266,6 +285,9 @@ impl Collector {
 
     /// Does the policy leave the holders of what waits alone?
     fn spares(&self, domain: &Domain) -> bool {
+        if mutated(Mutation::SparedForEver) {
+            return true;
+        }
         !self.forced.load(plain::Ordering::Relaxed) && domain.settings.policy.spares(domain.retained_bytes())
     }
 
@@ -313,7 +335,9 @@ impl Collector {
             return Step::Worked;
         }
         state.epoch = domain.quiescence.advance();
-        state.phase = Phase::Grace;
+        if state.phase != Phase::Spared || !mutated(Mutation::JoinsWithoutGrace) {
+            state.phase = Phase::Grace;
+        }
         Step::Worked
     }
 
@@ -380,14 +404,19 @@ impl Collector {
         };
         // Looking at a holder is in vain: a look is taken while it is not much more than what it has spared so far.
         let mut worth = LOOKS_IN_VAIN;
+        let mut put_off = false;
         domain.slots.for_each_card(|card, occupant| {
             let occupant = || occupant().expect("an idle process is in its slot");
-            let idle = match card.ask(bits, worth > 0, counted) {
+            let note = match card.ask(bits, worth > 0, counted) {
                 Question::PassedOver => {
                     report.skipped += 1;
                     return;
                 }
-                Question::Asked { idle } => idle,
+                Question::Asked => false,
+                Question::PutOff => {
+                    put_off = true;
+                    false
+                }
                 Question::Claimed => {
                     let occupant = occupant();
                     // SAFETY: claimed by us. What it points into lives, because it has not answered.
@@ -402,18 +431,21 @@ impl Collector {
                     }
                     worth -= 1;
                     counted(true);
-                    card.ask_claimed();
-                    true
+                    put_off = true;
+                    card.ask_claimed()
                 }
             };
             report.asked += 1;
-            if idle {
+            if note {
                 let occupant = occupant();
                 // SAFETY: it was idle and is scheduled now, by us: it cannot end before it has run, or, where nobody runs
                 // it any more, before the scan is over (`between_scans`).
                 unsafe { (occupant.as_ref().acts.schedule)(occupant) };
             }
         });
+        if put_off {
+            self.asking.begin(&domain.slots);
+        }
     }
 
     /// C6.

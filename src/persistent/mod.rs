@@ -45,6 +45,7 @@
 //! | a holder copies the whole area | it copies what it reaches, sharing kept | |
 //! | replacing `{}` collects | values that own no memory end nothing | |
 
+mod asking;
 mod batch;
 mod card;
 mod collector;

@@ -15,6 +15,7 @@ use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{GENERATIONS, SLOT_BITS};
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
@@ -307,6 +308,33 @@ impl Slots {
                 }
             }
         }
+    }
+
+    /// As [`for_each_card`](Self::for_each_card), from the card with number `from` on, until `f` breaks. The number of the
+    /// card at which it did.
+    pub(crate) fn walk(
+        &self,
+        from: usize,
+        mut f: impl FnMut(&Card, &dyn Fn() -> Option<NonNull<Occupant>>) -> ControlFlow<()>,
+    ) -> Option<usize> {
+        let mut first = 0;
+        // Acquire: as in `for_each_card`.
+        let len = self.len.load(Ordering::Acquire);
+        for (n, groups) in self.groups() {
+            if first >= len {
+                break;
+            }
+            for number in from.max(first)..first + n {
+                let (group, at) = (&groups[(number - first) / LINE], (number - first) % LINE);
+                // Acquire: pairs with the release in `occupy`.
+                let occupant = || NonNull::new(group.occupants[at].load(Ordering::Acquire));
+                if f(&group.cards[at], &occupant).is_break() {
+                    return Some(number);
+                }
+            }
+            first += n;
+        }
+        None
     }
 
     /// Is there nobody whom a collection of areas with these bits would ask now?

@@ -96,9 +96,7 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
     if holds {
         collector.evacuated(words);
     }
-    if task.card().answer(collector) {
-        task.header().node.domain().passed();
-    }
+    collector.after(task.card().answer(collector), task.header().node.domain());
     Ok(())
 }
 

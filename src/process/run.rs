@@ -433,8 +433,8 @@ pub(crate) fn end(task: Task, exit: Exit) {
     // SAFETY: as above.
     unsafe { signals::give_name_back(task) };
     domain.slots.vacate(task.pid());
-    if !mutated(Mutation::DeadBeforeDrop) && task.card().die(&domain.collector) {
-        domain.passed();
+    if !mutated(Mutation::DeadBeforeDrop) {
+        domain.collector.after(task.card().die(&domain.collector), domain);
     }
     // SAFETY: as above.
     unsafe { signals::farewell(task, &exit) };
