@@ -229,14 +229,17 @@ const HOLES: &[(&str, &str, Tests)] = &[
     (
         "H28",
         "a chain of versions keeps all of them",
-        &[("tests/persistent.rs", &["a_long_chain_of_versions_keeps_bounded_memory"])],
+        &[
+            ("tests/persistent.rs", &["a_long_chain_of_versions_keeps_bounded_memory"]),
+            ("tests/chain.rs", &["a_chain_keeps_a_small_multiple_of_the_newest"]),
+        ],
     ),
     (
         "H29",
         "a process that never comes to rest, or never runs",
         &[
             ("tests/processes.rs", &["a_long_job_stays_small_and_answers_collections"]),
-            ("tests/holes.rs", &["who_is_asked_and_never_run_is_named"]),
+            ("tests/holes.rs", &["who_is_asked_and_never_run_is_named", "who_hibernates_lets_go_and_sleeps_on"]),
             ("loom-tests/tests/collection.rs", &["put_off_holds"]),
             (
                 "tests/evacuation.rs",
@@ -591,6 +594,46 @@ fn who_is_asked_and_never_run_is_named() {
     rt.run_until_idle();
     assert_eq!(store.held_up(), shared_term::persistent::HeldUp::default());
     assert_eq!(told(&mut rt, p).root().list().count(), 100);
+}
+
+#[test]
+fn who_hibernates_lets_go_and_sleeps_on() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(X, list(100)).unwrap();
+    let sleeper = |keeps: bool| {
+        let p = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, message| {
+                if let Some((TELL, [to])) = message.tagged() {
+                    cx.send(to.get()?, state);
+                    return Ok(Next(state));
+                }
+                let all = cx.get(X).unwrap_or(cx.nil());
+                let first = all.list().next().unwrap_or(cx.nil());
+                cx.hibernate();
+                Ok(Next(cx.list([if keeps { all } else { first }])))
+            },
+        );
+        let p = p.unwrap();
+        rt.send_new(p, |h| h.nil()).unwrap();
+        p
+    };
+    let (holds, sleeps) = (sleeper(true), sleeper(false));
+    rt.run_until_idle();
+    let before = [holds, sleeps].map(|p| rt.info(p).unwrap().details.unwrap());
+    let reports = store.reports(4);
+    store.erase(X);
+    rt.run_until_idle();
+    let report = reports.try_recv().unwrap();
+    assert_eq!((report.areas, report.holders, report.asked), (1, 1, 1));
+    let after = [holds, sleeps].map(|p| rt.info(p).unwrap().details.unwrap());
+    // No turn is run for it, and nobody has more memory than it needs.
+    assert_eq!(before.each_ref().map(|of| of.turns), after.each_ref().map(|of| of.turns));
+    assert_eq!(before[1].heap, after[1].heap);
+    assert_eq!(after[0].heap.old_words + after[0].heap.young_words, 2 + 200);
+    let told = told(&mut rt, holds);
+    assert!(told.root().list().next().unwrap().list().map(|i| i.as_int().unwrap()).eq(0..100));
 }
 
 #[test]

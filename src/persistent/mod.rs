@@ -58,6 +58,7 @@ mod held_up;
 mod limbo;
 mod quiescence;
 mod report;
+mod reports;
 mod settings;
 mod slot;
 mod slots;
@@ -72,6 +73,7 @@ pub use guard::{Entries, Guard};
 pub use handle::Literal;
 pub use held_up::HeldUp;
 pub use report::{EntryInfo, Info, Report};
+pub use reports::Reports;
 pub use settings::{Builder, Policy};
 pub use slot::Slot;
 pub use value::Value;
@@ -641,7 +643,7 @@ impl PersistentTerms {
     }
 
     /// Calls `f` with the report of each global collection, until the subscription is dropped. It runs on the thread that
-    /// ends the collection, and must not block for long.
+    /// ends the collection, and must not block for long. [`reports`](Self::reports) is for whoever has their own time.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
