@@ -182,6 +182,7 @@ impl Region {
     /// # Safety
     ///
     /// `w` must be the word of a term that is alive during the call.
+    #[inline]
     pub(crate) unsafe fn copy_word(w: Word, literals: Literals) -> Result<Self, HeapError> {
         if word::is_immediate(w) {
             return Self::of_immediate(w);
@@ -383,24 +384,37 @@ impl Region {
 }
 
 impl Drop for Region {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: the region owns its memory, and nothing points into it any more.
-        let panicked = unsafe {
-            let head = self.head.as_ptr();
-            #[cfg(all(loom, feature = "loom"))]
-            if !std::thread::panicking() {
-                (*head).contents.with_mut(|_| ());
-            }
-            if word::is_immediate((*head).root) {
-                return pool::free(head.cast(), RegionHead::IMMEDIATE);
-            }
-            if (*head).off_heap.is_null() {
-                return Chunk::free_until(&raw mut (*head).inline, ptr::null_mut());
-            }
-            free(head)
-        };
-        panicked.pass_on();
+        let head = self.head.as_ptr();
+        #[cfg(all(loom, feature = "loom"))]
+        if !std::thread::panicking() {
+            // SAFETY: the region owns its head.
+            unsafe { (*head).contents.with_mut(|_| ()) };
+        }
+        if self.is_immediate() {
+            // SAFETY: the region owns its memory, which was allocated for this, and nothing points into it any more.
+            return unsafe { pool::free(head.cast(), RegionHead::IMMEDIATE) };
+        }
+        // SAFETY: as above; the head is whole.
+        unsafe { free_chunks(head) };
     }
+}
+
+/// The end of a region whose root is no immediate.
+///
+/// # Safety
+///
+/// As for [`free`].
+unsafe fn free_chunks(head: *mut RegionHead) {
+    // SAFETY: the caller's promise.
+    let panicked = unsafe {
+        if (*head).off_heap.is_null() {
+            return Chunk::free_until(&raw mut (*head).inline, ptr::null_mut());
+        }
+        free(head)
+    };
+    panicked.pass_on();
 }
 
 /// Regions that are dropped one in the other's destructor, because a resource of one holds the next, are dropped one in the

@@ -168,6 +168,7 @@ impl fmt::Debug for Slots {
 }
 
 /// Segment, and place in it, of a slot.
+#[inline]
 fn locate(slot: usize) -> (usize, usize) {
     let segment = (slot / BASE + 1).ilog2() as usize;
     (segment, slot + BASE - (BASE << segment))
@@ -238,6 +239,7 @@ impl Slots {
         self.free.lock().slots.extend(pids.into_iter().filter_map(next));
     }
 
+    #[inline]
     fn segment(&self, segment: usize) -> Option<NonNull<Group>> {
         // Acquire: pairs with the release in `take`.
         NonNull::new(self.segments.get(segment)?.load(Ordering::Acquire))

@@ -90,6 +90,7 @@ impl Mailbox {
     }
 
     /// Pushes a message, or gives it back when the mailbox is closed.
+    #[inline]
     pub(crate) fn push(&self, message: Region) -> Result<(), Region> {
         let node = message.into_raw();
         // Relaxed: decides nothing; the exchange does.
@@ -283,6 +284,7 @@ impl Queue {
         unsafe { self.append_list(node, node) };
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Region> {
         let last = NonNull::new(self.last)?.as_ptr();
         // SAFETY: the nodes are ours, and the first one is off the queue now.

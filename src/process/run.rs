@@ -178,6 +178,12 @@ fn one_turn(task: Task, participant: &Participant) -> After {
     if !unsafe { task.owned() }.heap.has_off_heap() && !message.as_ref().is_some_and(Region::has_off_heap) {
         // No code of the user's runs.
         return match result {
+            Ok(Went::Next(new)) if word::is_immediate(new) => {
+                // The most frequent of all, by itself.
+                // SAFETY: as above.
+                keep_immediate(unsafe { task.owned() }, new);
+                After::Going
+            }
             Ok(went) => settle(task, participant, &mark, state, went, &mut message),
             Err(exit) => After::End(exit),
         };
@@ -263,7 +269,8 @@ fn call(task: Task, kind: NextTurn, state: Word, message: Option<&Region>) -> Re
                 NextTurn::Resume => behaviour.resume(cx, Term::from_word(state)),
                 NextTurn::Receive => {
                     let state = Term::from_word(state);
-                    match message.and_then(|message| Event::of(Kind::of(message), message)) {
+                    let marked = message.filter(|message| message.mark() != 0); // most are messages, which have none
+                    match marked.and_then(|message| Event::of(Kind::of(message), message)) {
                         None => {
                             let message = message.map_or(word::NIL, Region::root_word);
                             behaviour.receive(cx, state, Term::from_word(message))
@@ -296,14 +303,7 @@ fn keep(
     message: &mut Option<Region>,
 ) -> After {
     if word::is_immediate(new) {
-        // Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
-        owned.heap.end_allowance();
-        if owned.heap.has_memory() {
-            owned.heap.clear();
-        }
-        owned.heap.filter = 0;
-        owned.threshold = owned.min_heap_words as usize;
-        owned.state = new;
+        keep_immediate(owned, new);
         return After::Going;
     }
     if new == old {
@@ -324,6 +324,18 @@ fn keep(
     owned.state = new;
     // Adopting asks for no room: what was sent must not carry a heap past its limit either.
     collect_if(owned.is_under_pressure(), task, participant, adopted)
+}
+
+/// Makes an immediate the state. Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
+#[inline]
+fn keep_immediate(owned: &mut Owned, new: Word) {
+    owned.heap.end_allowance();
+    if owned.heap.has_memory() {
+        owned.heap.clear();
+    }
+    owned.heap.filter = 0;
+    owned.threshold = owned.min_heap_words as usize;
+    owned.state = new;
 }
 
 /// What comes after a turn, and after a collection if one is due.

@@ -232,7 +232,7 @@ impl Node {
 pub(super) unsafe fn next_message(task: Task, owned: &mut Owned) -> Option<(Region, Option<Reference>)> {
     loop {
         let message = owned.inbox.pop()?;
-        if Kind::of(&message) == Kind::TimeoutEvent {
+        if message.mark() != 0 && Kind::of(&message) == Kind::TimeoutEvent {
             let id = super::event::fields(&message).get(1).and_then(|id| id.as_reference());
             // SAFETY: the caller's promise; the borrow ends with the statement.
             if !owned.flags.has(Flags::TIMEOUT) || id != unsafe { task.relations() }.timeout {
