@@ -79,6 +79,12 @@ impl<'h> Heap<'h> {
     /// A map of the pairs; of equal keys the last wins. Up to 32 pairs O(n log n) comparisons and 3 + 2n words; above, a
     /// hash per key, a sort of the hashes, and 2.2 n to 3.3 n words.
     ///
+    /// The hash of a key takes O(words of the key), each time that it is looked up or inserted: nothing remembers it. A tower
+    /// of n maps, each the key of the next, takes O(n^2).
+    ///
+    /// Hashes have no secret key: lookups stay O(log n) whoever chooses the keys, but an insertion copies all pairs whose
+    /// keys hash alike. Where keys come from an adversary, bound them, or the heap (`max_heap_words`).
+    ///
     /// ```
     /// # use shared_term::Region;
     /// let r = Region::build(|h| h.map([("b", 1), ("a", 2), ("b", 3)]));

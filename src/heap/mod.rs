@@ -14,6 +14,11 @@
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
 //! [`Region::try_build`] into an error value. A limit is that of one heap: it goes through every builder of another.
 //!
+//! So do walks over a term (comparing, hashing, measuring, printing), for what they work with. What is not covered are
+//! blocks of a few words that `std` and `bytes` allocate for themselves: an `Arc`, a second handle on a `Bytes`, the payload
+//! of the unwinding; the tables of names, links, monitors and timers; and what user code allocates. Where there is
+//! not even memory for those, the program ends, as every Rust program does.
+//!
 //! A turn holds on to everything that it makes: what is garbage already goes when the turn has ended. A turn that makes a
 //! lot on the way to little does so in [`Heap::scratch`], which frees it at once, or lets itself be called again
 //! (`Flow::Again`), between two of which its heap is collected.

@@ -3,6 +3,12 @@
 //! The hash of an object is a function of the hashes of its parts, so that on a term with much sharing the hash of a
 //! shared part can be remembered (invariant 11), and nothing recurses on depth (invariant 5). Remembering begins once
 //! more objects were visited than the term has; that is tested each time their number has doubled.
+//!
+//! There is no secret key in it. The same program gives the same maps in the same order in each run, so that what a
+//! deterministic runtime has found can be run again, and equal maps are equal node by node in whatever heap they
+//! lie. Who chooses keys can choose some that hash alike; then a map is as dear as its collision nodes are, which are sorted:
+//! a lookup still takes O(log n) comparisons, building from pairs O(n log n), and an insertion copies the pairs of one
+//! hash, O(n) words. `max_heap_words` bounds what a turn can be made to pay.
 
 use super::number::Number;
 use super::view::{Kind, TermRef};
