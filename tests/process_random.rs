@@ -1,15 +1,17 @@
-//! Processes that link, monitor, name, kill, panic and end at random, under many seeded schedules: in the end the tables,
-//! the names, the links and the memory are right.
+//! Processes that link, monitor, name, kill, panic and end at random, set timers and wait, some with mailboxes that are soon
+//! full, under many seeded schedules: in the end the tables, the names, the links, the timers, the figures of the mailboxes
+//! and the memory are right.
 
 #![cfg(feature = "runtime")]
 
 mod support;
 
 use shared_term::prelude::*;
-use shared_term::process::{ProcessInfo, SpawnOptions};
+use shared_term::process::{MailboxLimit, ProcessInfo, SpawnOptions, Unsent};
 use shared_term::runtime::{Deterministic, Handle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use support::{Ledger, OnDrop};
 
 const SCHEDULES: u64 = if cfg!(miri) { 20 } else { 10_000 };
@@ -36,8 +38,16 @@ impl Random {
 #[derive(Default)]
 struct Book {
     monitors: BTreeMap<Reference, Monitored>,
+    timers: BTreeMap<Reference, TimerIs>,
     wrong: Vec<String>,
     children: Vec<Pid>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum TimerIs {
+    Running,
+    Seen,
+    Ended,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,11 +61,21 @@ struct Actor {
     book: Arc<Mutex<Book>>,
     ledger: Ledger,
     mine: Vec<Reference>,
+    timers: Vec<Reference>,
+    waits: Waits,
+}
+
+/// Does the process have a timeout?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    ForEver,
+    Since(u64),
 }
 
 impl Actor {
     fn new(book: &Arc<Mutex<Book>>, ledger: &Ledger) -> Self {
-        Self { book: book.clone(), ledger: ledger.clone(), mine: Vec::new() }
+        let (mine, timers) = (Vec::new(), Vec::new());
+        Self { book: book.clone(), ledger: ledger.clone(), mine, timers, waits: Waits::ForEver }
     }
 
     fn monitored(&mut self, monitor: Reference, whom: Pid) {
@@ -64,7 +84,7 @@ impl Actor {
     }
 }
 
-const OPS: usize = 22;
+const OPS: usize = 28;
 
 fn name(n: i64) -> Atom {
     [Atom::inline("a"), Atom::inline("b"), Atom::inline("c")][n as usize % 3]
@@ -76,6 +96,50 @@ impl Process for Actor {
     }
 
     fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        let turn = cx.info(cx.me()).unwrap().details.unwrap().turns;
+        let flow = self.obey(cx, state, message, turn)?;
+        // A message that was taken ends the timeout, unless this turn has set it.
+        if !matches!(flow, Defer) && self.waits != Waits::Since(turn) {
+            self.waits = Waits::ForEver;
+        }
+        Ok(flow)
+    }
+
+    fn event<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
+        let waits = std::mem::replace(&mut self.waits, Waits::ForEver);
+        match event {
+            Event::Down { monitor, reason, .. } => {
+                let mut book = self.book.lock().unwrap();
+                let was = book.monitors.insert(monitor, Monitored::Fired);
+                if matches!(was, Some(Monitored::Fired | Monitored::Ended)) {
+                    book.wrong.push(format!("{monitor} fired after it had been {was:?}"));
+                }
+                self.mine.retain(|mine| *mine != monitor);
+                Ok(Next(reason))
+            }
+            Event::Exit { reason, .. } => Ok(Next(cx.list([reason]))),
+            Event::Timeout => {
+                if waits == Waits::ForEver {
+                    self.book.lock().unwrap().wrong.push(format!("{} has a timeout and does not wait", cx.me()));
+                }
+                Ok(Next(state))
+            }
+            _ => Ok(Defer),
+        }
+    }
+}
+
+impl Actor {
+    fn obey<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>, turn: u64) -> Turn<'h> {
+        if let Some(&[_, timer, _]) = message.tuple_of::<3>() {
+            let timer: Reference = timer.get()?;
+            let mut book = self.book.lock().unwrap();
+            let was = book.timers.insert(timer, TimerIs::Seen);
+            if was != Some(TimerIs::Running) {
+                book.wrong.push(format!("{timer} is seen after it had been {was:?}"));
+            }
+            return Ok(Next(cx.list([message]))); // not as it is: what is sent on must be no timer's
+        }
         let Some(&[op, peer, n, _]) = message.tuple_of::<4>() else { return Ok(Next(message)) };
         let (op, peer, n): (i64, Pid, i64) = (op.get()?, peer.get()?, n.get()?);
         match op {
@@ -129,25 +193,36 @@ impl Process for Actor {
             18 => return Ok(Defer),
             19 => return Ok(NextReoffer(term!(cx, [message, cx.get(LITERAL).unwrap_or(cx.nil())]))),
             20 => return Ok(Again(cx.list([state]))),
+            21 | 22 => {
+                cx.set_timeout(Duration::from_millis(n as u64 / 2));
+                self.waits = Waits::Since(turn);
+            }
+            23 => {
+                if cx.clear_timeout() && self.waits == Waits::ForEver {
+                    self.book.lock().unwrap().wrong.push(format!("{} had a timeout, and did not wait", cx.me()));
+                }
+                self.waits = Waits::ForEver;
+            }
+            24 | 25 => {
+                let mut book = self.book.lock().unwrap();
+                let timer = cx.start_timer(Duration::from_millis(n as u64), peer, cx.list([state]));
+                self.timers.push(timer);
+                book.timers.insert(timer, TimerIs::Running);
+            }
+            26 => {
+                if let Some(timer) = self.timers.pop()
+                    && cx.cancel_timer(timer).is_some()
+                {
+                    let mut book = self.book.lock().unwrap();
+                    let was = book.timers.insert(timer, TimerIs::Ended);
+                    if was != Some(TimerIs::Running) {
+                        book.wrong.push(format!("{timer} was running after it had been {was:?}"));
+                    }
+                }
+            }
             _ => cx.exit(cx.me(), message),
         }
         Ok(Next(message))
-    }
-
-    fn event<'h>(&mut self, cx: Cx<'h>, _: Term<'h>, event: Event<'h>) -> Turn<'h> {
-        match event {
-            Event::Down { monitor, reason, .. } => {
-                let mut book = self.book.lock().unwrap();
-                let was = book.monitors.insert(monitor, Monitored::Fired);
-                if matches!(was, Some(Monitored::Fired | Monitored::Ended)) {
-                    book.wrong.push(format!("{monitor} fired after it had been {was:?}"));
-                }
-                self.mine.retain(|mine| *mine != monitor);
-                Ok(Next(reason))
-            }
-            Event::Exit { reason, .. } => Ok(Next(cx.list([reason]))),
-            _ => Ok(Defer),
-        }
     }
 }
 
@@ -182,6 +257,23 @@ fn check(rt: &Handle, book: &Book, seed: u64) {
     }
 }
 
+/// A mailbox with a limit, in which nothing waits, takes as much as its limit says, and no more.
+fn has_room(rt: &Handle, pid: Pid, limit: MailboxLimit, seed: u64) {
+    if !rt.info(pid).is_some_and(|info| info.messages == 0) {
+        return;
+    }
+    let takes = || match rt.send_new(pid, |h| h.list(0..100)) {
+        Ok(()) => true,
+        Err(Unsent::Full(Some(_))) => false,
+        Err(other) => panic!("seed {seed}: {other}"),
+    };
+    let most = match limit {
+        MailboxLimit::Messages(n) => n,
+        _ => 1, // which is larger than the limit, and is let in because nothing else is there
+    };
+    assert_eq!((0..most + 2).filter(|_| takes()).count(), most, "seed {seed}: {pid} counts what is not there");
+}
+
 fn schedule(seed: u64) -> Deterministic {
     let mut random = Random(seed);
     let mut rt = Runtime::deterministic(seed);
@@ -189,8 +281,14 @@ fn schedule(seed: u64) -> Deterministic {
     let book = Arc::new(Mutex::new(Book::default()));
     let store = rt.persistent().clone();
     store.put(LITERAL, Region::build(|h| h.list(0..20))).unwrap();
-    let mut pids: Vec<_> = (0..4).map(|_| rt.spawn(Actor::new(&book, &ledger)).unwrap()).collect();
-    for _ in 0..30 {
+    let limits = [MailboxLimit::Messages(2), MailboxLimit::Bytes(1500)];
+    let limited = limits.map(|limit| {
+        let pid = rt.spawn_with(SpawnOptions::new().mailbox(limit), Actor::new(&book, &ledger)).unwrap();
+        (pid, limit)
+    });
+    let mut pids: Vec<_> = (0..2).map(|_| rt.spawn(Actor::new(&book, &ledger)).unwrap()).collect();
+    pids.extend(limited.map(|(pid, _)| pid));
+    for _ in 0..35 {
         pids.append(&mut book.lock().unwrap().children);
         let (to, peer) = (pids[random.below(pids.len())], pids[random.below(pids.len())]);
         let (op, n) = (random.below(OPS), random.below(8));
@@ -211,6 +309,10 @@ fn schedule(seed: u64) -> Deterministic {
             _ => {}
         }
         (0..random.below(4)).for_each(|_| _ = rt.step());
+        if random.below(6) == 0 {
+            rt.advance(Duration::from_millis(random.below(4) as u64));
+            check(&rt, &book.lock().unwrap(), seed);
+        }
         if random.below(8) == 0 {
             rt.run_until_idle();
             check(&rt, &book.lock().unwrap(), seed);
@@ -218,12 +320,20 @@ fn schedule(seed: u64) -> Deterministic {
     }
     rt.run_until_idle();
     check(&rt, &book.lock().unwrap(), seed);
+    limited.into_iter().for_each(|(pid, limit)| has_room(&rt, pid, limit, seed));
+    if seed % 2 == 0 {
+        // What is not due yet goes with the processes, or fires.
+        rt.advance(Duration::from_millis(100));
+        check(&rt, &book.lock().unwrap(), seed);
+        assert_eq!(rt.timers(), 0, "seed {seed}: all were due");
+    }
     for pid in rt.pids() {
         rt.kill(pid).unwrap();
     }
     rt.run_until_idle();
     check(&rt, &book.lock().unwrap(), seed);
-    assert_eq!((rt.processes(), rt.pids().len(), rt.registered().len()), (0, 0, 0), "seed {seed}");
+    let left = (rt.processes(), rt.pids().len(), rt.registered().len(), rt.timers());
+    assert_eq!(left, (0, 0, 0, 0), "seed {seed}");
     assert_eq!(ledger.made(), ledger.dropped(), "seed {seed}");
     store.erase(LITERAL);
     rt.run_until_idle();

@@ -1,6 +1,6 @@
 //! Links, and processes that are linked from the start.
 
-use crate::helpers::{GO, does, go, runtime, said, traps, waits, why};
+use crate::helpers::{GO, atom, does, go, runtime, said, traps, waits, why};
 use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::process::{OptionError, SpawnError, SpawnOptions, Status, from_fns};
@@ -264,5 +264,30 @@ fn an_unlink_that_crosses_another_link_leaves_it() {
         (&[Unlink, Link, Unlink], &[Link, Unlink, Link, Unlink, Link], true),
     ] {
         assert_eq!(crossing(first, second), [linked; 2], "{first:?} and {second:?}");
+    }
+}
+
+/// An exit signal of a link that was ended while it was on its way is void, whoever comes first.
+#[test]
+fn the_end_of_a_peer_that_crosses_an_unlink_touches_nobody() {
+    for seed in 0..20 {
+        let mut rt = Runtime::deterministic(seed);
+        let ends = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("on its way")))).unwrap();
+        let unlinks = does(&rt, move |cx, m| {
+            if m.as_atom() == Some(GO) {
+                cx.link(ends);
+            } else {
+                cx.unlink(ends);
+            }
+            Ok(())
+        });
+        go(&rt, unlinks);
+        rt.run_until_idle();
+        // The message, more signals than one step looks at, and then the end of the peer, if that has its step first.
+        rt.send_new(unlinks, |h| h.nil()).unwrap();
+        (0..8).for_each(|_| assert!(rt.exit(unlinks, &atom("normal")).unwrap()));
+        go(&rt, ends);
+        rt.run_until_idle();
+        assert!(rt.is_alive(unlinks) && !rt.is_alive(ends), "seed {seed}");
     }
 }
