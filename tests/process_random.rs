@@ -259,7 +259,7 @@ fn check(rt: &Handle, book: &Book, seed: u64) {
 
 /// A mailbox with a limit, in which nothing waits, takes as much as its limit says, and no more.
 fn has_room(rt: &Handle, pid: Pid, limit: MailboxLimit, seed: u64) {
-    if !rt.info(pid).is_some_and(|info| info.messages == 0) {
+    if rt.info(pid).is_none_or(|info| info.messages > 0) {
         return;
     }
     let takes = || match rt.send_new(pid, |h| h.list(0..100)) {
@@ -320,8 +320,10 @@ fn schedule(seed: u64) -> Deterministic {
     }
     rt.run_until_idle();
     check(&rt, &book.lock().unwrap(), seed);
-    limited.into_iter().for_each(|(pid, limit)| has_room(&rt, pid, limit, seed));
-    if seed % 2 == 0 {
+    for (pid, limit) in limited {
+        has_room(&rt, pid, limit, seed);
+    }
+    if seed.is_multiple_of(2) {
         // What is not due yet goes with the processes, or fires.
         rt.advance(Duration::from_millis(100));
         check(&rt, &book.lock().unwrap(), seed);

@@ -52,6 +52,8 @@ pub(crate) use mailbox::{Mailbox, Queue};
 pub(crate) use node::{Node, Ready, Remains};
 pub(crate) use observer::Observed;
 pub(crate) use options::Settings;
+pub(crate) use signals::received_end;
+pub(crate) use small_map::SmallMap;
 pub(crate) use timer::{Destination, Timers, flat, nanoseconds};
 
 use crate::Pid;

@@ -137,15 +137,31 @@ impl Node {
         let Some(occupant) = self.domain().slots.find(to) else { return false };
         // SAFETY: found in the caller's span.
         let recipient = unsafe { Recipient::of(occupant) };
-        // A port is no process: it has no turns between which signals could be looked at.
-        if recipient.is_port() || recipient.mailbox().push(signal).is_err() {
+        // A port is no process: it has no turns between which signals could be looked at. It takes the ends of those that it
+        // monitors, as what it receives.
+        if recipient.is_port() && Kind::of(&signal) != Kind::Down || recipient.mailbox().push(signal).is_err() {
             return false;
         }
-        if recipient.card().notify_signal() {
-            // SAFETY: it was idle, and is scheduled now by us.
+        if recipient.is_port() || recipient.card().notify_signal() {
+            // SAFETY: it was idle, and is scheduled now by us; a port is always told.
             unsafe { (recipient.occupant.acts.schedule)(occupant) };
         }
         true
+    }
+
+    /// Lets a port monitor a process: it receives its end, at once if there is no such process.
+    pub(crate) fn monitor_for_port(&self, port: Pid, whom: Pid) -> Result<Reference, HeapError> {
+        let id = self.store().make_ref();
+        let object = Monitored::Pid(whom);
+        if !self.send_monitor(port, whom, id, object)? {
+            self.send_down(port, id, object, NOPROC.word())?;
+        }
+        Ok(id)
+    }
+
+    /// Ends a monitor of a port's. Without memory to say so, the end comes, and the port drops it.
+    pub(crate) fn demonitor_for_port(&self, port: Pid, whom: Pid, id: Reference) {
+        let _ = self.send_demonitor(port, whom, id);
     }
 
     /// An exit signal, as somebody's wish; its literals stay literals (R4). The atom `kill` cannot be trapped.
@@ -206,6 +222,15 @@ impl Node {
         let front = [DOWN, id.word(), PROCESS, object.word()];
         Ok(self.signal(to, with_copy(Kind::Down, &front, reason, Literals::Flatten)?))
     }
+}
+
+/// The monitor whose end this is, which a port has received; a message from here on.
+pub(crate) fn received_end(message: &mut Region) -> Option<Reference> {
+    if Kind::of(message) != Kind::Down {
+        return None;
+    }
+    Kind::Message.set(message);
+    fields(message).get(1).and_then(|id| id.as_reference())
 }
 
 /// Looks at `budget` of the signals among what was taken out of the mailbox, moves messages and events to the inbox, and

@@ -8,7 +8,7 @@ const FEW: usize = 16;
 /// Iterates in an order that depends on its contents and its history alone, so that the deterministic runtime repeats
 /// itself.
 #[derive(Debug)]
-pub(super) enum SmallMap<K, V> {
+pub(crate) enum SmallMap<K, V> {
     Few(Vec<(K, V)>),
     // A tree, not a hash table: the order is the same in each run.
     Many(BTreeMap<K, V>),
@@ -21,26 +21,26 @@ impl<K, V> Default for SmallMap<K, V> {
 }
 
 impl<K: Ord + Copy, V> SmallMap<K, V> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Few(pairs) => pairs.len(),
             Self::Many(map) => map.len(),
         }
     }
 
-    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         match self {
             Self::Few(pairs) => pairs.iter_mut().find(|(k, _)| k == key).map(|(_, v)| v),
             Self::Many(map) => map.get_mut(key),
         }
     }
 
-    pub(super) fn contains(&mut self, key: &K) -> bool {
+    pub(crate) fn contains(&mut self, key: &K) -> bool {
         self.get_mut(key).is_some()
     }
 
     /// Inserts a pair, or replaces the value of a key that is there.
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    pub(crate) fn insert(&mut self, key: K, value: V) {
         if let Some(old) = self.get_mut(&key) {
             *old = value;
             return;
@@ -56,7 +56,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         match self {
             Self::Few(pairs) => {
                 let at = pairs.iter().position(|(k, _)| k == key)?;
@@ -78,20 +78,20 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
     }
 
     /// Keeps no room for more pairs.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         if let Self::Few(pairs) = self {
             pairs.shrink_to_fit();
         }
     }
 
-    pub(super) fn keys(&self) -> Vec<K> {
+    pub(crate) fn keys(&self) -> Vec<K> {
         match self {
             Self::Few(pairs) => pairs.iter().map(|(k, _)| *k).collect(),
             Self::Many(map) => map.keys().copied().collect(),
         }
     }
 
-    pub(super) fn pairs(&self) -> Vec<(K, V)>
+    pub(crate) fn pairs(&self) -> Vec<(K, V)>
     where
         V: Copy,
     {
@@ -101,7 +101,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
-    pub(super) fn into_pairs(self) -> Vec<(K, V)> {
+    pub(crate) fn into_pairs(self) -> Vec<(K, V)> {
         match self {
             Self::Few(pairs) => pairs,
             Self::Many(map) => map.into_iter().collect(),

@@ -1,10 +1,10 @@
 //! Mailboxes outside the runtime.
 
-use crate::Pid;
-use crate::heap::Region;
+use crate::heap::{HeapError, Region};
 use crate::persistent::{Acts, ActsRef, Occupant};
-use crate::process::{Mailbox, Node, Queue, Recipient, SpawnError};
+use crate::process::{Mailbox, Node, Queue, Recipient, SmallMap, SpawnError, caught, received_end};
 use crate::sync::atomic::{Ordering, fence};
+use crate::{Pid, Reference};
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 ///
 /// Messages arrive self-contained: what they had of persistent terms is copied. Nothing bounds how many wait; they are
 /// freed with the port.
+///
+/// A port can [monitor](Self::monitor) processes, so that who waits for an answer hears of an end in its place. It is no
+/// process: nobody links to it, monitors it, or gives it a name, because nothing of it ends when another does, and the thread
+/// that has it knows when it goes.
 ///
 /// ```
 /// use shared_term::prelude::*;
@@ -30,6 +34,7 @@ pub struct Port {
     node: Arc<Node>,
     cell: NonNull<Cell>,
     queue: Queue,
+    monitors: SmallMap<Reference, Pid>,
 }
 
 // SAFETY: the cell is shared with senders through `Sync` fields alone; the queue is the port's.
@@ -70,7 +75,7 @@ impl Port {
         let cell = NonNull::from(Box::leak(cell));
         // The card stays dead: what a port holds points into no area.
         node.domain().slots.occupy(cell.cast(), pid);
-        Ok(Self { node: Arc::clone(node), cell, queue: Queue::new() })
+        Ok(Self { node: Arc::clone(node), cell, queue: Queue::new(), monitors: SmallMap::default() })
     }
 
     fn cell(&self) -> &Cell {
@@ -90,7 +95,63 @@ impl Port {
             let cell = unsafe { self.cell.as_ref() };
             cell.recipient.mailbox().drain(&mut self.queue, &self.node.surveys);
         }
-        self.queue.pop()
+        loop {
+            let mut message = self.queue.pop()?;
+            match received_end(&mut message) {
+                None => return Some(message),
+                Some(monitor) if self.monitors.remove(&monitor).is_some() => return Some(message),
+                // Ended before it was received. The reason may own things of the user's.
+                Some(_) => _ = caught(|| drop(message)),
+            }
+        }
+    }
+
+    /// Monitors a process: when it ends, the port receives `{'DOWN', Monitor, process, Pid, Reason}`, once; at once, with
+    /// the reason `noproc`, when there is nobody. What the process has sent to the port before comes before. Takes no lock;
+    /// the end of the port ends its monitors. OTP: `monitor(process, Pid)`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// const DOWN: Atom = Atom::inline("DOWN");
+    /// let rt = Runtime::new()?;
+    /// let server = rt.spawn_fn(|cx| cx.nil(), |cx, s, message| {
+    ///     let (from, n): (Pid, i64) = message.get()?;
+    ///     cx.send(from, cx.int(100_i64.checked_div(n).ok_or_else(|| Exit::msg("by zero"))?));
+    ///     Ok(Next(s))
+    /// })?;
+    ///
+    /// let mut port = rt.port()?;
+    /// let (me, monitor) = (port.pid(), port.monitor(server)?);
+    /// let mut ask = |n: i64| {
+    ///     rt.send_new(server, |h| term!(h, {me, n})).ok();
+    ///     port.recv_timeout(Duration::from_secs(10)).expect("an answer, or the end of who would give it")
+    /// };
+    /// assert_eq!(ask(5).root().as_int(), Some(20));
+    /// let end = ask(0);
+    /// let (tag, of, _, _, why): (Atom, Reference, Atom, Pid, TermRef<'_>) = end.root().get()?;
+    /// assert_eq!((tag, of), (DOWN, monitor));
+    /// assert_eq!(why.to_string(), r#"{error,<<"by zero">>}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn monitor(&mut self, whom: Pid) -> Result<Reference, HeapError> {
+        let _guard = self.node.store().pin();
+        let id = self.node.monitor_for_port(self.pid(), whom)?;
+        self.monitors.insert(id, whom);
+        Ok(id)
+    }
+
+    /// Ends a monitor, and takes back what has come of it and was not received yet. `false`: it was received, or ended before.
+    /// OTP: `demonitor(Ref, [flush])`.
+    pub fn demonitor(&mut self, monitor: Reference) -> bool {
+        let Some(whom) = self.monitors.remove(&monitor) else { return false };
+        let _guard = self.node.store().pin();
+        self.node.demonitor_for_port(self.pid(), whom, monitor);
+        true
     }
 
     /// The next message; blocks the thread until it is there. `None`: the time was over first.
@@ -116,6 +177,13 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         let domain = self.node.domain();
+        let monitors = std::mem::take(&mut self.monitors).into_pairs();
+        if !monitors.is_empty() {
+            let _guard = self.node.store().pin();
+            for (monitor, whom) in monitors {
+                self.node.demonitor_for_port(self.pid(), whom, monitor);
+            }
+        }
         domain.slots.vacate(self.pid());
         // Pairs with the fence in `set_timer`.
         fence(Ordering::SeqCst);

@@ -1,8 +1,10 @@
 //! Monitors, by pid and by name.
 
 use crate::helpers::{GO, go, runtime, said, traps, waits};
+use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::process::{Monitored, from_fns};
+use shared_term::runtime::Handle;
 use std::sync::mpsc;
 
 #[test]
@@ -101,4 +103,83 @@ fn named_down() {
     go(&rt, q);
     rt.run_until_idle();
     assert_eq!(said(&mut port), ["{down,name,noproc}"]);
+}
+
+fn ends(rt: &Handle) -> Pid {
+    rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("end")))).unwrap()
+}
+
+fn watchers(rt: &Handle, p: Pid) -> usize {
+    rt.info(p).unwrap().details.unwrap().watchers.len()
+}
+
+/// What a port receives of an end.
+fn down(monitor: Reference, p: Pid, reason: &str) -> String {
+    format!("{{'DOWN',{monitor},process,{p},{reason}}}")
+}
+
+/// A thread is told of ends in one order with what it is sent, as a process is.
+#[test]
+fn a_port_monitors() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |cx, _, m| {
+                cx.send(me, m);
+                Ok(Stop(Exit::msg("end")))
+            },
+        )
+        .unwrap();
+    let (one, two) = (port.monitor(p).unwrap(), port.monitor(p).unwrap());
+    rt.run_until_idle();
+    assert_eq!(watchers(&rt, p), 2);
+    go(&rt, p);
+    rt.run_until_idle();
+    let why = "{error,<<\"end\">>}";
+    assert_eq!(said(&mut port), ["go".into(), down(one, p, why), down(two, p, why)]);
+    assert!(!port.demonitor(one), "it has fired");
+    // Of nobody, at once.
+    let three = port.monitor(p).unwrap();
+    assert_eq!(said(&mut port), [down(three, p, "noproc")]);
+    let four = port.monitor(me).unwrap();
+    assert_eq!(said(&mut port), [down(four, me, "noproc")], "a port is no process");
+}
+
+/// Nothing comes of a monitor that was ended, also when its event had come, and nothing else is taken for one.
+#[test]
+fn a_port_demonitors() {
+    let (mut rt, mut port) = runtime();
+    let (p, q) = (ends(&rt), ends(&rt));
+    let (early, late, stays) = (port.monitor(p).unwrap(), port.monitor(p).unwrap(), port.monitor(q).unwrap());
+    assert!(port.demonitor(early) && !port.demonitor(early));
+    rt.run_until_idle();
+    assert_eq!(watchers(&rt, p), 1);
+    go(&rt, p);
+    rt.run_until_idle();
+    // A message that looks like one is a message.
+    rt.send_new(port.pid(), |h| term!(h, {Atom::inline("DOWN"), h.reference(late), :process, p, :x})).unwrap();
+    assert!(port.demonitor(late));
+    assert_eq!(said(&mut port), [down(late, p, "x")]);
+    // With the port its monitors go.
+    assert_eq!(watchers(&rt, q), 1);
+    let _ = stays;
+    drop(port);
+    rt.run_until_idle();
+    assert_eq!(watchers(&rt, q), 0);
+}
+
+/// A monitor of a port that comes while the process ends is one of nobody.
+#[test]
+fn a_port_monitors_while_the_process_ends() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let mut port = rt.port().unwrap();
+    for _ in 0..500 {
+        let p = ends(&rt);
+        go(&rt, p);
+        let monitor = port.monitor(p).unwrap();
+        let end = port.recv_timeout(LONG).expect("an end").root().to_string();
+        assert!([down(monitor, p, "noproc"), down(monitor, p, "{error,<<\"end\">>}")].contains(&end), "{end}");
+    }
 }

@@ -1,0 +1,96 @@
+//! Two runtimes in one program, and the end of each: every process ends, and every thread is joined.
+//!
+//! By itself: the threads of a runtime are told by their names.
+
+#![cfg(all(target_os = "linux", feature = "runtime"))]
+
+mod support;
+
+use shared_term::prelude::*;
+use shared_term::process::Unsent;
+use shared_term::runtime::Handle;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use support::LONG;
+
+/// How many threads have a name that begins so.
+fn threads(name: &str) -> usize {
+    let names = fs::read_dir("/proc/self/task").unwrap().filter_map(|task| {
+        // One that has ended meanwhile has no name.
+        fs::read_to_string(task.ok()?.path().join("comm")).ok()
+    });
+    names.filter(|comm| comm.starts_with(name)).count()
+}
+
+/// A thread is seen for a moment longer than its join waits for it.
+fn are_gone(name: &str) -> bool {
+    (0..LONG.as_millis()).any(|_| {
+        let gone = threads(name) == 0;
+        if !gone {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        gone
+    })
+}
+
+/// Counts the processes that have ended, and why.
+struct Ends {
+    ended: Arc<AtomicUsize>,
+    to: Pid,
+    again: bool,
+}
+
+impl Process for Ends {
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        cx.send(self.to, message);
+        if self.again { Ok(Again(state)) } else { Ok(Next(state)) }
+    }
+
+    fn resume<'h>(&mut self, _: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        Ok(Again(state))
+    }
+
+    fn ended(&mut self, why: &Exit) {
+        assert_eq!(why.to_string(), "shutdown");
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn two_runtimes_end_each_by_itself_and_join_their_threads() {
+    const NAMES: [&str; 2] = ["first-runtime", "other-runtime"];
+    let start = |name: &str| {
+        // A worker that never sleeps beside one that does.
+        let rt = Runtime::builder().workers(2).thread_name(name).build().unwrap();
+        let port = rt.port().unwrap();
+        let ended = Arc::new(AtomicUsize::new(0));
+        let spawn = |again| rt.spawn(Ends { ended: ended.clone(), to: port.pid(), again }).unwrap();
+        let idle: Vec<_> = (0..50).map(|_| spawn(false)).collect();
+        let busy = spawn(true);
+        rt.send_new(busy, |h| h.nil()).unwrap();
+        // A timer that is never due, and one that is now and then.
+        rt.send_after(Duration::from_secs(3600), busy, Region::build(|h| h.nil())).unwrap();
+        (rt, port, ended, idle)
+    };
+    let (first, mut first_port, first_ended, first_idle) = start(NAMES[0]);
+    let (other, mut other_port, other_ended, other_idle) = start(NAMES[1]);
+    for port in [&mut first_port, &mut other_port] {
+        assert!(port.recv_timeout(LONG).is_some());
+    }
+    // Two workers, and the drivers of collections and timers, which are started by the time that somebody has answered.
+    assert_eq!(NAMES.map(threads), [4, 4]);
+    let handle = Handle::clone(&first);
+    drop(first);
+    assert_eq!(first_ended.load(Ordering::Relaxed), 51);
+    assert!(are_gone(NAMES[0]));
+    assert!(matches!(handle.send_new(first_idle[0], |h| h.nil()), Err(Unsent::NoProcess(_))));
+    // The other has noticed nothing.
+    assert_eq!((threads(NAMES[1]), other_ended.load(Ordering::Relaxed), other.processes()), (4, 0, 51));
+    other.send_new(other_idle[0], |h| h.int(7)).unwrap();
+    assert_eq!(other_port.recv_timeout(LONG).unwrap().root().as_int(), Some(7));
+    drop(other);
+    assert_eq!(other_ended.load(Ordering::Relaxed), 51);
+    assert!(are_gone(NAMES[1]));
+}
