@@ -207,10 +207,10 @@ pub use imp::*;
 pub use std::sync::Arc;
 
 /// A thread-local that nothing which loom models depends on, so that its threads may share it; shuttle's each have theirs.
-#[cfg(all(loom, shuttle, feature = "shuttle"))]
+#[cfg(all(loom, shuttle, feature = "shuttle", feature = "persistent"))]
 pub(crate) use shuttle::thread_local as thread_local_unmodelled;
 /// A thread-local that nothing which loom models depends on.
-#[cfg(not(all(loom, shuttle, feature = "shuttle")))]
+#[cfg(all(feature = "persistent", not(all(loom, shuttle, feature = "shuttle"))))]
 pub(crate) use std::thread_local as thread_local_unmodelled;
 
 /// Is this build one for models, on the primitives of loom or shuttle?

@@ -3,7 +3,7 @@
 //! The models are those of the proof: *glance*, *glimpse* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
 //! *defer* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
 //! a retired value back), *lease* and *leases* (a handle outside of every process), *exit* (a holder ends while it is
-//! asked), *put_off* (three holders are woken one by one), *lazy*, *joins* and *budget* (the policies).
+//! asked), *put off* (three holders are woken one by one), *lazy*, *joins* and *budget* (the policies).
 #![cfg(loom)]
 
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
