@@ -1,8 +1,8 @@
 //! Collections between turns: minor, major, and evacuation from retired literal areas, which is a major one.
 //!
 //! Nothing borrows from a heap between turns, so here forwarding pointers may be written into the from-space: over the
-//! header of a boxed object, and into the tail of a list cell whose head becomes zero. Areas are never written: what is
-//! evacuated from them is found again through a side table.
+//! header of a boxed object, and into the tail of a list cell whose head becomes zero. Areas are never written: see
+//! `evacuation.rs`.
 //!
 //! A major collection moves everything that lives into a new old generation. A minor one moves what was made since the
 //! last collection into a new young generation, and what has lived through one already, or was adopted, into the old one
@@ -11,14 +11,12 @@
 use super::HeapError;
 use super::binary;
 use super::copy::copy_words;
-use super::forwards::Forwards;
+use super::evacuation::Evacuation;
 use super::generations::{self, Ranges};
-use super::literal::{self, Area};
+use super::literal;
 use super::off_heap::{self, Panicked};
-use super::pages::try_box;
 use super::raw::{Bump, RawHeap, Scan};
 use crate::term::word::{self, Word};
-use std::cell::Cell;
 use std::ptr;
 
 /// What a collection did.
@@ -69,18 +67,14 @@ pub(crate) fn literals_of(heap: &RawHeap, root: Word, retired: u64) -> Literals 
     }
     let mut bits = 0;
     let mut is_retired = |w: Word| {
-        word::is_literal(w) && {
-            bits |= literal::entry(w).bit();
-            // SAFETY: the areas that a heap points into live (invariant 4).
-            unsafe { in_retired(w, retired) }
-        }
+        let entry = literal::entry(w);
+        bits |= entry.bit();
+        // SAFETY: the areas that a heap points into live (invariant 4).
+        entry.bit() & retired != 0 && unsafe { entry.area().as_ref() }.is_retired()
     };
-    // SAFETY: the objects of a heap between turns are complete.
-    let found = is_retired(root)
-        || heap
-            .all()
-            .flat_map(|run| unsafe { run.objects() })
-            .any(|(p, n)| (0..n).any(|i| is_retired(unsafe { *p.add(i) })));
+    let found = word::is_literal(root) && is_retired(root)
+        // SAFETY: the objects of a heap between turns are complete.
+        || heap.all().any(|run| unsafe { run.any_literal(&mut is_retired) });
     if found { Literals::Retired } else { Literals::Of(bits) }
 }
 
@@ -185,17 +179,11 @@ pub(super) unsafe fn collect_major_to(
         Ok(old) => old,
         Err(error) => return Err(fail(heap, root, error)),
     };
-    let mut collector = Collector::new(&mut to, None);
-    collector.retired = retired;
-    // A destructor of another thread local may collect when this one is gone already.
-    collector.evacuated = EVACUATED.try_with(Cell::take).ok().flatten();
+    let mut collector = Collector { evacuation: Evacuation::of(retired), ..Collector::new(&mut to, None) };
     // SAFETY: as in `collect_minor`.
     let moved = unsafe { collector.collect(*root, &Everything) };
-    let evacuated_words = collector.evacuated_words;
-    if let Some(mut evacuated) = collector.evacuated.take() {
-        evacuated.clear();
-        let _ = EVACUATED.try_with(|kept| kept.set(Some(evacuated)));
-    }
+    let evacuated_words = collector.evacuation.words;
+    drop(collector);
     let root_word = match moved {
         Ok(word) => word,
         Err(error) => {
@@ -266,11 +254,6 @@ fn fail(heap: &mut RawHeap, root: &mut Word, error: HeapError) -> HeapError {
     *root = word::NIL;
     heap.clear();
     error
-}
-
-thread_local! {
-    /// A table to work with, kept from evacuation to evacuation. (Plain `std`: taken and put back, never shared.)
-    static EVACUATED: Cell<Option<Box<Forwards>>> = const { Cell::new(None) };
 }
 
 /// Where an object goes that is no literal.
@@ -345,15 +328,12 @@ struct Collector<'a> {
     to: &'a mut RawHeap,
     /// Where other things move, and are scanned later.
     other: Option<&'a mut RawHeap>,
-    retired: u64,
-    /// Objects copied out of areas, by address; made when the first is.
-    evacuated: Option<Box<Forwards>>,
-    evacuated_words: usize,
+    evacuation: Evacuation,
 }
 
 impl<'a> Collector<'a> {
     fn new(to: &'a mut RawHeap, other: Option<&'a mut RawHeap>) -> Self {
-        Self { to, other, retired: 0, evacuated: None, evacuated_words: 0 }
+        Self { to, other, evacuation: Evacuation::none() }
     }
 
     /// Moves what `root` reaches; where that is now. On an error the to-space's own top is old.
@@ -367,7 +347,7 @@ impl<'a> Collector<'a> {
         let root = unsafe {
             if word::is_literal(root) {
                 let moved;
-                (moved, bump) = self.literal(root, bump)?;
+                (moved, bump) = self.evacuation.literal(self.to, root, bump)?;
                 moved
             } else if word::is_pointer(root) {
                 match moves.of(word::address(root)) {
@@ -399,7 +379,13 @@ impl<'a> Collector<'a> {
             while let Some(p) = scan.next(self.to, &bump) {
                 let w = *p;
                 if word::is_literal(w) {
-                    (*p, bump) = self.literal(w, bump)?;
+                    if self.evacuation.is_list_around(w) && scan.can_run_ahead(&bump) {
+                        let (at, after) = self.evacuation.spine(self.to, bump, p)?;
+                        scan.ran_ahead(&bump, at, &after);
+                        bump = after;
+                    } else {
+                        (*p, bump) = self.evacuation.literal(self.to, w, bump)?;
+                    }
                     continue;
                 }
                 match moves.of(word::address(w)) {
@@ -438,43 +424,6 @@ impl<'a> Collector<'a> {
         let moved = unsafe { if word::is_list(w) { cell(other, w, &mut bump) } else { boxed(other, w, &mut bump) } }?;
         other.restore(bump);
         Ok(moved)
-    }
-
-    /// # Safety
-    ///
-    /// `w` must be a literal of a living area.
-    #[inline(never)]
-    unsafe fn literal(&mut self, w: Word, mut bump: Bump) -> Result<(Word, Bump), HeapError> {
-        // SAFETY: the caller's promise: the object lives, and so does its area.
-        unsafe {
-            if !in_retired(w, self.retired) {
-                self.to.note(w);
-                return Ok((w, bump));
-            }
-            let area: &Area = literal::entry(w).area().as_ref();
-            area.note_read();
-            let from = word::address(w);
-            let evacuated = match &mut self.evacuated {
-                Some(evacuated) => evacuated,
-                none => none.insert(try_box(Forwards::default())?),
-            };
-            let place = evacuated.place(from.addr())?;
-            if *place != 0 {
-                return Ok((*place, bump));
-            }
-            let (size, tag) =
-                if word::is_list(w) { (2, word::LIST) } else { (1 + word::header_size(*from), word::BOXED) };
-            let to = bump.alloc(self.to, size)?;
-            if tag == word::BOXED && word::header_is_off_heap(*from) {
-                off_heap::duplicate(from, to, &mut self.to.off_heap);
-            } else {
-                copy_words(from, to, size);
-            }
-            self.evacuated_words += size;
-            let copy = word::pointer(to, tag);
-            *place = copy;
-            Ok((copy, bump))
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::term::word::{self, Word};
 use std::alloc::{Layout, alloc, dealloc};
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::{self, NonNull};
 use std::sync::atomic as plain;
 
@@ -40,6 +40,8 @@ const SMALLEST_SHIFT: usize = 8;
 const LARGEST_SHIFT: usize = 13;
 /// An area of more words has a block of its own.
 pub(crate) const LARGEST_SHARED_WORDS: usize = (1 << LARGEST_SHIFT) / size_of::<Word>() - CHUNK_WORDS;
+/// Areas whose memory is kept when they are freed. (A sanitizer is to see each use of what was freed.)
+const SPARE: usize = if cfg!(any(miri, shared_term_no_pool)) { 0 } else { 16 };
 const CLASSES: usize = LARGEST_SHIFT - SMALLEST_SHIFT + 1;
 
 #[repr(C)]
@@ -93,6 +95,32 @@ pub(crate) fn entry(w: Word) -> Entry {
         let slot = (address & (BLOCK_BYTES - 1)) >> (*block).shift;
         *(&raw const (*block).entries).cast::<Entry>().add(slot)
     }
+}
+
+/// Bytes around a literal that are all of its area: a slot, or the first 64 KiB of a block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    /// An address there, and how many of the low bits of others differ from it.
+    address: usize,
+    shift: u32,
+}
+
+impl Extent {
+    /// No literal lies there.
+    pub(crate) const NOTHING: Self = Self { address: 0, shift: WHOLE_BLOCK_SHIFT as u32 };
+
+    /// Does the literal `w` lie there?
+    #[inline(always)]
+    pub(crate) fn contains(self, w: Word) -> bool {
+        (w as usize ^ self.address) >> self.shift == 0
+    }
+}
+
+/// Where the objects begin that are of the same area as the literal `w` and in its block.
+pub(crate) fn extent(w: Word) -> Extent {
+    let block = ptr::with_exposed_provenance::<Block>(w as usize & !(BLOCK_BYTES - 1));
+    // SAFETY: as in `entry`.
+    Extent { address: w as usize, shift: unsafe { (*block).shift } as u32 }
 }
 
 /// The memory of one frozen region, and what keeps it alive.
@@ -214,6 +242,8 @@ impl Figures {
 struct Inner {
     bits: FilterBits,
     free: [Vec<Slot>; CLASSES],
+    /// Memory of areas that were freed: an allocator is slow at such alignments.
+    spare: Vec<Box<MaybeUninit<Area>>>,
     /// Under loom: areas that were freed during this execution. Boxed: literal words lead to their addresses.
     #[allow(clippy::vec_box, reason = "entries hold the addresses of areas")]
     quarantine: Vec<Box<Area>>,
@@ -250,7 +280,8 @@ impl Space {
     /// An empty area that will hold about `words`, and its first chunk, or `None` when there is no memory.
     pub(crate) fn reserve(&self, words: usize) -> Option<(Box<Area>, *mut Chunk)> {
         let bytes = (CHUNK_WORDS.checked_add(words)?).checked_mul(size_of::<Word>())?;
-        let mut area = try_box(Area {
+        let mut inner = self.inner.lock();
+        let mut area = inner.area(Area {
             refs: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             queued: AtomicBool::new(false),
@@ -265,9 +296,7 @@ impl Space {
             chunks: ptr::null_mut(),
             slot: None,
             contents: Contents::default(),
-        })
-        .ok()?;
-        let mut inner = self.inner.lock();
+        })?;
         let bit = inner.bits.take();
         let entry = Entry((&raw mut *area).expose_provenance() as u64 | bit);
         area.bit = entry.bit();
@@ -351,23 +380,25 @@ impl Space {
             inner.quarantine.push(area);
         } else {
             // SAFETY: the caller's promise.
-            let slot = unsafe { release(area) };
+            let (slot, memory) = unsafe { release(area) };
             let mut inner = self.inner.lock();
             inner.bits.give(bit);
             if let Some(slot) = slot {
                 inner.give_slot(slot);
             }
+            if inner.spare.len() < SPARE && inner.spare.try_reserve(1).is_ok() {
+                inner.spare.push(memory);
+            }
         }
     }
 }
 
-/// Frees all of an area but its slot.
+/// Frees all of an area but its slot, and the memory that it lay in.
 ///
 /// # Safety
 ///
 /// As for [`Space::free`].
-#[allow(clippy::boxed_local, reason = "entries hold the addresses of areas")]
-unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
+unsafe fn release(mut area: Box<Area>) -> (Option<Slot>, Box<MaybeUninit<Area>>) {
     // The panic of a destructor ends here: it is nobody's who is running now.
     // SAFETY: nobody reads the area's objects any more.
     unsafe { off_heap::drop_until(&mut area.off_heap, ptr::null_mut()) }.end();
@@ -381,7 +412,12 @@ unsafe fn release(mut area: Box<Area>) -> Option<Slot> {
             chunk = next;
         }
     }
-    area.slot
+    let (slot, area) = (area.slot, Box::into_raw(area));
+    // SAFETY: the area is dropped once; its memory may hold anything then.
+    unsafe {
+        area.drop_in_place();
+        (slot, Box::from_raw(area.cast()))
+    }
 }
 
 /// A block for the area that `entry` names, in which an object of `words` fits, or null when there is no memory.
@@ -435,8 +471,17 @@ impl FilterBits {
     fn take(&mut self) -> u64 {
         let bits = if self.freed > 0 { FILTER_BITS } else { STEADY_BITS };
         self.freed = self.freed.saturating_sub(1);
-        let behind = (1..=bits).map(|i| (self.last + i) % bits);
-        let bit = behind.min_by_key(|&bit| self.live[bit as usize]).expect("there are bits");
+        let next = self.last + 1;
+        let (mut bit, mut fewest) = (0, u32::MAX);
+        for candidate in (next..bits).chain(0..next.min(bits)) {
+            let live = self.live[candidate as usize];
+            if live < fewest {
+                (bit, fewest) = (candidate, live);
+                if live == 0 {
+                    break;
+                }
+            }
+        }
         self.live[bit as usize] += 1;
         self.last = bit;
         bit
@@ -449,6 +494,14 @@ impl FilterBits {
 }
 
 impl Inner {
+    /// Puts an area in a box, or `None` when there is no memory.
+    fn area(&mut self, area: Area) -> Option<Box<Area>> {
+        match self.spare.pop() {
+            Some(memory) => Some(Box::write(memory, area)),
+            None => try_box(area).ok(),
+        }
+    }
+
     fn take_slot(&mut self, shift: usize) -> Option<Slot> {
         let free = &mut self.free[shift - SMALLEST_SHIFT];
         if free.is_empty() {
@@ -502,7 +555,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         for area in std::mem::take(&mut self.quarantine) {
             // SAFETY: it was freed as far as the model is concerned.
-            if let Some(slot) = unsafe { release(area) } {
+            if let (Some(slot), _) = unsafe { release(area) } {
                 self.give_slot(slot);
             }
         }

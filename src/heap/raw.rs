@@ -385,6 +385,17 @@ impl RawHeap {
         }
     }
 
+    /// Has the first words of this heap brought near, for somebody who will read them soon.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process is looked at"))]
+    #[inline]
+    pub(crate) fn fetch(&self) {
+        super::walk::fetch(self.first);
+        super::walk::fetch(self.adopted);
+        if let Some(old) = &self.old {
+            super::walk::fetch(old.space.first);
+        }
+    }
+
     /// Drops everything allocated or adopted since `mark`, its filter bits included (H24).
     ///
     /// # Safety

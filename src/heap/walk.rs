@@ -13,6 +13,20 @@ pub(super) struct Run {
     pub(super) end: *mut Word,
 }
 
+/// Has two lines from `chunk` on brought into the cache, if it is not null, while the caller goes on.
+#[inline(always)]
+#[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process is looked at"))]
+pub(super) fn fetch(chunk: *const Chunk) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a hint, which may name any address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(chunk.cast());
+        _mm_prefetch::<_MM_HINT_T0>(chunk.cast::<i8>().wrapping_add(64));
+    }
+    let _ = chunk;
+}
+
 impl From<*mut Word> for Run {
     /// None yet.
     fn from(start: *mut Word) -> Self {
@@ -40,32 +54,28 @@ impl Run {
         self.start <= p && p < self.end
     }
 
-    /// The terms of each object that has any: the first of them, and how many.
+    /// Is there a literal among the words of which `is_it` says so? Asks no further then.
     ///
     /// # Safety
     ///
     /// The run must begin at an object, and hold complete objects that nobody changes meanwhile.
-    pub(super) unsafe fn objects(self) -> impl Iterator<Item = (*mut Word, usize)> {
-        let mut next = self.start;
-        std::iter::from_fn(move || {
-            while next < self.end {
-                let p = next;
-                // SAFETY: the caller's promise: an object, whose size its first word tells.
-                unsafe {
-                    let w = *p;
-                    if !word::is_header(w) {
-                        next = p.add(2);
-                        return Some((p, 2));
+    pub(super) unsafe fn any_literal(self, is_it: &mut impl FnMut(Word) -> bool) -> bool {
+        let mut p = self.start;
+        while p < self.end {
+            // SAFETY: the caller's promise: a term, or a header, whose object is stepped over if it holds no terms.
+            unsafe {
+                let w = *p;
+                p = p.add(1);
+                if word::is_literal(w) {
+                    if is_it(w) {
+                        return true;
                     }
-                    let n = word::header_size(w);
-                    next = p.add(1 + n);
-                    if !word::header_is_opaque(w) {
-                        return Some((p.add(1), n));
-                    }
+                } else if word::is_header(w) && word::header_is_opaque(w) {
+                    p = p.add(word::header_size(w));
                 }
             }
-            None
-        })
+        }
+        false
     }
 }
 

@@ -249,6 +249,21 @@ impl Card {
         }
     }
 
+    /// As [`give_back`](Self::give_back), with the filter that it has.
+    pub(crate) fn give_back_as_it_was(&self) -> bool {
+        // AcqRel: the release hands the process to its next owner.
+        self.0.fetch_and(!RUN, Ordering::AcqRel) & NOTE != 0
+    }
+
+    /// Claims an idle process, as [`ask`](Self::ask) does for a look. `false`: it is not idle any more.
+    pub(crate) fn claim_idle(&self) -> bool {
+        let card = self.load();
+        // AcqRel: takes the process over from its last owner; senders leave it alone from here on.
+        is_idle(card)
+            && card & HELD == 0
+            && self.0.compare_exchange(card, card | RUN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
     /// Asks a claimed process, and gives it back, idle, to be [woken](Self::wake). `true`: something has come meanwhile, and
     /// the caller must put it on a run queue.
     pub(crate) fn ask_claimed(&self) -> bool {
@@ -296,6 +311,18 @@ impl Card {
     pub(crate) fn is_clear(&self, retired: u64) -> bool {
         let card = self.load();
         card & DEAD != 0 || is_idle(card) && card & retired == 0
+    }
+
+    /// Does a scan for areas with these bits pass over all of these, as [`ask`](Self::ask) would one by one? `false` where
+    /// that takes more than a load of each to tell.
+    #[inline]
+    pub(crate) fn pass(cards: &[Self], retired: u64) -> bool {
+        if mutated(Mutation::SplitWords) {
+            return false; // that fault is in the question
+        }
+        let running = if mutated(Mutation::ScanIgnoresRunning) { 0 } else { NOTE | RUN };
+        // Each of them is dead, or idle with a clear filter: a load of each decides, as in the question.
+        cards.iter().fold(0, |all, card| all | card.load()) & (retired | running) == 0
     }
 
     /// The collector's question. `counted` is called once, before the question can be answered; with `look`, an idle

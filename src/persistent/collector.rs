@@ -19,9 +19,10 @@
 //! be driven by a thread of its own, by the thread that replaced the term, or one step at a time by a test.
 
 use super::asking::Asking;
-use super::card::{Answer, Question};
+use super::card::Answer;
 use super::domain::{Domain, called_back};
 use super::report::Report;
+use super::scan;
 use crate::heap::literal::{Area, bit_of, count};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -29,9 +30,6 @@ use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr::NonNull;
 use std::sync::atomic as plain;
 use std::time::{Duration, Instant};
-
-/// Idle holders that a scan looks at in vain before it asks without a look.
-const LOOKS_IN_VAIN: usize = 16;
 
 /// What a step of the collection found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +84,7 @@ fn bits_of(batch: &[(NonNull<Area>, u64)]) -> u64 {
 
 /// Does nobody hold what is left to its holders any more?
 fn is_let_go(domain: &Domain, state: &State) -> bool {
-    domain.slots.all_clear(bits_of(&state.batch)) && !mutated(Mutation::SparedForEver)
+    scan::is_done(domain, bits_of(&state.batch)) && !mutated(Mutation::SparedForEver)
 }
 
 pub(crate) struct Collector {
@@ -245,6 +243,21 @@ impl Collector {
         self.asking.between(f)
     }
 
+    /// A scan that has put somebody off is over.
+    pub(super) fn wake(&self, domain: &Domain) {
+        self.asking.begin(&domain.slots);
+    }
+
+    /// One process more, or less, has to answer.
+    pub(super) fn count(&self, up: bool) {
+        // Relaxed: published by the question, which is a release.
+        if up {
+            self.remaining.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.remaining.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Does what can be done now. Another thread that is at it makes this return [`Step::Waiting`], unless the caller is
     /// `patient` and waits until that step is done.
     pub(crate) fn step(&self, domain: &Domain, patient: bool) -> Step {
@@ -376,7 +389,7 @@ impl Collector {
         });
         drop(pending);
         let bits = bits_of(&state.batch);
-        if bits != 0 && state.phase == Phase::Grace && self.spares(domain) && !domain.slots.all_clear(bits) {
+        if bits != 0 && state.phase == Phase::Grace && self.spares(domain) && !scan::is_done(domain, bits) {
             state.phase = Phase::Spared;
             self.spared.store(bits, Ordering::Relaxed);
             return;
@@ -386,66 +399,10 @@ impl Collector {
         // The scan's own token keeps the count above zero until it is done. Relaxed: no answer is due yet.
         self.remaining.store(1, Ordering::Relaxed);
         if bits != 0 {
-            self.scan(domain, bits, &mut state.report);
+            scan::ask(self, domain, bits, &mut state.report);
         }
         // AcqRel: the last answer may have come before.
         self.remaining.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    /// C5.
-    fn scan(&self, domain: &Domain, bits: u64, report: &mut Report) {
-        let counted = |up| {
-            // Relaxed: published by the question, which is a release.
-            if up {
-                self.remaining.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.remaining.fetch_sub(1, Ordering::Relaxed);
-            }
-        };
-        // Looking at a holder is in vain: a look is taken while it is not much more than what it has spared so far.
-        let mut worth = LOOKS_IN_VAIN;
-        let mut put_off = false;
-        domain.slots.for_each_card(|card, occupant| {
-            let occupant = || occupant().expect("an idle process is in its slot");
-            let note = match card.ask(bits, worth > 0, counted) {
-                Question::PassedOver => {
-                    report.skipped += 1;
-                    return;
-                }
-                Question::Asked => false,
-                Question::PutOff => {
-                    put_off = true;
-                    false
-                }
-                Question::Claimed => {
-                    let occupant = occupant();
-                    // SAFETY: claimed by us. What it points into lives, because it has not answered.
-                    if let Some(filter) = unsafe { (occupant.as_ref().acts.look)(occupant, bits) } {
-                        worth += 1;
-                        report.cleared += 1;
-                        if card.give_back(filter) {
-                            // SAFETY: as below.
-                            unsafe { (occupant.as_ref().acts.schedule)(occupant) };
-                        }
-                        return;
-                    }
-                    worth -= 1;
-                    counted(true);
-                    put_off = true;
-                    card.ask_claimed()
-                }
-            };
-            report.asked += 1;
-            if note {
-                let occupant = occupant();
-                // SAFETY: it was idle and is scheduled now, by us: it cannot end before it has run, or, where nobody runs
-                // it any more, before the scan is over (`between_scans`).
-                unsafe { (occupant.as_ref().acts.schedule)(occupant) };
-            }
-        });
-        if put_off {
-            self.asking.begin(&domain.slots);
-        }
     }
 
     /// C6.

@@ -18,7 +18,7 @@ use crate::term::{Key, TermRef};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
-/// Words of a key that fit in its entry.
+/// Words of a key that fit in its entry; [`same_words`] looks at so many.
 const ROOM: usize = 4;
 
 /// See the [module](self).
@@ -84,6 +84,18 @@ unsafe fn resolve(mut w: Word, snapshot: u64) -> Option<Word> {
     Some(w)
 }
 
+/// As [`resolve`], out of the way of whoever has not had to load the snapshot.
+///
+/// # Safety
+///
+/// As for [`resolve`].
+#[cold]
+#[inline(never)]
+unsafe fn resolve_at(w: Word, snapshot: impl FnOnce() -> u64) -> Option<Word> {
+    // SAFETY: the caller's promise.
+    unsafe { resolve(w, snapshot()) }
+}
+
 impl Entry {
     /// The entry of a key, without a value.
     pub(crate) fn new(hash: u64, key: impl Key) -> Result<Box<Self>, HeapError> {
@@ -139,6 +151,12 @@ impl Entry {
     /// The value's word as the span with this snapshot sees it, or `None` when there is none. The caller must be online.
     #[inline(always)]
     pub(crate) fn value(&self, snapshot: u64) -> Option<Word> {
+        self.value_at(|| snapshot)
+    }
+
+    /// As [`value`](Self::value). The snapshot is not asked for in the common case: one load and one branch.
+    #[inline(always)]
+    pub(crate) fn value_at(&self, snapshot: impl FnOnce() -> u64) -> Option<Word> {
         // Acquire: pairs with the release in `swap`: the words of the value are there.
         let w = self.value.load(Ordering::Acquire);
         // One branch for all that is not the common case.
@@ -146,7 +164,7 @@ impl Entry {
             return Some(w);
         }
         // SAFETY: the caller is online.
-        unsafe { resolve(w, snapshot) }
+        unsafe { resolve_at(w, snapshot) }
     }
 
     /// The newest value. The caller holds the lock of the key.
@@ -259,8 +277,11 @@ pub(super) fn load_snapshot(commits: &AtomicU64) -> u64 {
 /// Both must be headers of living objects, the first of no more than [`ROOM`] words.
 #[inline(always)]
 unsafe fn same_words(a: *const Word, b: *const Word) -> bool {
-    // SAFETY: the caller's promise; with the same header, they have as many words.
-    unsafe { *a == *b && (1..=word::header_size(*a)).all(|i| *a.add(i) == *b.add(i)) }
+    // SAFETY: the caller's promise; with the same header, they have as many words, of which there are no more than these.
+    unsafe {
+        let n = if *a == *b { word::header_size(*a) } else { return false };
+        (n < 1 || *a.add(1) == *b.add(1)) && (n < 2 || *a.add(2) == *b.add(2)) && (n < 3 || *a.add(3) == *b.add(3))
+    }
 }
 
 /// The words of a term that is a single object which fits in an entry.

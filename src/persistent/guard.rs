@@ -80,7 +80,7 @@ impl<'s> Guard<'s> {
     #[inline]
     pub fn read(&self, slot: &Slot) -> Option<TermRef<'_>> {
         assert!(slot.is_of(self.domain()), "a slot is read under a guard of its own store");
-        slot.value(self.snapshot).map(|w| self.lend(w))
+        slot.value(|| self.snapshot).map(|w| self.lend(w))
     }
 
     /// The newest value at `key`, and its version, for [`compare_and_put`](PersistentTerms::compare_and_put). Waits for a

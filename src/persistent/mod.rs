@@ -59,6 +59,7 @@ mod limbo;
 mod quiescence;
 mod report;
 mod reports;
+mod scan;
 mod settings;
 mod slot;
 mod slots;

@@ -79,8 +79,8 @@ impl Slot {
 
     /// The value's word. The caller must be online.
     #[inline(always)]
-    pub(super) fn value(&self, snapshot: u64) -> Option<Word> {
-        self.entry().value(snapshot)
+    pub(super) fn value(&self, snapshot: impl FnOnce() -> u64) -> Option<Word> {
+        self.entry().value_at(snapshot)
     }
 
     /// In a turn.
@@ -89,7 +89,7 @@ impl Slot {
     pub(crate) fn get<'h>(&self, cx: impl Holder<'h>) -> Option<Term<'h>> {
         if std::ptr::eq(cx.domain(), Arc::as_ptr(&self.domain).cast()) {
             // SAFETY: a turn is online in its domain, and its heap answers that domain's collections (invariant 4).
-            return self.value(cx.snapshot()).map(|w| unsafe { Term::from_word(w) });
+            return self.value(|| cx.snapshot()).map(|w| unsafe { Term::from_word(w) });
         }
         self.copy(cx)
     }
@@ -100,7 +100,7 @@ impl Slot {
     fn copy<'h>(&self, cx: impl Holder<'h>) -> Option<Term<'h>> {
         let _span = Span::new(&self.domain);
         // SAFETY: the span is online during the copy.
-        self.value(self.domain.table.snapshot()).map(|w| cx.copy(unsafe { Domain::lend(w) }))
+        self.value(|| self.domain.table.snapshot()).map(|w| cx.copy(unsafe { Domain::lend(w) }))
     }
 }
 

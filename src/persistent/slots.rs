@@ -1,9 +1,9 @@
 //! The process table: slots that never move, found by number, used again one grace period after they were given back.
 //!
-//! Eight slots share three cache lines, one for each thing that a slot has. The cards lie by themselves, because the scan of
-//! a global collection reads all of them and nothing else. So do the heads of the mailboxes, which senders write: they are
-//! not in the memory of the process, which its owner reads in every turn. Slots with neighbouring numbers lie on different
-//! lines: processes spawned together run on different workers.
+//! Eight slots share three cache lines, one for each thing that a slot has. The cards lie by themselves, a page of them
+//! together, because the scan of a global collection reads all of them and nothing else: it is as fast as memory comes. So
+//! do the heads of the mailboxes, which senders write: they are not in the memory of the process, which its owner reads in
+//! every turn. Slots with neighbouring numbers lie on different lines: processes spawned together run on different workers.
 
 use super::card::Card;
 use super::tags::{self, Tag};
@@ -78,26 +78,37 @@ pub(crate) struct Acts {
     ///
     /// As above; the caller must own the process, and the areas with the bits given must live.
     pub(crate) look: unsafe fn(NonNull<Occupant>, u64) -> Option<u64>,
+    /// Has what [`look`](Self::look) will read brought near.
+    ///
+    /// # Safety
+    ///
+    /// As above; the caller must own the process.
+    pub(crate) fetch: unsafe fn(NonNull<Occupant>),
 }
 
-/// Slots of the first segment; each further one has twice as many.
-const BASE: usize = if crate::sync::MODELLED { 2 } else { 64 };
+/// Slots of a line of cards.
+const LINE: usize = if crate::sync::MODELLED { 2 } else { 8 };
+/// Lines of a group: a page of each thing.
+const LINES: usize = if crate::sync::MODELLED { 1 } else { 64 };
+/// Slots of the first segment, which is a group; each further one has twice as many.
+const BASE: usize = LINES * LINE;
 const SEGMENTS: usize = if crate::IS_LOOM {
     2
 } else if crate::IS_SHUTTLE {
     4
 } else {
-    SLOT_BITS as usize - 6
+    SLOT_BITS as usize - BASE.trailing_zeros() as usize
 };
-/// Slots of a group.
-const LINE: usize = if crate::sync::MODELLED { 2 } else { 8 };
+
+/// A line of cards, and as many occupants.
+pub(super) type Line<'a> = (&'a [Card], &'a [AtomicPtr<Occupant>]);
 
 /// What some slots have.
 #[repr(C, align(64))]
 struct Group {
-    cards: [Card; LINE],
-    mails: [AtomicPtr<RegionHead>; LINE],
-    occupants: [AtomicPtr<Occupant>; LINE],
+    cards: [Card; BASE],
+    mails: [AtomicPtr<RegionHead>; BASE],
+    occupants: [AtomicPtr<Occupant>; BASE],
 }
 
 impl Group {
@@ -107,6 +118,11 @@ impl Group {
             mails: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             occupants: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
         }
+    }
+
+    /// The lines of cards, with the occupants that belong to them.
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        self.cards.chunks_exact(LINE).zip(self.occupants.chunks_exact(LINE))
     }
 }
 
@@ -176,13 +192,15 @@ fn locate(slot: usize) -> (usize, usize) {
 
 /// Groups of a segment: a power of two.
 const fn groups(segment: usize) -> usize {
-    (BASE << segment) / LINE
+    1 << segment
 }
 
-/// Group, and place in it, of the `i`th slot of a segment.
+/// Group, and place in it, of the `i`th slot of a segment: on the line after that of the one before.
 #[inline]
 fn spread(segment: usize, i: usize) -> (usize, usize) {
-    (i & (groups(segment) - 1), i >> groups(segment).trailing_zeros())
+    let lines = groups(segment) * LINES;
+    let (line, at) = (i & (lines - 1), i >> lines.trailing_zeros());
+    (line / LINES, line % LINES * LINE + at)
 }
 
 impl Slots {
@@ -215,7 +233,7 @@ impl Slots {
             free.unused = free.unused.max(generation + 1);
             return Some(Pid::new(tag.number, slot, generation));
         }
-        // Relaxed: changed under the lock alone; `for_each_card` reads it with acquire.
+        // Relaxed: changed under the lock alone; `lines` reads it with acquire.
         let len = self.len.load(Ordering::Relaxed);
         if len == Self::CAPACITY {
             return None;
@@ -226,7 +244,7 @@ impl Slots {
             // Release: pairs with the acquire in `segment`.
             self.segments[segment].store(Box::into_raw(new).cast(), Ordering::Release);
         }
-        // Release: pairs with the acquire in `for_each_card`.
+        // Release: pairs with the acquire in `lines`.
         self.len.store(len + 1, Ordering::Release);
         free.unused = free.unused.max(tag.first + 1);
         Some(Pid::new(tag.number, len as u32, tag.first))
@@ -295,21 +313,12 @@ impl Slots {
 
     /// Calls `f` with every card, in the order of memory, and a way to find the occupant that belongs to it.
     pub(crate) fn for_each_card(&self, mut f: impl FnMut(&Card, &dyn Fn() -> Option<NonNull<Occupant>>)) {
-        // Acquire: pairs with the release in `take`. A slot that is taken later is occupied by a process that cannot
-        // carry what a collection is looking for.
-        let mut left = self.len.load(Ordering::Acquire);
-        for (n, groups) in self.groups() {
-            if left == 0 {
-                return;
+        self.lines().for_each(|(cards, occupants)| {
+            for (card, occupant) in cards.iter().zip(occupants) {
+                // Acquire: pairs with the release in `occupy`.
+                f(card, &|| NonNull::new(occupant.load(Ordering::Acquire)));
             }
-            left = left.saturating_sub(n);
-            for group in groups {
-                for (card, occupant) in group.cards.iter().zip(&group.occupants) {
-                    // Acquire: pairs with the release in `occupy`.
-                    f(card, &|| NonNull::new(occupant.load(Ordering::Acquire)));
-                }
-            }
-        }
+        });
     }
 
     /// As [`for_each_card`](Self::for_each_card), from the card with number `from` on, until `f` breaks. The number of the
@@ -320,14 +329,15 @@ impl Slots {
         mut f: impl FnMut(&Card, &dyn Fn() -> Option<NonNull<Occupant>>) -> ControlFlow<()>,
     ) -> Option<usize> {
         let mut first = 0;
-        // Acquire: as in `for_each_card`.
+        // Acquire: as in `lines`.
         let len = self.len.load(Ordering::Acquire);
         for (n, groups) in self.groups() {
             if first >= len {
                 break;
             }
-            for number in from.max(first)..first + n {
-                let (group, at) = (&groups[(number - first) / LINE], (number - first) % LINE);
+            // No further line has a slot that was used.
+            for number in from.max(first)..first + n.min(LINE * (len - first)) {
+                let (group, at) = (&groups[(number - first) / BASE], (number - first) % BASE);
                 // Acquire: pairs with the release in `occupy`.
                 let occupant = || NonNull::new(group.occupants[at].load(Ordering::Acquire));
                 if f(&group.cards[at], &occupant).is_break() {
@@ -339,11 +349,18 @@ impl Slots {
         None
     }
 
-    /// Is there nobody whom a collection of areas with these bits would ask now?
-    pub(crate) fn all_clear(&self, bits: u64) -> bool {
-        let mut clear = true;
-        self.for_each_card(|card, _| clear &= card.is_clear(bits));
-        clear
+    /// The lines with a card that was ever used, in the order of memory, and the occupants that belong to the cards.
+    pub(super) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        // Acquire: pairs with the release in `take`. A slot that is taken later is occupied by a process that cannot
+        // carry what a collection is looking for.
+        let len = self.len.load(Ordering::Acquire);
+        let used = self.groups().scan(len, |left, (n, groups)| {
+            // The first slots of a segment are those at the front of its lines.
+            let here = *left;
+            *left = left.saturating_sub(n);
+            (here > 0).then(|| groups.iter().flat_map(Group::lines).take(here))
+        });
+        used.flatten()
     }
 
     /// The segments that there are: how many slots, and their groups.
@@ -393,14 +410,37 @@ mod tests {
         for slot in 0..10_000 {
             let (segment, i) = locate(slot);
             let (group, at) = spread(segment, i);
-            assert!(group < groups(segment) && at < LINE);
+            assert!(group < groups(segment) && at < BASE);
             assert!(seen.insert((segment, group, at)));
         }
     }
 
     #[test]
     fn neighbours_do_not_share_a_line() {
-        assert!((1..groups(4)).all(|i| spread(4, i).0 != spread(4, i - 1).0));
+        let line = |segment, i| {
+            let (group, at) = spread(segment, i);
+            (group, at / LINE)
+        };
+        for segment in 0..5 {
+            assert!((1..BASE << segment).all(|i| line(segment, i) != line(segment, i - 1)));
+        }
+    }
+
+    #[test]
+    fn every_slot_that_was_used_is_on_a_line_and_few_slots_on_few_lines() {
+        let slots = Slots::new();
+        for n in 1..=2000_usize {
+            slots.take();
+            if n % 97 > 1 && n % 64 > 1 {
+                continue;
+            }
+            let lines: Vec<_> = slots.lines().map(|(cards, _)| cards.as_ptr_range()).collect();
+            assert!(lines.len() <= n);
+            for slot in 0..n as u32 {
+                let card = ptr::from_ref(slots.door(slot).card());
+                assert!(lines.iter().any(|line| line.contains(&card)), "{slot} of {n}");
+            }
+        }
     }
 
     #[test]

@@ -229,7 +229,7 @@ struct Erase<P>(P);
 
 impl<P: Process> Erase<P> {
     const VTABLE: VTable = VTable {
-        acts: Acts { schedule: Task::schedule, look: super::evacuate::look },
+        acts: Acts { schedule: Task::schedule, look: super::evacuate::look, fetch: super::evacuate::fetch },
         // SAFETY: the caller's promise: the header is the first field of a `Cell<P>`.
         behaviour: |header| unsafe { (&raw mut *(*header.cast::<Cell<P>>().as_ptr()).behaviour.get()).cast::<P>() },
         // SAFETY: as above; `create` has made the cell, and its behaviour has been dropped when the process ended.

@@ -39,6 +39,19 @@ pub(crate) unsafe fn look(occupant: NonNull<Occupant>, retired: u64) -> Option<u
     Some(filter(owned))
 }
 
+/// Has what [`look`] will read of an idle process brought near, or some of it.
+///
+/// # Safety
+///
+/// As for [`look`].
+pub(crate) unsafe fn fetch(occupant: NonNull<Occupant>) {
+    // SAFETY: the caller's promise.
+    if let Some(task) = unsafe { Task::of(occupant) } {
+        // SAFETY: the caller owns the process.
+        unsafe { task.owned() }.heap.fetch();
+    }
+}
+
 /// Does the filter of a private message have one of the bits? Forgets those of messages that are gone.
 fn messages_may(task: Task, owned: &mut Owned, retired: u64) -> bool {
     if owned.messages_filter & retired != 0 {

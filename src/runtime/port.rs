@@ -50,7 +50,7 @@ struct Cell {
 
 /// A port has no card: no collection finds it.
 // SAFETY: the acts themselves.
-const ACTS: ActsRef = unsafe { ActsRef::of(&Acts { schedule: tell, look: |_, _| None }) };
+const ACTS: ActsRef = unsafe { ActsRef::of(&Acts { schedule: tell, look: |_, _| None, fetch: |_| {} }) };
 
 /// # Safety
 ///
