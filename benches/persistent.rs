@@ -61,7 +61,7 @@ fn at_random(n: u64) -> impl FnMut() -> u64 {
 fn get(c: &mut Criterion) {
     let store = store();
     let mut group = c.benchmark_group("persistent/get");
-    for threads in thread_counts().into_iter().take(2) {
+    for threads in thread_counts() {
         let slot = store.slot(KEY).unwrap();
         let cell = AtomicU64::new(1);
         on_threads(&mut group, "floor: relaxed load", threads, |_| || _ = black_box(cell.load(Ordering::Relaxed)));
@@ -95,7 +95,7 @@ fn get(c: &mut Criterion) {
     for (key, value) in map() {
         papaya.pin().insert(key, value);
     }
-    for threads in thread_counts().into_iter().take(2) {
+    for threads in thread_counts() {
         on_threads(&mut group, "floor: the numbers", threads, |_| {
             let mut next = at_random(COLD);
             move || _ = black_box(next())
@@ -229,65 +229,123 @@ fn put(c: &mut Criterion) {
     group.finish();
 }
 
+/// Is a table that is no benchmark of criterion's among those asked for? `cargo test --benches` asks for none.
+fn wanted(name: &str) -> bool {
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    let mut asked = args.iter().filter(|arg| !arg.starts_with("--")).peekable();
+    args.iter().any(|arg| arg == "--bench") && (asked.peek().is_none() || asked.any(|arg| name.contains(arg.as_str())))
+}
+
+fn quick() -> bool {
+    std::env::args().any(|arg| arg == "--quick")
+}
+
 /// The latencies of reads, by themselves and beside a writer that replaces what is read a thousand times a second.
 fn latency(_: &mut Criterion) {
-    const READS: usize = 1 << 20;
-    /// Reads that are timed together: a clock is dearer than a read.
-    const TOGETHER: u32 = 16;
+    if !wanted("persistent/latency") {
+        return;
+    }
     println!("persistent/latency of {TOGETHER} reads, ns: median, p99, p99.9, p99.99");
-    let percentiles = |name: &str, mut read: Box<dyn FnMut() + '_>| {
-        let mut taken: Vec<_> = (0..READS / 8)
-            .map(|_| {
-                let start = Instant::now();
-                (0..TOGETHER).for_each(|_| read());
-                start.elapsed().as_nanos()
-            })
-            .collect();
+    let (store, arc) = (store(), ArcSwap::from_pointee(shared(0)));
+    let (locked, rw) = (Mutex::new(shared(0)), RwLock::new(shared(0)));
+    for readers in thread_counts() {
+        beside(
+            "persistent, a guard repinned",
+            readers,
+            &|serial| _ = store.put(KEY, value(serial)).unwrap(),
+            &|samples| {
+                let mut guard = store.pin();
+                timed(samples, || {
+                    _ = black_box(guard.get(black_box(KEY)));
+                    guard.repin();
+                })
+            },
+        );
+        beside("arc-swap", readers, &|serial| arc.store(Arc::new(shared(serial))), &|samples| {
+            timed(samples, || _ = black_box(arc.load()[0]))
+        });
+        beside("RwLock", readers, &|serial| *rw.write().unwrap() = shared(serial), &|samples| {
+            timed(samples, || _ = black_box(rw.read().unwrap()[0]))
+        });
+        beside("Mutex", readers, &|serial| *locked.lock().unwrap() = shared(serial), &|samples| {
+            timed(samples, || _ = black_box(locked.lock().unwrap()[0]))
+        });
+    }
+}
+
+/// Reads that are timed together: a clock is dearer than a read.
+const TOGETHER: u32 = 16;
+
+/// What so many times [`TOGETHER`] reads take, in nanoseconds.
+fn timed(samples: usize, mut read: impl FnMut()) -> Vec<u128> {
+    let sample = |_| {
+        let start = Instant::now();
+        (0..TOGETHER).for_each(|_| read());
+        start.elapsed().as_nanos()
+    };
+    (0..samples).map(sample).collect()
+}
+
+/// Prints what `read` says on so many threads, without a writer and with one.
+fn beside(name: &str, readers: usize, write: &(dyn Fn(u64) + Sync), read: &(dyn Fn(usize) -> Vec<u128> + Sync)) {
+    let samples = if quick() { 1 << 13 } else { 1 << 17 };
+    for writes in [false, true] {
+        let done = AtomicBool::new(false);
+        let mut taken: Vec<_> = thread::scope(|scope| {
+            if writes {
+                scope.spawn(|| {
+                    let (start, mut serial) = (Instant::now(), 0);
+                    while !done.load(Ordering::Relaxed) {
+                        serial += 1;
+                        write(serial);
+                        thread::sleep(Duration::from_millis(serial).saturating_sub(start.elapsed()));
+                    }
+                });
+            }
+            let readers: Vec<_> = (0..readers).map(|_| scope.spawn(|| read(samples))).collect();
+            let taken = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
+            done.store(true, Ordering::Relaxed);
+            taken
+        });
         taken.sort_unstable();
         let at = |share: f64| taken[((taken.len() - 1) as f64 * share) as usize];
-        println!("  {name}: {} {} {} {}", at(0.5), at(0.99), at(0.999), at(0.9999));
-    };
-    let beside = |write: &(dyn Fn(u64) + Sync), read: &dyn Fn(bool)| {
-        read(false);
-        let done = AtomicBool::new(false);
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                let (start, mut serial) = (Instant::now(), 0);
-                while !done.load(Ordering::Relaxed) {
-                    serial += 1;
-                    write(serial);
-                    thread::sleep((Duration::from_millis(serial)).saturating_sub(start.elapsed()));
-                }
-            });
-            read(true);
-            done.store(true, Ordering::Relaxed);
-        });
-    };
-    let writer = |written| if written { "1,000 replaces a second" } else { "no writer" };
-    let (store, arc, locked) = (store(), ArcSwap::from_pointee(shared(0)), Mutex::new(shared(0)));
-    let rw = RwLock::new(shared(0));
-    beside(&|serial| _ = store.put(KEY, value(serial)).unwrap(), &|written| {
-        let mut guard = store.pin();
-        let read = move || {
-            _ = black_box(guard.get(black_box(KEY)));
-            guard.repin();
-        };
-        percentiles(&format!("persistent, a guard repinned, {}", writer(written)), Box::new(read));
-    });
-    beside(&|serial| arc.store(Arc::new(shared(serial))), &|written| {
-        percentiles(&format!("arc-swap, {}", writer(written)), Box::new(|| _ = black_box(arc.load()[0])));
-    });
-    beside(&|serial| *rw.write().unwrap() = shared(serial), &|written| {
-        percentiles(&format!("RwLock, {}", writer(written)), Box::new(|| _ = black_box(rw.read().unwrap()[0])));
-    });
-    beside(&|serial| *locked.lock().unwrap() = shared(serial), &|written| {
-        percentiles(&format!("Mutex, {}", writer(written)), Box::new(|| _ = black_box(locked.lock().unwrap()[0])));
-    });
+        let writer = if writes { "1,000 replaces a second" } else { "no writer" };
+        let figures = [0.5, 0.99, 0.999, 0.9999].map(at);
+        println!("  {name}, {readers} threads, {writer}: {figures:?}");
+    }
+}
+
+/// What a long chain of versions costs, each of which leans on the one before, and what it keeps alive.
+fn chain(_: &mut Criterion) {
+    const PAIRS: u64 = 1024;
+    if !wanted("persistent/chain") {
+        return;
+    }
+    let updates = if quick() { 10_000 } else { 100_000 };
+    let store = PersistentTerms::new();
+    store.put_built(KEY, |h| h.map((0..PAIRS).map(|key| (key, 0_u64)))).unwrap();
+    let one = store.info();
+    let (mut peak, mut longest, mut copies) = (one.clone(), Duration::ZERO, 0_u64);
+    let begun = Instant::now();
+    for serial in 1..=updates {
+        let start = Instant::now();
+        store.update(KEY, |h, old| h.insert(old.unwrap(), h.int(serial * 7 % PAIRS), h.int(serial)).unwrap()).unwrap();
+        longest = longest.max(start.elapsed());
+        let info = store.info();
+        copies += u64::from(info.areas == 1);
+        if info.bytes > peak.bytes {
+            peak = info;
+        }
+    }
+    let each = begun.elapsed().as_nanos() / u128::from(updates);
+    println!("persistent/chain of {updates} versions of a map of {PAIRS}: {each} ns each, at most {longest:?}");
+    println!("  one version: {} words, {} bytes", one.words, one.bytes);
+    println!("  peak: {} words, {} bytes, {} areas; full copies: {copies}", peak.words, peak.bytes, peak.areas);
 }
 
 criterion_group! {
     name = benches;
     config = support::criterion();
-    targets = latency, get, put
+    targets = latency, chain, get, put
 }
 criterion_main!(benches);

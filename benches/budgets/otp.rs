@@ -15,6 +15,8 @@ pub(crate) enum Lease {
     /// Has one of its own, kept over its runs: its price depends on what else is in the VM. So it does on the size of
     /// the process table, which OTP walks when it replaces a term: a row gets the default size if that is enough.
     Own { processes: u32 },
+    /// As [`Own`](Self::Own), for a population that there is no room for twice: our side runs when the VM has ended.
+    Alone { processes: u32 },
     /// Measures memory: a new VM for each run.
     EachRun { processes: u32 },
 }
@@ -71,14 +73,16 @@ impl Contender {
     pub(crate) fn sample(&mut self, erlang: &mut Erlang) -> Result<f64, String> {
         let mut vm = match self.lease {
             Lease::Shared => erlang.shared.take().map_or_else(|| erlang.start(DEFAULT_PROCESSES), Ok)?,
-            Lease::Own { processes } => self.own.take().map_or_else(|| erlang.start(processes), Ok)?,
+            Lease::Own { processes } | Lease::Alone { processes } => {
+                self.own.take().map_or_else(|| erlang.start(processes), Ok)?
+            }
             Lease::EachRun { processes } => erlang.start(processes)?,
         };
         // A VM that hangs or died is dropped, which ends it; the next run starts another one.
         let answer = vm.run(self.row, self.n)?;
         match self.lease {
             Lease::Shared => erlang.shared = Some(vm),
-            Lease::Own { .. } => self.own = Some(vm),
+            Lease::Own { .. } | Lease::Alone { .. } => self.own = Some(vm),
             Lease::EachRun { .. } => drop(vm),
         }
         thread::sleep(COOL_DOWN);

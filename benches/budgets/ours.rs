@@ -14,6 +14,7 @@ use shared_term::heap::{CollectStats, HeapError, OwnedHeap};
 use shared_term::persistent::Put;
 use shared_term::prelude::*;
 use shared_term::runtime::{Deterministic, Handle};
+use shared_term::term::Key;
 use shared_term::{Atomics, Counters};
 
 use crate::resident;
@@ -34,6 +35,8 @@ const COLD_KEYS: u64 = 10_000;
 const MIXED: Atom = Atom::inline("mixed");
 const MIXED_TERMS: u64 = 200;
 const MIXED_READS: u64 = 8;
+/// Words of a heap of 10 kB: two a cell.
+const FULL_CELLS: u64 = 640;
 const LIVE_CELLS: i64 = 10_000;
 const SENDS_PER_RECEIVER: u64 = 300;
 
@@ -189,13 +192,13 @@ impl Population {
     }
 
     /// From the call of `put` until the old value's area is free.
-    fn replace(&self, new: Region) -> Result<f64, String> {
+    fn replace(&self, key: impl Key, new: Region) -> Result<f64, String> {
         let store = self.rt.persistent();
         if !store.wait_idle(LONG) {
             return Err("the last run's garbage is still there".to_string());
         }
         let mut freed = Ok(false);
-        let took = timed(|| freed = store.put(KEY, new).map(|put| put == Put::Replaced && store.wait_idle(LONG)));
+        let took = timed(|| freed = store.put(key, new).map(|put| put == Put::Replaced && store.wait_idle(LONG)));
         match freed {
             Ok(true) => Ok(took),
             Ok(false) => Err("the old value was not replaced and freed".to_string()),
@@ -242,26 +245,56 @@ fn replacements(population: Population) -> Result<Sampler, String> {
     population.rt.persistent().put(KEY, value(serial)).map_err(text)?;
     Ok(Box::new(move || {
         serial += 1;
-        population.replace(value(serial))
+        population.replace(KEY, value(serial))
     }))
 }
 
-/// As [`persistent_replace_idle`], where each of the `n` processes keeps 8 of 200 other terms in its state.
-pub(crate) fn persistent_replace_mixed(plan: Plan) -> Result<Sampler, String> {
+/// As [`persistent_replace_idle`], where each of the `n` processes keeps a list of 10 kB of its own in its state.
+pub(crate) fn persistent_replace_full(plan: Plan) -> Result<Sampler, String> {
+    replacements(Population::new(threads()?, plan.n, |cx, _| cx.list(0..FULL_CELLS), |_, state, _| Ok(Next(state)))?)
+}
+
+/// Processes that each keep 8 of 200 terms in their state, on a runtime whose store has these.
+fn mixed(n: u64) -> Result<Population, String> {
     let rt = threads()?;
     for i in 0..MIXED_TERMS {
         rt.persistent().put((MIXED, i), value(i)).map_err(text)?;
     }
-    let population = Population::new(
+    Population::new(
         rt,
-        plan.n,
+        n,
         |cx, i| {
             let keys = (0..MIXED_READS).map(|read| (MIXED, (i + 25 * read) % MIXED_TERMS));
             cx.list(keys.filter_map(|key| cx.get(key)))
         },
         |_, state, _| Ok(Next(state)),
-    )?;
+    )
+}
+
+/// As [`persistent_replace_idle`], where each of the `n` processes keeps 8 of 200 other terms in its state. The key has been
+/// replaced before: it has a filter bit to itself.
+pub(crate) fn persistent_replace_mixed(plan: Plan) -> Result<Sampler, String> {
+    let population = mixed(plan.n)?;
+    for serial in 0..2 {
+        population.rt.persistent().put(KEY, value(MIXED_TERMS + serial)).map_err(text)?;
+    }
     replacements(population)
+}
+
+/// As [`persistent_replace_mixed`], of a key that has never changed, another one each time: its filter bit is also that of
+/// terms that some processes keep.
+pub(crate) fn persistent_replace_first(plan: Plan) -> Result<Sampler, String> {
+    /// More than a row has runs.
+    const KEYS: u64 = 16;
+    let population = mixed(plan.n)?;
+    for i in 0..KEYS {
+        population.rt.persistent().put((KEY, i), value(i)).map_err(text)?;
+    }
+    let mut keys = 0..KEYS;
+    Ok(Box::new(move || {
+        let i = keys.next().ok_or("every key has been replaced")?;
+        population.replace((KEY, i), value(KEYS + i))
+    }))
 }
 
 /// As [`persistent_replace_idle`], where each of the `n` processes has the old value in its state. They take it before
@@ -282,7 +315,7 @@ pub(crate) fn persistent_replace_holders(plan: Plan) -> Result<Sampler, String> 
         }
         TAKEN.wait(plan.n)?;
         serial += 1;
-        population.replace(value(serial))
+        population.replace(KEY, value(serial))
     }))
 }
 

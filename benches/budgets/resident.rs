@@ -57,10 +57,17 @@ pub(crate) fn bytes_each<P>(processes: u64, populate: impl FnOnce() -> P) -> Res
 
 fn resident_bytes() -> Result<u64, String> {
     // Not `statm`, which counts in pages of a size that std cannot tell.
-    let status = fs::read_to_string("/proc/self/status").map_err(|_| "resident memory is read from /proc, not here")?;
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
-        .map(|kib| kib * 1024)
-        .ok_or_else(|| "/proc/self/status has no VmRSS".to_string())
+    kilobytes("/proc/self/status", "VmRSS:").map(|kib| kib * 1024)
+}
+
+/// What processes can still get without driving others out.
+pub(crate) fn available_kilobytes() -> Result<u64, String> {
+    kilobytes("/proc/meminfo", "MemAvailable:")
+}
+
+fn kilobytes(file: &str, name: &str) -> Result<u64, String> {
+    let text = fs::read_to_string(file).map_err(|_| "the use of memory is read from /proc, not here")?;
+    text.lines()
+        .find_map(|line| line.strip_prefix(name)?.trim().strip_suffix("kB")?.trim().parse().ok())
+        .ok_or_else(|| format!("{file} has no {name}"))
 }

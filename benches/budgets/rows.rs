@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::otp::{Contender, Erlang, Lease};
 use crate::timing::Summary;
 use crate::vm::DEFAULT_PROCESSES;
-use crate::{ours, rust_refs};
+use crate::{ours, resident, rust_refs};
 
 /// One run of one contender: nanoseconds per operation, or bytes.
 pub(crate) type Sampler = Box<dyn FnMut() -> Result<f64, String>>;
@@ -142,6 +142,10 @@ impl Lane {
         Lane::new(prepare(plan).map(Runner::Here))
     }
 
+    fn otp(erlang: &Erlang, row: &'static str, plan: Plan, lease: Lease) -> Lane {
+        Lane::new(erlang.contender(row, plan.n, lease).map(Runner::Otp))
+    }
+
     fn run(&mut self, erlang: &mut Erlang) {
         let sample = match &mut self.runner {
             Ok(Runner::Here(sampler)) => sampler(),
@@ -161,33 +165,63 @@ impl Lane {
 }
 
 impl Row {
-    /// Contenders take turns, so that what disturbs the machine for a while disturbs all of them.
     pub(crate) fn measure(&self, quick: bool, erlang: &mut Erlang) -> Measured {
         let plan = if quick {
             Plan { n: self.n.1, batch: Duration::from_millis(15) }
         } else {
             Plan { n: self.n.0, batch: Duration::from_millis(50) }
         };
-        let mut ours = Lane::here(self.ours, plan);
-        let mut reference = match &self.reference {
-            Reference::Otp(lease) => Lane::new(erlang.contender(self.name, plan.n, *lease).map(Runner::Otp)),
-            Reference::Local(_, prepare) => Lane::here(*prepare, plan),
+        let Reference::Otp(lease @ Lease::Alone { .. }) = &self.reference else {
+            let mut ours = Lane::here(self.ours, plan);
+            let mut reference = match &self.reference {
+                Reference::Otp(lease) => Lane::otp(erlang, self.name, plan, *lease),
+                Reference::Local(_, prepare) => Lane::here(*prepare, plan),
+            };
+            let mut rust = self.rust.map(|(_, prepare)| Lane::here(prepare, plan));
+            let mut lanes = vec![&mut ours, &mut reference];
+            lanes.extend(&mut rust);
+            rounds(&mut lanes, quick, erlang);
+            return Measured { ours: ours.outcome(), reference: reference.outcome(), rust: rust.map(Lane::outcome) };
         };
-        let mut rust = self.rust.map(|(_, prepare)| Lane::here(prepare, plan));
-        let mut repeated = None;
-        for run in 0..if quick { 3 } else { 7 } {
-            // The first round may have set a population up, so the time is taken from its end.
-            if run > 0 && quick && repeated.get_or_insert_with(Instant::now).elapsed() > QUICK_REPEATS {
-                break;
-            }
-            ours.run(erlang);
-            reference.run(erlang);
-            if let Some(rust) = &mut rust {
-                rust.run(erlang);
-            }
+        if let Err(why) = room_for(plan.n, quick) {
+            return Measured { ours: Err(why.clone()), reference: Err(why), rust: None };
         }
-        Measured { ours: ours.outcome(), reference: reference.outcome(), rust: rust.map(Lane::outcome) }
+        // The VM first: its memory is back when it has ended, whereas ours may stay with the allocator.
+        let mut reference = Lane::otp(erlang, self.name, plan, *lease);
+        rounds(&mut [&mut reference], quick, erlang);
+        let reference = reference.outcome();
+        let mut ours = Lane::here(self.ours, plan);
+        rounds(&mut [&mut ours], quick, erlang);
+        Measured { ours: ours.outcome(), reference, rust: None }
     }
+}
+
+/// Contenders take turns, so that what disturbs the machine for a while disturbs all of them.
+fn rounds(lanes: &mut [&mut Lane], quick: bool, erlang: &mut Erlang) {
+    let mut repeated = None;
+    for run in 0..if quick { 3 } else { 7 } {
+        // The first round may have set a population up, so the time is taken from its end.
+        if run > 0 && quick && repeated.get_or_insert_with(Instant::now).elapsed() > QUICK_REPEATS {
+            break;
+        }
+        for lane in lanes.iter_mut() {
+            lane.run(erlang);
+        }
+    }
+}
+
+/// Can `n` processes of 10 kB be had, by one contender at a time?
+fn room_for(n: u64, quick: bool) -> Result<(), String> {
+    /// Of a process, at most: its heap with room to grow.
+    const KILOBYTES: u64 = 18;
+    if quick && n > 100_000 {
+        return Err("left out by --quick".to_string());
+    }
+    let available = resident::available_kilobytes()?;
+    if available < n * KILOBYTES {
+        return Err(format!("takes {} GB of memory, of which there are {}", (n * KILOBYTES) >> 20, available >> 20));
+    }
+    Ok(())
 }
 
 /// A quick run promises to end soon, on slow and busy machines too: a row begins no further round after this time.
@@ -235,7 +269,7 @@ pub(crate) static ROWS: &[Row] = &[
         n: (0, 0),
         ours: ours::persistent_slot_read,
         reference: Reference::Local("relaxed load", rust_refs::relaxed_load),
-        rust: None,
+        rust: Some(("a handle: one load and a branch", rust_refs::handle_read)),
     },
     Row {
         name: "persistent_replace_idle_0",
@@ -265,11 +299,38 @@ pub(crate) static ROWS: &[Row] = &[
         rust: Some(("RwLock<HashMap> insert, Arc drop", rust_refs::map_replace)),
     },
     Row {
+        name: "persistent_replace_full_100k",
+        unit: Unit::Milliseconds,
+        goal: Goal::ratio(0.005),
+        n: (100_000, 100_000),
+        ours: ours::persistent_replace_full,
+        reference: Reference::Otp(Lease::Alone { processes: DEFAULT_PROCESSES }),
+        rust: None,
+    },
+    Row {
+        name: "persistent_replace_full_1m",
+        unit: Unit::Milliseconds,
+        goal: Goal::ratio(0.002),
+        n: (1_000_000, 1_000_000),
+        ours: ours::persistent_replace_full,
+        reference: Reference::Otp(Lease::Alone { processes: LARGE }),
+        rust: None,
+    },
+    Row {
         name: "persistent_replace_mixed",
         unit: Unit::Milliseconds,
         goal: Goal::ratio(0.02),
         n: (100_000, 100_000),
         ours: ours::persistent_replace_mixed,
+        reference: OWN,
+        rust: Some(("RwLock<HashMap> insert, Arc drop", rust_refs::map_replace)),
+    },
+    Row {
+        name: "persistent_replace_first",
+        unit: Unit::Milliseconds,
+        goal: Goal::ratio(0.02),
+        n: (100_000, 100_000),
+        ours: ours::persistent_replace_first,
         reference: OWN,
         rust: Some(("RwLock<HashMap> insert, Arc drop", rust_refs::map_replace)),
     },

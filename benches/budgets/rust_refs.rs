@@ -5,7 +5,8 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, mpsc};
 use std::thread;
 
@@ -19,7 +20,16 @@ use crate::timing::{Batch, per, timed};
 /// The cheapest read that sees another thread's writes.
 pub(crate) fn relaxed_load(plan: Plan) -> Result<Sampler, String> {
     let (mut batch, cell) = (Batch::new(plan.batch), AtomicU64::new(1));
-    Ok(Box::new(move || Ok(batch.gross(|_| cell.load(Ordering::Relaxed)))))
+    Ok(Box::new(move || Ok(batch.gross(|_| black_box(&cell).load(Ordering::Relaxed)))))
+}
+
+/// The least that a handle can do which leads to a value that others replace: a load of where that is, and a branch for
+/// none.
+pub(crate) fn handle_read(plan: Plan) -> Result<Sampler, String> {
+    static VALUE: u64 = 1;
+    let place = Box::new(AtomicPtr::new((&raw const VALUE).cast_mut()));
+    let mut batch = Batch::new(plan.batch);
+    Ok(Box::new(move || Ok(batch.gross(|_| NonNull::new(black_box(&place).load(Ordering::Acquire))))))
 }
 
 pub(crate) fn fetch_add(plan: Plan) -> Result<Sampler, String> {
@@ -73,7 +83,7 @@ fn value(serial: u64) -> Value {
 pub(crate) fn map_get(plan: Plan) -> Result<Sampler, String> {
     let (mut batch, table) = (Batch::new(plan.batch), Table::new());
     table.put(KEY, value(0));
-    Ok(Box::new(move || Ok(batch.net(|_| table.get(std::hint::black_box(&KEY))))))
+    Ok(Box::new(move || Ok(batch.net(|_| table.get(black_box(&KEY))))))
 }
 
 pub(crate) fn map_get_cold(plan: Plan) -> Result<Sampler, String> {
@@ -84,8 +94,8 @@ pub(crate) fn map_get_cold(plan: Plan) -> Result<Sampler, String> {
     let mut chance = Xorshift::new();
     let keys = List::of((0..plan.n).map(|_| (KEY.0, chance.below(2 * COLD_KEYS))));
     Ok(Box::new(move || {
-        let walk = timed(|| keys.iter().for_each(|key| _ = std::hint::black_box(key)));
-        let gets = timed(|| keys.iter().for_each(|key| _ = std::hint::black_box(table.get(key))));
+        let walk = timed(|| keys.iter().for_each(|key| _ = black_box(key)));
+        let gets = timed(|| keys.iter().for_each(|key| _ = black_box(table.get(key))));
         Ok(per(gets - walk, plan.n))
     }))
 }
@@ -145,7 +155,7 @@ pub(crate) fn send_unreceived(plan: Plan) -> Result<Sampler, String> {
         let (mut sent, mut took) = (0, 0.0);
         while sent < plan.n {
             let (sender, receiver) = mpsc::channel();
-            let empty = timed(|| (0..SENDS_PER_RECEIVER).for_each(|i| _ = std::hint::black_box(i)));
+            let empty = timed(|| (0..SENDS_PER_RECEIVER).for_each(|i| _ = black_box(i)));
             let sends = timed(|| (0..SENDS_PER_RECEIVER).try_for_each(|i| sender.send(i)));
             drop(receiver);
             took += sends - empty;

@@ -12,6 +12,7 @@
 -define(COLD_KEYS, 10000).
 -define(MIXED_TERMS, 200).
 -define(MIXED_READS, 8).
+-define(FULL_CELLS, 640).
 -define(LIVE_CELLS, 10000).
 -define(SENDS_PER_RECEIVER, 300).
 
@@ -68,8 +69,13 @@ run(persistent_get_cold, N) ->
 run(persistent_replace_idle_0, 0) -> replace_beside(0, fun idle/0);
 run(persistent_replace_idle_100k, N) -> replace_beside(N, fun idle/0);
 run(persistent_replace_idle_1m, N) -> replace_beside(N, fun idle/0);
+run(persistent_replace_full_100k, N) -> replace_beside(N, fun full/0);
+run(persistent_replace_full_1m, N) -> replace_beside(N, fun full/0);
 run(persistent_replace_mixed, N) ->
-    once(mixed_terms, fun() -> [persistent_term:put({mixed, I}, value(I)) || I <- lists:seq(1, ?MIXED_TERMS)] end),
+    once(mixed_terms, fun mixed_terms/0),
+    replace_beside(N, fun mixed/0);
+run(persistent_replace_first, N) ->
+    once(mixed_terms, fun mixed_terms/0),
     replace_beside(N, fun mixed/0);
 run(persistent_replace_holders_100k, N) -> replace_held(N);
 run(persistent_put_loop, N) -> fresh(fun() -> put_loop(N) end);
@@ -333,6 +339,10 @@ holder(Value) ->
             To ! Value,
             holder(Value)
     end.
+
+full() -> keep(lists:seq(1, ?FULL_CELLS)).
+
+mixed_terms() -> [persistent_term:put({mixed, I}, value(I)) || I <- lists:seq(1, ?MIXED_TERMS)].
 
 mixed() ->
     First = erlang:phash2(self(), ?MIXED_TERMS),

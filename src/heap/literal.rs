@@ -243,6 +243,7 @@ struct Inner {
     bits: FilterBits,
     free: [Vec<Slot>; CLASSES],
     /// Memory of areas that were freed: an allocator is slow at such alignments.
+    #[allow(clippy::vec_box, reason = "what is kept is the memory")]
     spare: Vec<Box<MaybeUninit<Area>>>,
     /// Under loom: areas that were freed during this execution. Boxed: literal words lead to their addresses.
     #[allow(clippy::vec_box, reason = "entries hold the addresses of areas")]
