@@ -702,6 +702,24 @@ fn a_holder_that_ends_or_forgets_lets_a_lazy_store_go_on() {
 }
 
 #[test]
+fn a_process_that_holds_other_terms_with_the_same_bit_does_not_keep_a_lazy_store_waiting() {
+    /// More than there are bits in a filter.
+    const OTHERS: i64 = 200;
+    let store = PersistentTerms::builder().policy(Policy::Lazy).build();
+    let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);
+    for i in 0..OTHERS {
+        store.put(i, numbered(i)).unwrap();
+    }
+    store.put(A, numbered(1)).unwrap();
+    rt.spawn_fn(|cx| cx.list((0..OTHERS).filter_map(|i| cx.get(i))), |_, state, _| Ok(Next(state))).unwrap();
+    rt.run_until_idle();
+    store.erase(A);
+    rt.run_until_idle();
+    at_rest(&store);
+    assert_eq!(store.info().areas, OTHERS as usize);
+}
+
+#[test]
 fn a_budget_makes_a_lazy_store_eager() {
     let store = PersistentTerms::builder().policy(Policy::Budget { bytes: 100_000 }).build();
     let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);
