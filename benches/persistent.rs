@@ -7,7 +7,7 @@ mod support;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Barrier, Mutex, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -253,22 +253,22 @@ fn latency(_: &mut Criterion) {
             "persistent, a guard repinned",
             readers,
             &|serial| _ = store.put(KEY, value(serial)).unwrap(),
-            &|samples| {
+            &|length| {
                 let mut guard = store.pin();
-                timed(samples, || {
+                timed(length, || {
                     _ = black_box(guard.get(black_box(KEY)));
                     guard.repin();
                 })
             },
         );
-        beside("arc-swap", readers, &|serial| arc.store(Arc::new(shared(serial))), &|samples| {
-            timed(samples, || _ = black_box(arc.load()[0]))
+        beside("arc-swap", readers, &|serial| arc.store(Arc::new(shared(serial))), &|length| {
+            timed(length, || _ = black_box(arc.load()[0]))
         });
-        beside("RwLock", readers, &|serial| *rw.write().unwrap() = shared(serial), &|samples| {
-            timed(samples, || _ = black_box(rw.read().unwrap()[0]))
+        beside("RwLock", readers, &|serial| *rw.write().unwrap() = shared(serial), &|length| {
+            timed(length, || _ = black_box(rw.read().unwrap()[0]))
         });
-        beside("Mutex", readers, &|serial| *locked.lock().unwrap() = shared(serial), &|samples| {
-            timed(samples, || _ = black_box(locked.lock().unwrap()[0]))
+        beside("Mutex", readers, &|serial| *locked.lock().unwrap() = shared(serial), &|length| {
+            timed(length, || _ = black_box(locked.lock().unwrap()[0]))
         });
     }
 }
@@ -276,23 +276,28 @@ fn latency(_: &mut Criterion) {
 /// Reads that are timed together: a clock is dearer than a read.
 const TOGETHER: u32 = 16;
 
-/// What so many times [`TOGETHER`] reads take, in nanoseconds.
-fn timed(samples: usize, mut read: impl FnMut()) -> Vec<u128> {
-    let sample = |_| {
-        let start = Instant::now();
+/// What [`TOGETHER`] reads take, in nanoseconds, again and again for so long.
+fn timed(length: Duration, mut read: impl FnMut()) -> Vec<u32> {
+    let mut taken = Vec::with_capacity(1 << 23);
+    let begun = Instant::now();
+    let mut start = begun;
+    while start - begun < length {
         (0..TOGETHER).for_each(|_| read());
-        start.elapsed().as_nanos()
-    };
-    (0..samples).map(sample).collect()
+        let end = Instant::now();
+        taken.push((end - start).as_nanos() as u32);
+        start = end;
+    }
+    taken
 }
 
 /// Prints what `read` says on so many threads, without a writer and with one.
-fn beside(name: &str, readers: usize, write: &(dyn Fn(u64) + Sync), read: &(dyn Fn(usize) -> Vec<u128> + Sync)) {
-    let samples = if quick() { 1 << 13 } else { 1 << 17 };
+fn beside(name: &str, readers: usize, write: &(dyn Fn(u64) + Sync), read: &(dyn Fn(Duration) -> Vec<u32> + Sync)) {
+    let length = Duration::from_millis(if quick() { 50 } else { 500 });
     for writes in [false, true] {
-        let done = AtomicBool::new(false);
+        let (done, together) = (AtomicBool::new(false), Barrier::new(readers));
+        let mut written = 0;
         let mut taken: Vec<_> = thread::scope(|scope| {
-            if writes {
+            let writer = writes.then(|| {
                 scope.spawn(|| {
                     let (start, mut serial) = (Instant::now(), 0);
                     while !done.load(Ordering::Relaxed) {
@@ -300,18 +305,23 @@ fn beside(name: &str, readers: usize, write: &(dyn Fn(u64) + Sync), read: &(dyn 
                         write(serial);
                         thread::sleep(Duration::from_millis(serial).saturating_sub(start.elapsed()));
                     }
-                });
-            }
-            let readers: Vec<_> = (0..readers).map(|_| scope.spawn(|| read(samples))).collect();
+                    serial
+                })
+            });
+            let reader = || {
+                together.wait();
+                read(length)
+            };
+            let readers: Vec<_> = (0..readers).map(|_| scope.spawn(reader)).collect();
             let taken = readers.into_iter().flat_map(|reader| reader.join().unwrap()).collect();
             done.store(true, Ordering::Relaxed);
+            written = writer.map_or(0, |writer| writer.join().unwrap());
             taken
         });
         taken.sort_unstable();
         let at = |share: f64| taken[((taken.len() - 1) as f64 * share) as usize];
-        let writer = if writes { "1,000 replaces a second" } else { "no writer" };
         let figures = [0.5, 0.99, 0.999, 0.9999].map(at);
-        println!("  {name}, {readers} threads, {writer}: {figures:?}");
+        println!("  {name}, {readers} threads, {written} replaces: {figures:?}");
     }
 }
 

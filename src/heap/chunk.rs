@@ -184,7 +184,10 @@ impl Chunk {
                 }
                 Memory::Block => {
                     let block = this.byte_sub(literal::DEDICATED_HEADER_BYTES);
-                    dealloc(block.cast(), Layout::from_size_align_unchecked(end - block.addr(), BLOCK_BYTES));
+                    let bytes = end - block.addr();
+                    if bytes != BLOCK_BYTES || !spare::give_block(block.cast()) {
+                        dealloc(block.cast(), Layout::from_size_align_unchecked(bytes, BLOCK_BYTES));
+                    }
                 }
                 Memory::Slot => {}
             }

@@ -15,7 +15,7 @@
 use super::chunk::{CHUNK_WORDS, Chunk, Memory};
 use super::lineage::Kept;
 use super::pages::{reserve, try_box};
-use super::{off_heap, poison};
+use super::{off_heap, poison, spare};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::term::word::{self, Word};
@@ -431,7 +431,8 @@ pub(crate) fn dedicated(entry: Entry, words: usize) -> *mut Chunk {
     let Some(layout) = bytes.and_then(block_layout) else { return ptr::null_mut() };
     // SAFETY: the layout is not empty; the header and the chunk header fit in it.
     unsafe {
-        let block = alloc(layout).cast::<Block>();
+        let kept = if layout.size() == BLOCK_BYTES { spare::take_block() } else { None };
+        let block = kept.unwrap_or_else(|| alloc(layout)).cast::<Block>();
         if block.is_null() {
             return ptr::null_mut();
         }
@@ -509,7 +510,8 @@ impl Inner {
             reserve(free, BLOCK_BYTES >> shift).ok()?;
             // SAFETY: the layout is not empty. Entries are zeroed: a slot without an area has none.
             unsafe {
-                let block = NonNull::new(alloc(block_layout(BLOCK_BYTES)?).cast::<Block>())?;
+                let layout = block_layout(BLOCK_BYTES)?;
+                let block = NonNull::new(spare::take_block().unwrap_or_else(|| alloc(layout)).cast::<Block>())?;
                 block.as_ptr().write(Block { shift: shift as u64, live: 0, entries: [Entry::NULL] });
                 let slots = BLOCK_BYTES >> shift;
                 ptr::write_bytes((&raw mut (*block.as_ptr()).entries).cast::<Entry>(), 0, slots);
@@ -549,7 +551,11 @@ unsafe fn free_shared(block: NonNull<Block>) {
     let start = block.as_ptr().cast::<Word>();
     poison::unlock(start, start.wrapping_byte_add(BLOCK_BYTES));
     // SAFETY: the caller's promise; the layout is the one that it was made with.
-    unsafe { dealloc(start.cast(), Layout::from_size_align_unchecked(BLOCK_BYTES, BLOCK_BYTES)) };
+    unsafe {
+        if !spare::give_block(start.cast()) {
+            dealloc(start.cast(), Layout::from_size_align_unchecked(BLOCK_BYTES, BLOCK_BYTES));
+        }
+    }
 }
 
 impl Drop for Inner {

@@ -2,7 +2,8 @@
 //!
 //! A collection asks for as much memory as lives, and then frees what there was before. An allocator gives memory of that
 //! size back to the system, and the next collection pays for each page anew: more than for moving what goes there. So a
-//! thread keeps some of it, in sizes that are powers of two.
+//! thread keeps some of it, in sizes that are powers of two. And it keeps a block or two of literal memory: whoever updates
+//! a persistent term builds the new value in one, and frees it when the value is small and was copied.
 
 /// The smallest chunk that is kept, and the largest, in bytes with their headers.
 const SMALLEST_SHIFT: u32 = 12;
@@ -17,11 +18,12 @@ pub(super) const fn size_within(bytes: usize) -> Option<usize> {
     Some(1 << shift)
 }
 
-pub(super) use kept::{give, take};
+pub(super) use kept::{give, give_block, take, take_block};
 
 #[cfg(not(any(all(loom, feature = "loom"), miri, shared_term_no_pool)))]
 mod kept {
     use super::{LARGEST_SHIFT, SMALLEST_SHIFT};
+    use crate::heap::literal::BLOCK_BYTES;
     use std::alloc::{Layout, dealloc};
     use std::cell::Cell;
     use std::ptr;
@@ -29,15 +31,51 @@ mod kept {
     /// Bytes that one thread keeps.
     const ROOM: usize = 1 << 20;
     const CLASSES: usize = (LARGEST_SHIFT - SMALLEST_SHIFT + 1) as usize;
+    /// Blocks that one thread keeps beside those.
+    const BLOCKS: usize = 2;
 
     /// For each size a list, linked through the first word of the blocks.
     struct Spare {
         lists: [Cell<*mut u8>; CLASSES],
         bytes: Cell<usize>,
+        blocks: [Cell<*mut u8>; BLOCKS],
     }
 
     thread_local! {
-        static SPARE: Spare = const { Spare { lists: [const { Cell::new(ptr::null_mut()) }; CLASSES], bytes: Cell::new(0) } };
+        static SPARE: Spare = const { Spare {
+            lists: [const { Cell::new(ptr::null_mut()) }; CLASSES],
+            bytes: Cell::new(0),
+            blocks: [const { Cell::new(ptr::null_mut()) }; BLOCKS],
+        } };
+    }
+
+    const fn block_layout() -> Layout {
+        match Layout::from_size_align(BLOCK_BYTES, BLOCK_BYTES) {
+            Ok(layout) => layout,
+            Err(_) => unreachable!(),
+        }
+    }
+
+    /// A block of literal memory, if one is kept.
+    pub(in super::super) fn take_block() -> Option<*mut u8> {
+        let take = |spare: &Spare| {
+            let place = spare.blocks.iter().find(|place| !place.get().is_null())?;
+            Some(place.replace(ptr::null_mut()))
+        };
+        SPARE.try_with(take).ok().flatten()
+    }
+
+    /// Keeps a block of literal memory, or says that it does not.
+    ///
+    /// # Safety
+    ///
+    /// `block` must be an allocation of [`BLOCK_BYTES`], aligned to as many, that nobody uses any more.
+    pub(in super::super) unsafe fn give_block(block: *mut u8) -> bool {
+        let give = |spare: &Spare| {
+            let place = spare.blocks.iter().find(|place| place.get().is_null());
+            place.map(|place| place.set(block)).is_some()
+        };
+        SPARE.try_with(give).unwrap_or(false)
     }
 
     fn class(bytes: usize) -> Option<usize> {
@@ -88,6 +126,10 @@ mod kept {
 
     impl Drop for Spare {
         fn drop(&mut self) {
+            for block in self.blocks.iter().map(Cell::get).filter(|block| !block.is_null()) {
+                // SAFETY: given with this layout, and nobody else's.
+                unsafe { dealloc(block, block_layout()) };
+            }
             for (class, list) in self.lists.iter().enumerate() {
                 let mut block = list.get();
                 while !block.is_null() {
@@ -107,6 +149,29 @@ mod kept {
     mod tests {
         use super::*;
         use std::alloc::alloc;
+
+        #[test]
+        fn a_block_or_two_are_kept_and_come_back() {
+            std::thread::spawn(|| {
+                // SAFETY: the layout is not empty.
+                let blocks: Vec<_> = (0..=BLOCKS).map(|_| unsafe { alloc(block_layout()) }).collect();
+                // SAFETY: allocated with that layout.
+                let kept: Vec<_> = blocks.iter().map(|&block| unsafe { give_block(block) }).collect();
+                assert_eq!(kept.iter().filter(|kept| **kept).count(), BLOCKS);
+                assert!(!kept[BLOCKS]);
+                // SAFETY: as above: it was not kept.
+                unsafe { dealloc(blocks[BLOCKS], block_layout()) };
+                for _ in 0..BLOCKS {
+                    let block = take_block().unwrap();
+                    assert!(blocks[..BLOCKS].contains(&block));
+                    // SAFETY: as above.
+                    unsafe { dealloc(block, block_layout()) };
+                }
+                assert!(take_block().is_none());
+            })
+            .join()
+            .unwrap();
+        }
 
         #[test]
         fn what_is_kept_is_bounded_and_comes_back() {
@@ -142,6 +207,17 @@ mod kept {
 mod kept {
     pub(in super::super) fn take(_: usize) -> Option<*mut u8> {
         None
+    }
+
+    pub(in super::super) fn take_block() -> Option<*mut u8> {
+        None
+    }
+
+    /// # Safety
+    ///
+    /// None.
+    pub(in super::super) unsafe fn give_block(_: *mut u8) -> bool {
+        false
     }
 
     /// # Safety
