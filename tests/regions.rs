@@ -302,3 +302,23 @@ fn the_error_of_a_builder_is_not_dropped_during_a_panic() {
     assert_eq!(tracker.dropped(), 1);
     std::mem::forget(built.unwrap_err());
 }
+
+/// Short tuples of immediates are copied by a way of their own.
+#[test]
+fn tuples_are_copied_whatever_their_length_and_elements() {
+    for n in 1..12 {
+        let a = Region::build(|h| h.tuple(&(0..n).map(|i| h.int(i)).collect::<Vec<_>>()));
+        let b = Region::copy_of(a.root());
+        assert_eq!(a.root(), b.root());
+        assert_eq!(b.words(), n as usize + 1);
+        for at in 0..n {
+            let a = Region::build(|h| {
+                let item = |i| if i == at { h.list(0..3) } else { h.int(i) };
+                h.tuple(&(0..n).map(item).collect::<Vec<_>>())
+            });
+            let b = Region::copy_of(a.root());
+            assert_eq!(a.root(), b.root());
+            assert_eq!(b.words(), a.words(), "the list is in the copy too");
+        }
+    }
+}

@@ -111,6 +111,30 @@ unsafe impl Send for Region {}
 // SAFETY: as above: a shared region is only read.
 unsafe impl Sync for Region {}
 
+/// The words of a tuple of immediates, the header first: what most messages are that are no immediates. It needs none of the
+/// books that a copy of more keeps. `None`: it is something else, a literal, or longer than is worth a look.
+///
+/// # Safety
+///
+/// `w` must be the word of a term that is alive for `'a`.
+#[inline]
+unsafe fn flat_tuple<'a>(w: Word) -> Option<&'a [Word]> {
+    const LONGEST: usize = 8;
+    if !word::is_boxed(w) || word::is_literal(w) {
+        return None;
+    }
+    // SAFETY: the caller's promise: a boxed word leads to a header, and so many words follow it.
+    unsafe {
+        let object = word::address(w);
+        let size = word::header_size(*object);
+        if word::header_kind(*object) != word::Object::Tuple || size > LONGEST {
+            return None;
+        }
+        let words = std::slice::from_raw_parts(object, 1 + size);
+        words[1..].iter().all(|&w| word::is_immediate(w)).then_some(words)
+    }
+}
+
 /// Room that a region is made with when its size is not known.
 const GUESS: usize = 16;
 
@@ -188,7 +212,21 @@ impl Region {
             return Self::of_immediate(w);
         }
         // SAFETY: the caller's promise.
-        unsafe { Self::copy_sized(w, GUESS, literals) }
+        unsafe {
+            match flat_tuple(w) {
+                Some(words) => Self::of_flat_tuple(words),
+                None => Self::copy_sized(w, GUESS, literals),
+            }
+        }
+    }
+
+    /// A region with a tuple of immediates, whose words are those, the header first.
+    fn of_flat_tuple(words: &[Word]) -> Result<Self, HeapError> {
+        let mut builder = Builder::new(words.len())?;
+        let tuple = builder.heap.alloc(words.len())?;
+        // SAFETY: there is room for all of them; no other thread knows it.
+        unsafe { ptr::copy_nonoverlapping(words.as_ptr(), tuple, words.len()) };
+        builder.seal(word::pointer(tuple, word::BOXED))
     }
 
     /// A region whose root is an immediate: nothing but the beginning of a head. Most messages are.
