@@ -118,6 +118,8 @@ impl Flags {
     pub(crate) const HIBERNATES: Self = Self(8);
     /// Is there something in its relations that has come and was not looked at yet?
     pub(crate) const UNSEEN: Self = Self(4);
+    /// Do slices of binaries stay what they are?
+    pub(crate) const KEEPS_PARENTS: Self = Self(16);
 
     pub(crate) fn has(self, which: Self) -> bool {
         self.0 & which.0 != 0
@@ -276,7 +278,7 @@ impl Task {
                     collect_when: settings.collect_when,
                     turns: Turns::default(),
                     next: NextTurn::Init,
-                    flags: Flags::default(),
+                    flags: if settings.keep_parents { Flags::KEEPS_PARENTS } else { Flags::default() },
                 }),
                 relations: UnsafeCell::new(None),
             },

@@ -51,9 +51,10 @@ impl Owned {
             unsafe { collect_minor(&mut self.heap, &mut self.state) }?;
         }
         if major || self.is_cramped() {
+            let parents = self.parents();
             self.heap.end_allowance();
             // SAFETY: the caller's promise.
-            let stats = unsafe { collect_major(&mut self.heap, &mut self.state, spared, Parents::CopyOut) }?;
+            let stats = unsafe { collect_major(&mut self.heap, &mut self.state, spared, parents) }?;
             if stats.evacuated_words > 0 {
                 domain.collector.evacuated(stats.evacuated_words);
             }
@@ -70,9 +71,10 @@ impl Owned {
         if !self.heap.has_memory() {
             return Ok(()); // nor a state that needs some
         }
+        let parents = self.parents();
         self.heap.end_allowance();
         // SAFETY: the caller's promise.
-        let stats = unsafe { compact(&mut self.heap, &mut self.state, domain.collector.spared(), Parents::CopyOut) }?;
+        let stats = unsafe { compact(&mut self.heap, &mut self.state, domain.collector.spared(), parents) }?;
         if stats.evacuated_words > 0 {
             domain.collector.evacuated(stats.evacuated_words);
         }
@@ -85,6 +87,11 @@ impl Owned {
         self.check();
         let (words, limit) = (self.heap.used(), self.heap.limit);
         if words > limit { Err(HeapError::Limit { asked, words, limit }) } else { Ok(()) }
+    }
+
+    /// What becomes of slices.
+    pub(super) fn parents(&self) -> Parents {
+        if self.flags.has(Flags::KEEPS_PARENTS) { Parents::Keep } else { Parents::CopyOut }
     }
 
     /// Under stress: is every word of the heap in order?

@@ -8,7 +8,7 @@ use super::node::rebuild;
 use super::run::filter;
 use super::{Exit, caught};
 use crate::heap::copy::Literals;
-use crate::heap::{Literals as Found, Parents, Region, collect_major, literals_of};
+use crate::heap::{Literals as Found, Region, collect_major, literals_of};
 use crate::persistent::Occupant;
 use crate::sync::mutation::{Mutation, mutated};
 use std::ptr::NonNull;
@@ -81,10 +81,10 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
         // No heap is collected for the bit of another area (H17); nor does it keep bits that it has no more use for.
         Found::Of(bits) => owned.heap.narrow(bits),
         Found::Retired => {
+            let parents = owned.parents();
             // SAFETY: between turns: the state is the only root. The areas live until this process has answered.
-            let stats =
-                caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, retired, Parents::CopyOut) })?
-                    .map_err(Exit::heap)?;
+            let stats = caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, retired, parents) })?
+                .map_err(Exit::heap)?;
             holds = true;
             words = stats.evacuated_words;
             // The process did nothing wrong: what it was made to copy does not count against its limit until its next

@@ -18,6 +18,7 @@ use std::fmt;
 /// | [`max_heap_words`](Self::max_heap_words) | none | `max_heap_size`, which is looked at when the process collects |
 /// | [`minors_before_major`](Self::minors_before_major) | 65,535 | `fullsweep_after`, of which 65,536 makes 0 |
 /// | [`collect_when`](Self::collect_when) | [`CollectWhen::Pressure`] | |
+/// | [`keep_parents`](Self::keep_parents) | no | always; `binary:copy` by hand |
 ///
 /// ```
 /// use shared_term::{prelude::*, process::SpawnOptions};
@@ -37,6 +38,7 @@ pub struct SpawnOptions {
     max_heap_words: Option<usize>,
     minors_before_major: Option<u32>,
     collect_when: Option<CollectWhen>,
+    keep_parents: Option<bool>,
     mailbox: Option<MailboxLimit>,
     name: Option<Atom>,
     link: bool,
@@ -88,6 +90,7 @@ pub(crate) struct Settings {
     pub(crate) limit: usize,
     pub(crate) minors_before_major: u32,
     pub(crate) collect_when: CollectWhen,
+    pub(crate) keep_parents: bool,
     pub(crate) mailbox: Option<MailboxLimit>,
 }
 
@@ -97,6 +100,7 @@ impl Settings {
         limit: usize::MAX,
         minors_before_major: 65_535,
         collect_when: CollectWhen::Pressure,
+        keep_parents: false,
         mailbox: None,
     };
 }
@@ -112,6 +116,7 @@ impl SpawnOptions {
             max_heap_words: None,
             minors_before_major: None,
             collect_when: None,
+            keep_parents: None,
             mailbox: None,
             name: None,
             link: false,
@@ -141,6 +146,14 @@ impl SpawnOptions {
     /// When the process collects.
     pub const fn collect_when(mut self, when: CollectWhen) -> Self {
         self.collect_when = Some(when);
+        self
+    }
+
+    /// Shall slices of binaries be left as they are, however much they keep alive? By default a major collection copies
+    /// those out of which little is left; see [`Heap::slice`](crate::heap::Heap::slice). For a process whose slices are
+    /// short-lived, or handed on, and whose parents others hold anyway: a copy would free nothing there.
+    pub const fn keep_parents(mut self, keep: bool) -> Self {
+        self.keep_parents = Some(keep);
         self
     }
 
@@ -200,6 +213,7 @@ impl SpawnOptions {
             limit,
             minors_before_major: self.minors_before_major.unwrap_or(defaults.minors_before_major),
             collect_when: self.collect_when.unwrap_or(defaults.collect_when),
+            keep_parents: self.keep_parents.unwrap_or(defaults.keep_parents),
             mailbox: self.mailbox.or(defaults.mailbox),
         })
     }
