@@ -6,8 +6,12 @@
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
-    all(feature = "term", not(feature = "runtime")),
-    allow(dead_code, unused_imports, reason = "the floors below hold what only processes use")
+    all(feature = "persistent", not(feature = "runtime")),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "the process table, and what a collection asks of processes, are this floor's"
+    )
 )]
 
 #[cfg(all(loom, feature = "loom", feature = "epoch", not(crossbeam_loom)))]

@@ -37,6 +37,7 @@ pub(crate) enum Literals {
     Flatten,
     /// They are kept by pointer, and noted in the filter of the copy; but those of a retired area are copied (R4).
     /// `retired` has the bits of the areas that are retired now, so that one test spares looking at the area.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes send"))]
     Keep { retired: u64 },
 }
 

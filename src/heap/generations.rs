@@ -35,6 +35,7 @@ pub(crate) struct Old {
     /// Bytes outside the heap that the last major collection left.
     pub(super) pinned: usize,
     /// Words of the heap's limit that evacuations have added to it (H20).
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes are made to copy"))]
     allowance: usize,
 }
 
@@ -102,6 +103,7 @@ pub(super) fn take(heap: &mut RawHeap) -> Result<Box<Old>, HeapError> {
 
 impl RawHeap {
     /// Has anything been made or adopted since the last collection?
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes wait"))]
     pub(crate) fn has_grown(&self) -> bool {
         !self.adopted.is_null() || self.eden().next().is_some()
     }
@@ -146,6 +148,7 @@ impl RawHeap {
 
     /// What evacuation has made the heap copy does not count against its limit until a major collection of its own (H20):
     /// so many words more.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes are made to copy"))]
     pub(crate) fn allow(&mut self, words: usize) {
         if let Some(old) = &mut self.old {
             // Not more than is taken back: a heap without a limit has none afterwards either.
@@ -156,6 +159,7 @@ impl RawHeap {
     }
 
     /// Takes back what was allowed.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes are made to copy"))]
     pub(crate) fn end_allowance(&mut self) {
         let allowed = self.old.as_mut().map_or(0, |old| std::mem::take(&mut old.allowance));
         if allowed > 0 {

@@ -158,6 +158,7 @@ pub(crate) fn make_place<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
 }
 
 /// The heap error in the payload of a panic, or the payload.
+#[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes catch what a heap unwinds with"))]
 pub(crate) fn heap_error(payload: Box<dyn Any + Send>) -> Result<HeapError, Box<dyn Any + Send>> {
     payload.downcast::<Unwind>().map(|unwind| unwind.error)
 }

@@ -49,6 +49,7 @@ impl RegionHead {
     /// # Safety
     ///
     /// `this` must be the head of a region, and nobody may write to it meanwhile.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have mailboxes"))]
     pub(crate) unsafe fn filter_and_mark(this: *const Self) -> u64 {
         // SAFETY: the caller's promise.
         unsafe { (*this).filter }
@@ -59,6 +60,7 @@ impl RegionHead {
     /// # Safety
     ///
     /// `this` must be the head of a region.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have mailboxes"))]
     pub(crate) unsafe fn bytes(this: *const Self) -> usize {
         // SAFETY: the caller's promise; the head is whole unless the root is an immediate.
         unsafe {
@@ -332,6 +334,7 @@ impl Region {
     }
 
     /// A bit for each area that the region points into.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have mailboxes"))]
     pub(crate) fn filter(&self) -> u64 {
         // SAFETY: the region owns its head.
         unsafe { (*self.head.as_ptr()).filter & !MARK }
@@ -340,12 +343,14 @@ impl Region {
     /// As what the region is in a mailbox. Zero, which every new region has, is a message; the rest is for the floor of
     /// processes to say.
     #[inline(always)]
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have mailboxes"))]
     pub(crate) fn mark(&self) -> u8 {
         // SAFETY: the region owns its head.
         unsafe { (*self.head.as_ptr()).filter as u8 }
     }
 
     /// Sets the [`mark`](Self::mark).
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have mailboxes"))]
     pub(crate) fn set_mark(&mut self, mark: u8) {
         // SAFETY: the region owns its head.
         let filter = unsafe { &mut (*self.head.as_ptr()).filter };
@@ -366,6 +371,7 @@ impl Region {
     /// # Safety
     ///
     /// `head` must come from [`into_raw`](Self::into_raw), and be taken back once.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have mailboxes"))]
     pub(crate) unsafe fn from_raw(head: NonNull<RegionHead>) -> Self {
         Self { head }
     }

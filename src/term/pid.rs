@@ -12,6 +12,7 @@ use std::fmt;
 pub struct Pid(Word);
 
 impl Pid {
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have a pid"))]
     pub(crate) const fn new(tag: u8, slot: u32, generation: u32) -> Self {
         Self(word::pid(tag, slot, generation))
     }

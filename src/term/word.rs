@@ -262,6 +262,7 @@ pub(crate) const GENERATIONS: u32 = 1 << 26;
 pub(crate) const TAGS: u32 = 1 << 8;
 
 #[inline(always)]
+#[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have a pid"))]
 pub(crate) const fn pid(tag: u8, slot: u32, generation: u32) -> Word {
     (tag as Word) << 56 | (generation as Word) << 30 | (slot as Word) << 4 | PID
 }
