@@ -120,9 +120,15 @@ fn a_flood_without_end_holds_no_worker() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let normal = atom("normal");
-                while !over.load(Ordering::Relaxed) {
-                    rt.exit(flooded, &normal).unwrap();
+                let (normal, is_over) = (atom("normal"), || over.load(Ordering::Relaxed));
+                while !is_over() {
+                    for _ in 0..1000 {
+                        rt.exit(flooded, &normal).unwrap();
+                    }
+                    // There is always more than enough, and memory has an end.
+                    while !is_over() && messages(&rt, flooded) > 50_000 {
+                        std::thread::yield_now();
+                    }
                 }
             });
         }
