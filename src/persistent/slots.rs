@@ -200,7 +200,8 @@ const fn groups(segment: usize) -> usize {
 fn spread(segment: usize, i: usize) -> (usize, usize) {
     let lines = groups(segment) * LINES;
     let (line, at) = (i & (lines - 1), i >> lines.trailing_zeros());
-    (line / LINES, line % LINES * LINE + at)
+    let group = line / LINES;
+    (group, (line - group * LINES) * LINE + at)
 }
 
 impl Slots {
