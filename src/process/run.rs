@@ -107,6 +107,9 @@ fn run_on(
             let pause = if owned().next == NextTurn::Resume { Pause::Yields } else { Pause::Turns };
             if goes_on(pause) {
                 (left, signals) = (turns, turns.saturating_mul(SIGNALS_PER_TURN));
+                if owned().flags.has(Flags::UNSEEN) {
+                    drain(task, &mut signals)?;
+                }
                 continue;
             }
             card.requeue();

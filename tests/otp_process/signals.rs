@@ -5,6 +5,7 @@ use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::runtime::Handle;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 
 /// Exit signals and messages of one sender come in the order in which they were sent.
 #[test]
@@ -142,6 +143,34 @@ fn a_flood_without_end_holds_no_worker() {
         assert!(heard && by_the_flooded);
     });
     assert!(rt.is_alive(flooded));
+}
+
+/// A process that yields and goes on at once, because nobody else waits, looks at all of its signals in the end.
+#[test]
+fn a_signal_behind_a_flood_ends_a_process_that_never_waits() {
+    struct Loops(mpsc::Sender<()>, mpsc::Receiver<()>);
+    impl Process for Loops {
+        fn receive<'h>(&mut self, _: Cx<'h>, s: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            self.0.send(())?;
+            self.1.recv_timeout(LONG)?;
+            Ok(Again(s))
+        }
+        fn resume<'h>(&mut self, _: Cx<'h>, s: Term<'h>) -> Turn<'h> {
+            Ok(Again(s))
+        }
+    }
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let ((says, said), (go_on, may)) = (mpsc::channel(), mpsc::channel());
+    let p = rt.spawn(Loops(says, may)).unwrap();
+    let exited = rt.exited(p);
+    go(&rt, p);
+    said.recv_timeout(LONG).unwrap();
+    for _ in 0..5000 {
+        assert!(rt.exit(p, &atom("normal")).unwrap());
+    }
+    assert!(rt.kill(p).unwrap());
+    go_on.send(()).unwrap();
+    assert_eq!(exited.wait(LONG).unwrap().to_string(), "killed");
 }
 
 /// What was not looked at when the process ends is answered as what comes too late, and a name that it did not know of yet
