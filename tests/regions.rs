@@ -261,7 +261,7 @@ fn regions_that_resources_of_regions_hold_are_dropped_at_any_depth() {
     let tracker = Tracker::default();
     let region = nested(100_000, Region::build(|h| h.list(0..3)), &tracker);
     let heap = OwnedHeap::new(|h| h.adopt(nested(100_000, Region::build(|h| h.nil()), &tracker)));
-    std::thread::Builder::new().stack_size(1 << 18).spawn(|| drop((region, heap))).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(1 << 20).spawn(|| drop((region, heap))).unwrap().join().unwrap();
     assert_eq!((tracker.made(), tracker.dropped()), (200_000, 200_000));
 }
 
