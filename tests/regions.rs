@@ -322,3 +322,16 @@ fn tuples_are_copied_whatever_their_length_and_elements() {
         }
     }
 }
+
+/// What waits to be copied while the copier goes into the heads needs room that what came before did not.
+#[test]
+fn a_term_that_is_deep_in_its_heads_is_copied_after_one_that_is_flat() {
+    let r = Region::build(|h| {
+        let deep = (0..20_000).fold(h.nil(), |deep, i| h.cons(deep, h.list([i])));
+        let flat = h.list((0..20_000).map(|i| h.tuple(&[h.int(i), h.int(i)])));
+        h.tuple(&[deep, flat])
+    });
+    let copy = Region::copy_of(r.root());
+    copy.verify().unwrap();
+    assert!(copy.words() == r.words() && copy.root() == r.root());
+}
