@@ -277,6 +277,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "D2",
         "a pid of another domain",
         &[
+            ("tests/holes.rs", &["a_pid_of_another_domain_names_nobody_here"]),
             ("tests/persistent.rs", &["a_process_of_another_store_reads_a_copy"]),
             (
                 "src/persistent/slots.rs",
@@ -634,6 +635,17 @@ fn who_hibernates_lets_go_and_sleeps_on() {
     assert_eq!(after[0].heap.old_words + after[0].heap.young_words, 2 + 200);
     let told = told(&mut rt, holds);
     assert!(told.root().list().next().unwrap().list().map(|i| i.as_int().unwrap()).eq(0..100));
+}
+
+#[test]
+fn a_pid_of_another_domain_names_nobody_here() {
+    let (here, there) = (Runtime::deterministic(1), Runtime::deterministic(2));
+    let [mine, other] = [&here, &there].map(|rt| rt.spawn_fn(|cx| cx.nil(), |_, state, _| Ok(Next(state))).unwrap());
+    assert!(here.is_alive(mine) && there.is_alive(other));
+    // In the same slot, of the same generation.
+    assert!(!here.is_alive(other) && !there.is_alive(mine));
+    assert!(here.send_new(other, |h| h.nil()).is_err());
+    assert!(!here.kill(other).unwrap());
 }
 
 #[test]
