@@ -1,7 +1,7 @@
 //! Taking what has come: messages go to the inbox as they are, signals are looked at, so many in one run.
 //!
 //! Whoever sends signals without end must not hold a worker: a run looks at a number of them, and what is left then, and
-//! all that comes behind it, is *unseen* until the next run. It stays in the order of its arrival, counts among what waits,
+//! all that comes behind it, is *unseen* until it goes on, in this run or the next. It stays in the order of its arrival, counts among what waits,
 //! and is as private as the messages: a collection finds what it points into, and the end of the process answers it.
 
 use super::cell::{Flags, Task};

@@ -116,6 +116,10 @@ fn run_on(
             return Ok(Ran::Ready);
         }
         if owned().flags.has(Flags::UNSEEN) {
+            // While signals come as fast as they are looked at there is neither a turn to answer behind, nor an idle moment.
+            if card.is_asked() {
+                evacuate(task, &mut signals)?;
+            }
             card.requeue();
             return Ok(Ran::Ready);
         }

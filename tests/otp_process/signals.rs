@@ -237,3 +237,27 @@ fn signals_that_wait_unseen_are_evacuated() {
         assert_eq!(said(&mut port), vec![format!("{{exit,{sends},{expected}}}"); 4 * SIGNALS], "seed {seed}");
     }
 }
+
+/// A process that is never done with its signals answers a collection all the same.
+#[test]
+fn a_flood_without_end_holds_no_collection_up() {
+    const TERM: Atom = Atom::inline("term");
+    for seed in 0..20 {
+        let mut rt = Runtime::deterministic(seed);
+        let store = rt.persistent().clone();
+        store.put(TERM, Region::build(|h| h.list(0..100))).unwrap();
+        let flooded = rt.spawn_fn(|cx| cx.list([cx.get(TERM).unwrap()]), |_, s, _| Ok(Next(s))).unwrap();
+        rt.run_until_idle();
+        let more = |rt: &Handle| (0..2 * SIGNALS).for_each(|_| assert!(rt.exit(flooded, &atom("normal")).unwrap()));
+        more(&rt);
+        store.erase(TERM);
+        let mut steps = 0;
+        while store.info().retained_bytes > 0 {
+            more(&rt);
+            assert!(rt.step());
+            steps += 1;
+            assert!(steps < 1000, "seed {seed}: the collection waits for the flood to end");
+        }
+        assert!(rt.is_alive(flooded), "seed {seed}");
+    }
+}
