@@ -68,13 +68,14 @@ impl Owned {
     ///
     /// As for [`collect`](Self::collect).
     pub(super) unsafe fn compact(&mut self, domain: &Domain) -> Result<(), HeapError> {
-        if !self.heap.has_memory() {
+        let spared = domain.collector.spared();
+        if !self.heap.has_memory() && literals_of(&self.heap, self.state, spared) != Literals::Retired {
             return Ok(()); // nor a state that needs some
         }
         let parents = self.parents();
         self.heap.end_allowance();
         // SAFETY: the caller's promise.
-        let stats = unsafe { compact(&mut self.heap, &mut self.state, domain.collector.spared(), parents) }?;
+        let stats = unsafe { compact(&mut self.heap, &mut self.state, spared, parents) }?;
         if stats.evacuated_words > 0 {
             domain.collector.evacuated(stats.evacuated_words);
         }

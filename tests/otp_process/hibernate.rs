@@ -2,6 +2,7 @@
 
 use crate::helpers::{GO, go, runtime, said};
 use shared_term::heap::HeapInfo;
+use shared_term::persistent::Policy;
 use shared_term::prelude::*;
 use shared_term::process::{MailboxLimit, SpawnOptions};
 use shared_term::runtime::Handle;
@@ -110,4 +111,34 @@ fn a_holder_that_hibernates_stays_so() {
     rt.run_until_idle();
     assert_eq!((store.info().retained_bytes, heap(&rt, p).old_words), (0, 202));
     assert_eq!(rt.info(p).unwrap().details.unwrap().turns, 1);
+}
+
+/// What a lazy collection leaves to its holders goes when one hibernates, also where all that it has is the term itself.
+#[test]
+fn who_hibernates_lets_go_of_what_a_lazy_collection_has_left() {
+    for alone in [false, true] {
+        let store = PersistentTerms::builder().policy(Policy::Lazy).build();
+        let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);
+        store.put(GO, Region::build(|h| h.list(0..100))).unwrap();
+        let p = rt
+            .spawn_fn(
+                move |cx| {
+                    let term = cx.get(GO).unwrap();
+                    if alone { term } else { cx.list([term]) }
+                },
+                |cx, s, _| {
+                    cx.hibernate();
+                    Ok(Next(s))
+                },
+            )
+            .unwrap();
+        rt.run_until_idle();
+        store.erase(GO);
+        rt.run_until_idle();
+        assert!(store.info().retained_bytes > 0);
+        go(&rt, p);
+        rt.run_until_idle();
+        let words = 200 + if alone { 0 } else { 2 };
+        assert_eq!((store.info().retained_bytes, heap(&rt, p).chunk_bytes), (0, bytes(words)));
+    }
 }
