@@ -218,15 +218,15 @@ fn settle(
 ) -> After {
     // SAFETY: the turn is over, and with it every term and borrow of it.
     let owned = unsafe { task.owned() };
-    match went {
-        Went::Next(new) => keep(owned, task, participant, mark, state, new, message),
+    let due = match went {
+        Went::Next(new) => keep(owned, mark, state, new, message),
         Went::Reoffer(new) => {
             owned.inbox.prepend(&mut owned.deferred);
-            keep(owned, task, participant, mark, state, new, message)
+            keep(owned, mark, state, new, message)
         }
         Went::Again(new) => {
             owned.next = NextTurn::Resume;
-            keep(owned, task, participant, mark, state, new, message)
+            keep(owned, mark, state, new, message)
         }
         Went::Defer => {
             // SAFETY: nothing of the turn is kept (H24).
@@ -234,7 +234,7 @@ fn settle(
             if let Some(message) = message.take() {
                 owned.deferred.push(message);
             }
-            After::Going
+            None
         }
         Went::Forward(to) => {
             // SAFETY: as above: so nothing points into the message that goes.
@@ -243,11 +243,16 @@ fn settle(
                 message.set_mark(0);
                 task.header().node.send_region(to, message)
             });
-            match message {
-                Some(Err(Unsent::Heap(error))) => After::End(Exit::heap(error)),
-                _ => After::Going,
+            if let Some(Err(Unsent::Heap(error))) = message {
+                return After::End(Exit::heap(error));
             }
+            None
         }
+    };
+    // The borrow has ended: a collection takes one of its own.
+    match due.map(|adopted| collect(task, participant, adopted)) {
+        Some(Err(exit)) => After::End(exit),
+        Some(Ok(())) | None => After::Going,
     }
 }
 
@@ -299,25 +304,18 @@ fn call(task: Task, kind: NextTurn, state: Word, message: Option<&Region>) -> Re
     result.unwrap_or_else(Err)
 }
 
-/// Makes `new` the state, and lets go of what it cannot reach as cheaply as that can be told.
-fn keep(
-    owned: &mut Owned,
-    task: Task,
-    participant: &Participant,
-    mark: &Mark,
-    old: Word,
-    new: Word,
-    message: &mut Option<Region>,
-) -> After {
+/// Makes `new` the state, and lets go of what it cannot reach as cheaply as that can be told. If a collection is due: how
+/// many words were adopted.
+fn keep(owned: &mut Owned, mark: &Mark, old: Word, new: Word, message: &mut Option<Region>) -> Option<usize> {
     if word::is_immediate(new) {
         keep_immediate(owned, new);
-        return After::Going;
+        return None;
     }
     if new == old {
         // Terms only point to older ones (invariant 2), so the old state reaches nothing of this turn.
         // SAFETY: as just said.
         unsafe { owned.heap.roll_back(mark) };
-        return collect_if(cfg!(shared_term_stress), task, participant, 0);
+        return cfg!(shared_term_stress).then_some(0);
     }
     let mut adopted = 0;
     if let Some(message) = message.take() {
@@ -330,7 +328,7 @@ fn keep(
     owned.heap.note(new);
     owned.state = new;
     // Adopting asks for no room: what was sent must not carry a heap past its limit either.
-    collect_if(owned.is_under_pressure(), task, participant, adopted)
+    owned.is_under_pressure().then_some(adopted)
 }
 
 /// Makes an immediate the state. Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
@@ -343,14 +341,6 @@ fn keep_immediate(owned: &mut Owned, new: Word) {
     owned.heap.filter = 0;
     owned.threshold = owned.min_heap_words as usize;
     owned.state = new;
-}
-
-/// What comes after a turn, and after a collection if one is due.
-fn collect_if(due: bool, task: Task, participant: &Participant, adopted: usize) -> After {
-    match due.then(|| collect(task, participant, adopted)) {
-        Some(Err(exit)) => After::End(exit),
-        Some(Ok(())) | None => After::Going,
-    }
 }
 
 /// Collects the heap of a process that is about to wait, and asked for that.
