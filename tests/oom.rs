@@ -48,6 +48,37 @@ fn a_collection_without_memory_is_an_error_and_releases_everything_once() {
     assert!(failures > 2, "the heap was too small to be interrupted in its middle");
 }
 
+/// What lives has been moved once by then: without the memory to move it again, it stays where it is.
+#[test]
+fn a_heap_that_is_compacted_without_memory_is_collected_all_the_same() {
+    let (mut failures, mut with_room) = (0, 0);
+    for n in 0.. {
+        let tracker = Tracker::default();
+        let mut heap = OwnedHeap::new(|h| h.adopt(mixed(&tracker)));
+        match with_large_allocations(n, || heap.compact()) {
+            Err(HeapError::OutOfMemory { .. }) => {
+                failures += 1;
+                assert!(heap.root().is_nil());
+                assert_eq!(tracker.dropped(), tracker.made());
+            }
+            Err(other) => panic!("{other}"),
+            Ok(stats) => {
+                assert_eq!(stats.after_words, heap.used_words());
+                assert_eq!((tracker.dropped(), heap.info().major_collections), (0, 1));
+                heap.verify().unwrap();
+                let done = heap.info().chunk_bytes == 24 + 8 * heap.used_words();
+                drop(heap);
+                assert_eq!(tracker.dropped(), tracker.made());
+                if done {
+                    break;
+                }
+                with_room += 1;
+            }
+        }
+    }
+    assert!(failures > 2 && with_room == 1, "{failures} without memory for the first time, {with_room} for the second");
+}
+
 /// Half of it had gone to a new young generation, some behind what is old, and some was still to go.
 #[test]
 fn a_minor_collection_without_memory_releases_what_is_old_too() {

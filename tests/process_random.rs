@@ -15,6 +15,8 @@ use std::time::Duration;
 use support::{Ledger, OnDrop};
 
 const SCHEDULES: u64 = if cfg!(miri) { 20 } else { 10_000 };
+/// How many signals one step looks at, at most.
+const SIGNALS: usize = 8;
 const LITERAL: Atom = Atom::inline("literal");
 
 /// Splitmix64.
@@ -84,7 +86,7 @@ impl Actor {
     }
 }
 
-const OPS: usize = 28;
+const OPS: usize = 32;
 
 fn name(n: i64) -> Atom {
     [Atom::inline("a"), Atom::inline("b"), Atom::inline("c")][n as usize % 3]
@@ -220,6 +222,20 @@ impl Actor {
                     }
                 }
             }
+            27 => cx.hibernate(),
+            28 => (0..3 * SIGNALS).for_each(|_| cx.exit(peer, cx.atom(Atom::inline("normal")))),
+            29 => {
+                // More than one look of the peer has room for, in the midst of which it may unlink too, or end.
+                for _ in 0..SIGNALS {
+                    cx.link(peer);
+                    cx.unlink(peer);
+                }
+                cx.link(peer);
+            }
+            30 => {
+                (0..SIGNALS).for_each(|_| _ = cx.demonitor(cx.monitor(peer)));
+                cx.exit(peer, cx.get(LITERAL).unwrap_or(cx.nil()));
+            }
             _ => cx.exit(cx.me(), message),
         }
         Ok(Next(message))
@@ -299,7 +315,7 @@ fn schedule(seed: u64) -> Deterministic {
             1 => _ = rt.exit(to, &Exit::msg("from outside").to_region()).unwrap(),
             2 => _ = rt.register(name(n as i64), to),
             3 => _ = rt.unregister(name(n as i64)),
-            4 => _ = store.put(LITERAL, Region::build(|h| h.list(0..n as i64 + 20))).unwrap(),
+            4 | 7 | 8 => _ = store.put(LITERAL, Region::build(|h| h.list(0..n as i64 + 20))).unwrap(),
             5 => pids.push(rt.spawn(Actor::new(&book, &ledger)).unwrap()),
             6 => {
                 // What comes back from the dead panics here.

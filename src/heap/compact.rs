@@ -33,6 +33,9 @@ pub(crate) unsafe fn compact(
     let exact = unsafe { RawHeap::in_chunk(chunk, Entry::NULL) };
     // SAFETY: the caller's promise, and only the root was kept of the first.
     let second = unsafe { collect_major_to(exact, heap, root, 0, Parents::Keep) }?;
+    if let Some(old) = &mut heap.old {
+        old.majors -= 1; // both are one to whoever counts them
+    }
     Ok(CollectStats { moved_words: first.moved_words + second.moved_words, ..first })
 }
 
@@ -57,11 +60,12 @@ mod tests {
                 heap.turn(|h, old| (h.list([old, h.list(0..n)]), ()));
                 let before = heap.turn(|_, root| (root, root.to_string()));
                 let live = heap.clone().compact().unwrap().after_words;
+                let collections = heap.info().major_collections;
                 let stats = heap.compact().unwrap();
                 let info = heap.info();
                 let bytes = if live == 0 { 0 } else { 24 + 8 * live };
                 prop_assert_eq!((info.chunk_bytes, info.old_words, info.young_words), (bytes, live, 0));
-                prop_assert_eq!(stats.after_words, live);
+                prop_assert_eq!((stats.after_words, info.major_collections), (live, collections + 1));
                 prop_assert_eq!(heap.verify(), Ok(()));
                 prop_assert_eq!(heap.turn(|_, root| (root, root.to_string())), before);
             }
