@@ -90,12 +90,12 @@ impl Port {
 
     /// The next message, if one is there.
     pub fn try_recv(&mut self) -> Option<Region> {
-        if self.queue.is_empty() {
-            // SAFETY: as in `cell`; the queue is borrowed beside it.
-            let cell = unsafe { self.cell.as_ref() };
-            cell.recipient.mailbox().drain(&mut self.queue, &self.node.surveys);
-        }
         loop {
+            if self.queue.is_empty() {
+                // SAFETY: as in `cell`; the queue is borrowed beside it.
+                let cell = unsafe { self.cell.as_ref() };
+                cell.recipient.mailbox().drain(&mut self.queue, &self.node.surveys);
+            }
             let mut message = self.queue.pop()?;
             match received_end(&mut message) {
                 None => return Some(message),

@@ -1,6 +1,6 @@
 //! Monitors, by pid and by name.
 
-use crate::helpers::{GO, go, runtime, said, traps, waits};
+use crate::helpers::{GO, does, go, runtime, said, traps, waits};
 use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::process::{Monitored, from_fns};
@@ -168,6 +168,25 @@ fn a_port_demonitors() {
     drop(port);
     rt.run_until_idle();
     assert_eq!(watchers(&rt, q), 0);
+}
+
+/// An end that was taken back hides nothing that has come behind it.
+#[test]
+fn a_port_receives_what_comes_behind_an_end_that_it_has_taken_back() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let p = does(&rt, move |cx, m| {
+        cx.send(me, m);
+        Err(Exit::NORMAL)
+    });
+    let monitor = port.monitor(p).unwrap();
+    go(&rt, p);
+    rt.run_until_idle();
+    // The end is out of the mailbox with it.
+    assert_eq!(port.try_recv().unwrap().root().as_atom(), Some(GO));
+    assert!(port.demonitor(monitor));
+    rt.send_new(me, |h| h.int(2)).unwrap();
+    assert_eq!(port.try_recv().expect("it has come").root().as_int(), Some(2));
 }
 
 /// A monitor of a port that comes while the process ends is one of nobody.
