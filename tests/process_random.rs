@@ -92,6 +92,24 @@ fn name(n: i64) -> Atom {
     [Atom::inline("a"), Atom::inline("b"), Atom::inline("c")][n as usize % 3]
 }
 
+/// Sends more signals than one look of the peer has room for, in the midst of which it may do the same, or end.
+fn floods(cx: Cx<'_>, peer: Pid, n: i64) {
+    match n % 3 {
+        0 => (0..3 * SIGNALS).for_each(|_| cx.exit(peer, cx.atom(Atom::inline("normal")))),
+        1 => {
+            for _ in 0..SIGNALS {
+                cx.link(peer);
+                cx.unlink(peer);
+            }
+            cx.link(peer);
+        }
+        _ => {
+            (0..SIGNALS).for_each(|_| _ = cx.demonitor(cx.monitor(peer)));
+            cx.exit(peer, cx.get(LITERAL).unwrap_or(cx.nil()));
+        }
+    }
+}
+
 impl Process for Actor {
     fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
         Ok(term!(cx, [self.ledger.resource(*cx)]))
@@ -223,19 +241,7 @@ impl Actor {
                 }
             }
             27 => cx.hibernate(),
-            28 => (0..3 * SIGNALS).for_each(|_| cx.exit(peer, cx.atom(Atom::inline("normal")))),
-            29 => {
-                // More than one look of the peer has room for, in the midst of which it may unlink too, or end.
-                for _ in 0..SIGNALS {
-                    cx.link(peer);
-                    cx.unlink(peer);
-                }
-                cx.link(peer);
-            }
-            30 => {
-                (0..SIGNALS).for_each(|_| _ = cx.demonitor(cx.monitor(peer)));
-                cx.exit(peer, cx.get(LITERAL).unwrap_or(cx.nil()));
-            }
+            28..=30 => floods(cx, peer, n),
             _ => cx.exit(cx.me(), message),
         }
         Ok(Next(message))
