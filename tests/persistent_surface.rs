@@ -680,6 +680,35 @@ fn a_lazy_store_leaves_its_holders_alone() {
 }
 
 #[test]
+fn a_lazy_store_that_is_told_to_collect_collects_all_that_waits() {
+    let store = PersistentTerms::builder().policy(Policy::Lazy).build();
+    let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);
+    for key in [A, B] {
+        store.put(key, numbered(1)).unwrap();
+    }
+    let p = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            |cx, state, m| match m.as_atom() {
+                Some(KEEP) => Ok(Next(cx.list([cx.get(A), cx.get(B)].into_iter().flatten()))),
+                _ => Ok(Next(state)),
+            },
+        )
+        .unwrap();
+    rt.send_new(p, |h| h.atom(KEEP)).unwrap();
+    rt.run_until_idle();
+    // One of them has been taken up when the other comes, and waits for the guard.
+    let guard = store.pin();
+    store.erase(A);
+    rt.run_until_idle();
+    store.erase(B);
+    store.collect();
+    drop(guard);
+    rt.run_until_idle();
+    at_rest(&store);
+}
+
+#[test]
 fn a_holder_that_ends_or_forgets_lets_a_lazy_store_go_on() {
     let store = PersistentTerms::builder().policy(Policy::Lazy).build();
     let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);

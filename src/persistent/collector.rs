@@ -64,6 +64,8 @@ struct State {
     batch: Vec<(NonNull<Area>, u64)>,
     /// The epoch that the grace period began.
     epoch: u64,
+    /// It is to be collected whatever the policy.
+    forced: bool,
     started: Instant,
     report: Report,
 }
@@ -98,7 +100,7 @@ pub(crate) struct Collector {
     retired: AtomicU64,
     /// The bits of those that processes evacuate when they collect by themselves.
     spared: AtomicU64,
-    /// What waits is to be collected whatever the policy.
+    /// What waits is to be collected whatever the policy, and not all of it is in the batch.
     forced: plain::AtomicBool,
     // Figures. Not modelled: nothing is decided by them.
     retained: plain::AtomicUsize,
@@ -115,6 +117,7 @@ impl Collector {
                 phase: Phase::Idle,
                 batch: Vec::new(),
                 epoch: 0,
+                forced: false,
                 started: Instant::now(),
                 report: Report::default(),
             }),
@@ -146,7 +149,8 @@ impl Collector {
 
     /// Has what waits collected whatever the policy, once.
     pub(crate) fn force(&self) {
-        self.forced.store(true, plain::Ordering::Relaxed);
+        // Release: pairs with the acquire in `take_forced`.
+        self.forced.store(true, plain::Ordering::Release);
     }
 
     /// Bytes of areas that wait to be freed.
@@ -272,7 +276,7 @@ impl Collector {
         match state.phase {
             Phase::Idle => self.begin(domain, &mut state),
             Phase::Spared => match self.begin(domain, &mut state) {
-                Step::Idle if self.spares(domain) && !(look && is_let_go(domain, &state)) => Step::Spared,
+                Step::Idle if self.spares(domain, &state) && !(look && is_let_go(domain, &state)) => Step::Spared,
                 Step::Idle => {
                     self.ask(domain, &mut state);
                     Step::Worked
@@ -297,11 +301,13 @@ impl Collector {
     }
 
     /// Does the policy leave the holders of what waits alone?
-    fn spares(&self, domain: &Domain) -> bool {
+    fn spares(&self, domain: &Domain, state: &State) -> bool {
         if mutated(Mutation::SparedForEver) {
             return true;
         }
-        !self.forced.load(plain::Ordering::Relaxed) && domain.settings.policy.spares(domain.retained_bytes())
+        !state.forced
+            && !self.forced.load(plain::Ordering::Relaxed)
+            && domain.settings.policy.spares(domain.retained_bytes())
     }
 
     /// C1 and C2.
@@ -309,14 +315,15 @@ impl Collector {
         let mut pending = self.pending.lock();
         if pending.0.is_empty() {
             // What young batches have replaced waits too.
-            if state.phase == Phase::Idle && domain.batches.is_empty() {
-                self.forced.store(false, plain::Ordering::Relaxed);
+            if state.phase == Phase::Idle {
+                self.take_forced(domain);
             }
             return Step::Idle;
         }
         if state.batch.is_empty() {
             state.started = Instant::now();
             state.report = Report::default();
+            state.forced = false;
         }
         let mut bits = bits_of(&state.batch);
         for area in pending.0.drain(..) {
@@ -333,6 +340,7 @@ impl Collector {
             bits |= bit_of(this);
             state.batch.push((area, refs));
         }
+        state.forced |= self.take_forced(domain);
         drop(pending);
         if state.batch.is_empty() {
             return Step::Worked;
@@ -352,6 +360,17 @@ impl Collector {
             state.phase = Phase::Grace;
         }
         Step::Worked
+    }
+
+    /// Was [`force`](Self::force) called for what waits? Nothing is pending, so all of that is in the batch and this is no
+    /// longer remembered, unless a young batch of changes has some of it still. The lock of the pending list is held.
+    fn take_forced(&self, domain: &Domain) -> bool {
+        // Acquire: pairs with the release in `force`, so that the young batches from before are seen.
+        let forced = self.forced.load(plain::Ordering::Relaxed) && self.forced.swap(false, plain::Ordering::Acquire);
+        if forced && !domain.batches.is_empty() {
+            self.forced.store(true, plain::Ordering::Relaxed);
+        }
+        forced
     }
 
     /// Somebody holds the area again: it comes back when that reference goes. The lock of the pending list is held.
@@ -387,15 +406,17 @@ impl Collector {
             }
             true
         });
+        if pending.0.is_empty() {
+            state.forced |= self.take_forced(domain);
+        }
         drop(pending);
         let bits = bits_of(&state.batch);
-        if bits != 0 && state.phase == Phase::Grace && self.spares(domain) && !scan::is_done(domain, bits) {
+        if bits != 0 && state.phase == Phase::Grace && self.spares(domain, state) && !scan::is_done(domain, bits) {
             state.phase = Phase::Spared;
             self.spared.store(bits, Ordering::Relaxed);
             return;
         }
         state.phase = Phase::Asked;
-        self.forced.store(false, plain::Ordering::Relaxed);
         // The scan's own token keeps the count above zero until it is done. Relaxed: no answer is due yet.
         self.remaining.store(1, Ordering::Relaxed);
         if bits != 0 {
