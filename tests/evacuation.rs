@@ -96,3 +96,104 @@ fn who_is_put_off_is_served_at_once() {
     rt.run_until_idle();
     assert_eq!((store.info().areas, store.held_up()), (0, shared_term::persistent::HeldUp::default()));
 }
+
+/// Splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ z >> 31) % n as u64) as usize
+    }
+}
+
+/// A term of lists that begin and end in each other, and in `parts`: proper and not, with heads that are immediates and
+/// others.
+fn woven<'h>(cx: Cx<'h>, random: &mut Random, parts: &[Term<'h>]) -> Term<'h> {
+    let mut all = parts.to_vec();
+    all.push(cx.nil());
+    for _ in 0..=random.below(12) {
+        let mut list = all[random.below(all.len())];
+        for i in 0..random.below(20) {
+            let head = if random.below(8) == 0 { all[random.below(all.len())] } else { cx.int(i as i64) };
+            list = cx.cons(head, list);
+            if random.below(6) == 0 {
+                all.push(list);
+            }
+        }
+        all.push(if random.below(4) == 0 { cx.tuple(&[list, all[random.below(all.len())]]) } else { list });
+    }
+    cx.tuple(&all[all.len() - random.below(all.len()).max(1)..])
+}
+
+/// Something that `term` reaches.
+fn inside<'h>(random: &mut Random, mut term: Term<'h>) -> Term<'h> {
+    for _ in 0..random.below(30) {
+        let next = match (term.as_tuple(), term.view()) {
+            (Some(elements), _) if !elements.is_empty() => elements[random.below(elements.len())],
+            (_, View::Cons(head, _)) if random.below(5) == 0 => head,
+            (_, View::Cons(_, tail)) => tail,
+            _ => break,
+        };
+        if next.as_int().is_some() {
+            break;
+        }
+        term = next;
+    }
+    term
+}
+
+#[test]
+fn what_lists_share_with_each_other_and_with_other_areas_they_share_as_copies() {
+    const TERMS: [&str; 3] = ["a", "b", "c"];
+    for seed in 0..300 {
+        let mut rt = Runtime::deterministic(seed);
+        let store = rt.persistent().clone();
+        let (tx, rx) = std::sync::mpsc::channel();
+        let mut random = Random(seed);
+        let holder = rt
+            .spawn_fn(
+                |cx| cx.nil(),
+                move |cx, state, m| {
+                    if m.as_int() == Some(0) {
+                        tx.send((Region::copy_of(state), state.size_words())).unwrap();
+                        return Ok(Next(state));
+                    }
+                    let mut parts: Vec<Term<'_>> = Vec::new();
+                    for key in TERMS {
+                        let mut from = parts.clone();
+                        from.truncate(2);
+                        let value = woven(cx, &mut random, &from);
+                        cx.put(key, value).unwrap();
+                        let there = cx.get(key).unwrap();
+                        parts.insert(0, inside(&mut random, there));
+                        parts.push(inside(&mut random, there));
+                        parts.push(there);
+                    }
+                    let own = woven(cx, &mut random, &parts);
+                    Ok(Next(cx.tuple(&[own, cx.list(parts)])))
+                },
+            )
+            .unwrap();
+        rt.send_new(holder, |h| h.int(1)).unwrap();
+        rt.send_new(holder, |h| h.int(0)).unwrap();
+        rt.run_until_idle();
+        let before = rx.try_recv().unwrap();
+        // One after the other, or all of them in one collection.
+        let guard = (seed % 2 == 0).then(|| store.pin());
+        for i in 0..TERMS.len() {
+            store.erase(TERMS[(i + seed as usize) % TERMS.len()]);
+            rt.run_until_idle();
+        }
+        drop(guard);
+        rt.run_until_idle();
+        assert_eq!(store.info().areas, 0, "{seed}");
+        rt.send_new(holder, |h| h.int(0)).unwrap();
+        rt.run_until_idle();
+        let after = rx.try_recv().unwrap();
+        assert!(after.0.root() == before.0.root() && after.1 == before.1, "{seed}: {before:?} {after:?}");
+    }
+}
