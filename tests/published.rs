@@ -38,19 +38,26 @@ fn rounds(rounds: usize) -> usize {
     if cfg!(miri) { rounds / 1000 + 2 } else { rounds }
 }
 
+/// Waits for the very end of these threads, which a scope does not. Whoever has read a cell leaves it for good only there.
+fn end<'s>(threads: impl IntoIterator<Item = thread::ScopedJoinHandle<'s, ()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
 /// Values only ever get newer, for every reader; and each is dropped exactly once, at the latest with the cell.
 fn readers_beside_writers<R: Reclaim>() {
     let alive = Arc::default();
     let cell = Published::<Value, R>::new(Value::new(0, &alive));
     let start = Barrier::new(4);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let writer = scope.spawn(|| {
             start.wait();
             for n in 1..=rounds(5_000) {
                 cell.store(Value::new(n, &alive));
             }
         });
-        for long in [false, true, false] {
+        let readers = [false, true, false].map(|long| {
             let (cell, start) = (&cell, &start);
             scope.spawn(move || {
                 start.wait();
@@ -64,8 +71,9 @@ fn readers_beside_writers<R: Reclaim>() {
                         pin.repin();
                     }
                 }
-            });
-        }
+            })
+        });
+        end(readers.into_iter().chain([writer]));
     });
     assert_eq!(cell.read().check(), rounds(5_000));
     drop(cell);
@@ -77,13 +85,13 @@ fn updates<R: Reclaim>() {
     let alive = Arc::default();
     let cell = Published::<Value, R>::new(Value::new(0, &alive));
     thread::scope(|scope| {
-        for _ in 0..4 {
+        end([(); 4].map(|()| {
             scope.spawn(|| {
                 for _ in 0..rounds(2_000) {
                     cell.update(|old| Value::new(old.check() + 1, &alive));
                 }
-            });
-        }
+            })
+        }));
     });
     assert_eq!(
         cell.try_update(|old| if old.number > 0 { Err("full") } else { Ok(Value::new(9, &alive)) }),
@@ -107,11 +115,11 @@ fn ends_without_another_store<R: Reclaim>() {
     let mut pin = cell.pin();
     assert_eq!(pin.get().check(), 99);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        end([scope.spawn(|| {
             let theirs = cell.read();
             cell.store(Value::new(100, &alive));
             assert_eq!(theirs.check(), 99);
-        });
+        })]);
     });
     assert_eq!((before.check(), pin.get().check(), cell.read().check()), (99, 100, 100));
     assert_eq!(alive.load(Relaxed), 2);
@@ -143,7 +151,7 @@ fn compare_and_stores<R: Reclaim>() {
     // Each success is one step, and each loser tries again with its own value.
     let wins = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..4 {
+        end([(); 4].map(|()| {
             scope.spawn(|| {
                 let mut mine = Value::new(0, &alive);
                 let mut pin = cell.pin();
@@ -160,8 +168,8 @@ fn compare_and_stores<R: Reclaim>() {
                     }
                     pin.repin();
                 }
-            });
-        }
+            })
+        }));
     });
     assert_eq!(cell.read().check(), wins.load(Relaxed));
     drop(cell);
@@ -226,14 +234,14 @@ fn drops_that_read<R: Reclaim>() {
     let other = Arc::new(Published::<usize, R>::new(7));
     let cell = Published::<ReadsWhenDropped<R>, R>::new(ReadsWhenDropped(Arc::clone(&other)));
     thread::scope(|scope| {
-        for _ in 0..2 {
+        end([(); 2].map(|()| {
             scope.spawn(|| {
                 for _ in 0..rounds(1_000) {
                     cell.store(ReadsWhenDropped(Arc::clone(&other)));
                     assert_eq!(*cell.read().0.read(), 7);
                 }
-            });
-        }
+            })
+        }));
     });
     drop(cell);
     assert_eq!(Arc::strong_count(&other), 1);

@@ -309,7 +309,8 @@ impl<T> Drop for Cell<T> {
     fn drop(&mut self) {
         // SAFETY: a leaked box, and nobody borrows the cell.
         drop(unsafe { Box::from_raw(*self.current.get_mut()) });
-        // Nobody is in, so this drops everything, but for what a reader that was forgotten keeps.
+        // Nobody is in, so this drops everything, but for what a reader that was forgotten keeps, and what a thread at its
+        // end is about to drop.
         self.collect();
     }
 }
