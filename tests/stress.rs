@@ -429,8 +429,14 @@ fn stress(policy: Policy, time: Duration, seed: u64) {
             }
         }
     });
-    for pid in rt.pids() {
-        rt.kill(pid).unwrap();
+    // A turn that runs while its process is killed may still store, or spawn another.
+    let end = Instant::now() + LONG;
+    while rt.processes() > 0 {
+        assert!(Instant::now() < end, "they do not end: {:?}", rt.pids());
+        for pid in rt.pids() {
+            rt.kill(pid).unwrap();
+        }
+        std::thread::yield_now();
     }
     store.erase_all();
     store.collect();
