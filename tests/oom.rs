@@ -76,7 +76,7 @@ fn a_heap_that_is_compacted_without_memory_is_collected_all_the_same() {
             }
         }
     }
-    assert!(failures > 2 && with_room == 1, "{failures} without memory for the first time, {with_room} for the second");
+    assert!(failures > 2 && with_room > 0, "{failures} without memory for the first time, {with_room} for the second");
 }
 
 /// Half of it had gone to a new young generation, some behind what is old, and some was still to go.

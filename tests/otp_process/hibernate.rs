@@ -64,6 +64,7 @@ fn messages_in_queue() {
 
 /// `hibernate_SUITE:min_heap_size`: the least size is one for collections, and holds again when the process wakes up.
 #[test]
+#[cfg_attr(shared_term_stress, ignore = "it is about when nothing is collected")]
 fn min_heap_size() {
     let (mut rt, _) = runtime();
     let options = SpawnOptions::new().min_heap_words(5000).mailbox(MailboxLimit::Messages(1));
