@@ -192,7 +192,13 @@ impl Row {
         let reference = reference.outcome();
         let mut ours = Lane::here(self.ours, plan);
         rounds(&mut [&mut ours], quick, erlang);
-        Measured { ours: ours.outcome(), reference, rust: None }
+        let ours = ours.outcome();
+        let rust = self.rust.map(|(_, prepare)| {
+            let mut rust = Lane::here(prepare, plan);
+            rounds(&mut [&mut rust], quick, erlang);
+            rust.outcome()
+        });
+        Measured { ours, reference, rust }
     }
 }
 
@@ -305,7 +311,7 @@ pub(crate) static ROWS: &[Row] = &[
         n: (100_000, 100_000),
         ours: ours::persistent_replace_full,
         reference: Reference::Otp(Lease::Alone { processes: DEFAULT_PROCESSES }),
-        rust: None,
+        rust: Some(("RwLock<HashMap> insert, Arc drop", rust_refs::map_replace)),
     },
     Row {
         name: "persistent_replace_full_1m",
@@ -314,7 +320,7 @@ pub(crate) static ROWS: &[Row] = &[
         n: (1_000_000, 1_000_000),
         ours: ours::persistent_replace_full,
         reference: Reference::Otp(Lease::Alone { processes: LARGE }),
-        rust: None,
+        rust: Some(("RwLock<HashMap> insert, Arc drop", rust_refs::map_replace)),
     },
     Row {
         name: "persistent_replace_mixed",
@@ -458,7 +464,7 @@ pub(crate) static ROWS: &[Row] = &[
         n: (200, 50),
         ours: ours::copy_dag_18,
         reference: SHARED,
-        rust: None,
+        rust: Some(("tree of boxes, clone + drop, sharing lost", rust_refs::copy_dag)),
     },
     Row {
         name: "move_region",

@@ -247,6 +247,12 @@ pub(crate) fn copy_tree(plan: Plan) -> Result<Sampler, String> {
     Ok(Box::new(move || Ok(batch.net(|_| tree.clone()))))
 }
 
+/// The term of [`crate::ours::copy_dag_18`] where each node has one owner: all 262,143 of them.
+pub(crate) fn copy_dag(plan: Plan) -> Result<Sampler, String> {
+    let (mut batch, tree) = (Batch::new(plan.batch), Tree::of_depth(18));
+    Ok(Box::new(move || Ok(batch.net(|_| tree.clone()))))
+}
+
 /// The tree of [`crate::ours::copy_tree_1023`] in words, copied by what knows nothing else, and loses sharing.
 pub(crate) fn copy_tree_by_hand(plan: Plan) -> Result<Sampler, String> {
     let (mut batch, mut tree) = (Batch::new(plan.batch), by_hand::Tree::new(10));
