@@ -12,25 +12,14 @@ use shared_term::runtime::{Deterministic, Handle};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use support::{Ledger, OnDrop};
+use support::{Ledger, OnDrop, Random};
 
 const SCHEDULES: u64 = if cfg!(miri) { 20 } else { 10_000 };
 /// How many signals one step looks at, at most.
 const SIGNALS: usize = 8;
 const LITERAL: Atom = Atom::inline("literal");
 
-/// Splitmix64.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
     fn below(&mut self, n: usize) -> usize {
         (self.next() >> 32) as usize % n
     }
