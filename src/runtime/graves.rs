@@ -29,8 +29,16 @@ impl Graves {
         self.waiting.push_back((domain.quiescence.advance(), Remains::new(tasks)));
     }
 
+    /// Frees what has waited long enough, of fewer than a batch too, of a worker that goes on.
+    pub(super) fn pass(&mut self, domain: &Domain) {
+        if !self.fresh.is_empty() {
+            self.close_batch(domain);
+        }
+        self.clear(domain);
+    }
+
     /// Frees what has waited long enough.
-    pub(super) fn clear(&mut self, domain: &Domain) {
+    fn clear(&mut self, domain: &Domain) {
         while self.waiting.front().is_some_and(|&(epoch, _)| domain.quiescence.has_passed(epoch)) {
             self.waiting.pop_front();
         }

@@ -4,6 +4,12 @@
 //! Workers take processes from run queues of their own and steal from each other; a worker without work sleeps, and uses
 //! no processor (`cargo test --test idle -- --nocapture` prints how long the threads of an idle runtime ran). [`Runtime::deterministic`] makes a runtime without threads, for tests.
 //!
+//! A process that can run waits for those before it in its queue: each has a turn, or as many as it can within 100 us, and
+//! gives way at every [`Again`](crate::process::Flow::Again). Behind a turn that is longer than that, a worker that sleeps, or
+//! has something else to do, takes it over within milliseconds; behind turns of that length on all workers it waits for the
+//! first of them. Memory of processes that have ended is freed at the latest a few milliseconds after every worker is between
+//! two turns.
+//!
 //! ```
 //! use shared_term::prelude::*;
 //! use std::time::Duration;

@@ -4,17 +4,26 @@ use super::sleep::Sleep;
 use crate::process::{Ready, Task};
 use crate::sync::Parker;
 use crossbeam_deque::{Injector, Steal, Stealer, Worker as Local};
+use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
-/// How often a worker looks at the common queue before its own, so that nobody starves there.
-const COMMON_FIRST: u32 = 61;
+/// How often a worker looks at the common queue before its own, so that nobody starves there, and at the clock.
+const SELDOM: u32 = 61;
+/// A process that goes on alone when its turns are used up counts for so many.
+const ALONE: u32 = 8;
+/// How often a worker that never sleeps looks after what nobody else would. One that sleeps looks for work as often while
+/// others run.
+const ROUND: Duration = Duration::from_millis(1);
 
 pub(super) struct Scheduler {
     common: Injector<Task>,
     stealers: Box<[Stealer<Task>]>,
+    /// How many processes each worker has taken up, by which another sees that it is still at the same.
+    taken_up: Box<[CachePadded<AtomicU32>]>,
     pub(super) sleep: Sleep,
     stop: AtomicBool,
 }
@@ -39,6 +48,7 @@ impl Scheduler {
         Self {
             common: Injector::new(),
             stealers: locals.iter().map(Local::stealer).collect(),
+            taken_up: locals.iter().map(|_| CachePadded::new(AtomicU32::new(0))).collect(),
             sleep: Sleep::new(parkers),
             stop: AtomicBool::new(false),
         }
@@ -82,7 +92,13 @@ pub(super) struct Worker<'s> {
     scheduler: &'s Scheduler,
     local: &'s Local<Task>,
     index: usize,
-    ticks: u32,
+    /// Its own of [`Scheduler::taken_up`].
+    taken_up: &'s AtomicU32,
+    /// How many processes it takes up before it does what it does [seldom](SELDOM).
+    until_seldom: u32,
+    last_round: Instant,
+    /// What [`Scheduler::taken_up`] said in the last round.
+    seen: Box<[u32]>,
     /// Where to begin stealing.
     turn: usize,
     /// Did it watch when it slept last?
@@ -92,12 +108,22 @@ pub(super) struct Worker<'s> {
 impl<'s> Worker<'s> {
     pub(super) fn enter(scheduler: &'s Scheduler, local: &'s Local<Task>, index: usize) -> Self {
         CURRENT.set((scheduler, local));
-        Self { scheduler, local, index, ticks: 0, turn: index, watched: false }
+        Self {
+            scheduler,
+            local,
+            index,
+            taken_up: &scheduler.taken_up[index],
+            until_seldom: SELDOM,
+            last_round: Instant::now(),
+            seen: scheduler.taken_up.iter().map(|_| 0).collect(),
+            turn: index,
+            watched: false,
+        }
     }
 
-    /// The next process to run.
-    pub(super) fn next(&mut self) -> Option<Task> {
-        let next = self.look();
+    /// The next process to run. Calls `round` now and then; a worker that sleeps need not be told.
+    pub(super) fn next(&mut self, round: impl FnOnce()) -> Option<Task> {
+        let next = self.look(round);
         if std::mem::take(&mut self.watched) && next.is_some() {
             // Another has to watch now.
             self.scheduler.sleep.wake_watcher();
@@ -105,12 +131,20 @@ impl<'s> Worker<'s> {
         next
     }
 
-    fn look(&mut self) -> Option<Task> {
-        self.ticks = self.ticks.wrapping_add(1);
-        if self.ticks.is_multiple_of(COMMON_FIRST)
-            && let Some(task) = self.common()
-        {
-            return Some(task);
+    fn look(&mut self, round: impl FnOnce()) -> Option<Task> {
+        // Relaxed: a hint, and the own count.
+        self.taken_up.store(self.taken_up.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.until_seldom -= 1;
+        if self.until_seldom == 0 {
+            self.until_seldom = SELDOM;
+            if self.is_round_due() {
+                self.last_round = Instant::now();
+                self.relieve();
+                round();
+            }
+            if let Some(task) = self.common() {
+                return Some(task);
+            }
         }
         self.local.pop().or_else(|| self.common()).or_else(|| self.steal())
     }
@@ -145,13 +179,43 @@ impl<'s> Worker<'s> {
         None
     }
 
+    fn is_round_due(&self) -> bool {
+        self.last_round.elapsed() >= ROUND
+    }
+
+    /// Takes over what waits for workers that have been at the same process since the last round, in a long turn: who sleeps
+    /// steals, but while all have something to do, nobody does.
+    fn relieve(&mut self) {
+        for (i, (taken_up, seen)) in self.scheduler.taken_up.iter().zip(&mut self.seen).enumerate() {
+            // Relaxed: a hint.
+            let before = std::mem::replace(seen, taken_up.load(Ordering::Relaxed));
+            if i != self.index && before == *seen {
+                // If another is faster, or in the way, there is the next round.
+                let _ = self.scheduler.stealers[i].steal_batch(self.local);
+            }
+        }
+    }
+
+    /// May a process go on that is alone with this worker? Not when a round is due: it comes after that.
+    pub(super) fn goes_on_alone(&mut self) -> bool {
+        self.until_seldom = self.until_seldom.saturating_sub(ALONE).max(1);
+        if self.until_seldom > 1 {
+            return true;
+        }
+        let due = self.is_round_due();
+        if !due {
+            self.until_seldom = SELDOM;
+        }
+        !due
+    }
+
     /// Does nothing wait for this worker but the process that it runs?
     pub(super) fn is_wanted_by_nobody_else(&self) -> bool {
         self.local.is_empty() && self.scheduler.common.is_empty() && !self.scheduler.is_stopped()
     }
 
     /// Puts a process that has used up its turns behind all others: into the common queue, because what waits there would
-    /// wait for as long as the own queue is never empty, but for one look in [`COMMON_FIRST`]. Where nobody waits it stays
+    /// wait for as long as the own queue is never empty, but for one look in [`SELDOM`]. Where nobody waits it stays
     /// with this worker, which takes it up at once: waking another to fetch it would only move it between processors.
     pub(super) fn again(&self, task: Task) {
         if self.local.is_empty() && self.scheduler.common.is_empty() {

@@ -24,11 +24,11 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, 
     let mut graves = Graves::default();
     domain.quiescence.enter(participant);
     while !scheduler.is_stopped() {
-        if let Some(task) = worker.next() {
+        if let Some(task) = worker.next(|| graves.pass(domain)) {
             let mut since = None;
             let goes_on = |pause| {
                 if worker.is_wanted_by_nobody_else() {
-                    return true;
+                    return worker.goes_on_alone();
                 }
                 let now = Instant::now();
                 pause == Pause::Turns && now.duration_since(*since.get_or_insert(now)) < SLICE
