@@ -6,10 +6,11 @@
 mod support;
 
 use shared_term::prelude::*;
+use shared_term::runtime::Handle;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use support::LONG;
+use support::{LONG, OnDrop};
 
 /// Never waits, and counts its turns.
 struct Busy(Arc<AtomicUsize>);
@@ -80,6 +81,16 @@ fn slot(pid: Pid) -> String {
     pid.to_string().split('.').nth(1).unwrap().to_owned()
 }
 
+/// Is a slot used again? It is when what is left of its process, or port, has been freed, behind a grace period.
+fn is_used_again(rt: &Handle, of: &str) -> bool {
+    let mut ports = Vec::new();
+    (0..LONG.as_millis()).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        ports.push(rt.port().unwrap());
+        ports.last().is_some_and(|port| slot(port.pid()) == of)
+    })
+}
+
 #[test]
 fn what_is_left_of_the_dead_is_freed_by_a_worker_that_is_never_idle() {
     for n in 1..=2 {
@@ -89,13 +100,93 @@ fn what_is_left_of_the_dead_is_freed_by_a_worker_that_is_never_idle() {
         let exited = rt.exited(brief);
         rt.send_new(brief, |h| h.nil()).unwrap();
         assert!(exited.wait(LONG).is_some());
-        // A slot is used again when what is left of its process has been freed.
-        let mut ports = Vec::new();
-        let is_free = (0..LONG.as_millis()).any(|_| {
-            std::thread::sleep(Duration::from_millis(1));
-            ports.push(rt.port().unwrap());
-            ports.last().is_some_and(|port| slot(port.pid()) == slot(brief))
-        });
-        assert!(is_free, "beside {n}");
+        assert!(is_used_again(&rt, &slot(brief)), "beside {n}");
     }
+}
+
+/// More of anything than an end sees to between two boundaries.
+const MANY: usize = 1000;
+
+/// A message whose destructor calls this.
+fn tells(f: impl FnOnce() + Send + 'static) -> Region {
+    let resource = OnDrop::new(f);
+    Region::build(|h| h.resource(resource))
+}
+
+/// Has a process end in whose hands `MANY` messages are; the destructor of the first drops a port, and that of the last waits
+/// until it is freed.
+fn a_port_is_freed_while_a_process_ends(give: impl FnOnce(&Runtime, Pid, Vec<Region>)) {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let (begin, begun) = mpsc::channel();
+    let p = rt
+        .spawn_fn(
+            move |cx| {
+                begun.recv_timeout(LONG).unwrap();
+                cx.nil()
+            },
+            |_, s, _| Ok(Next(s)),
+        )
+        .unwrap();
+    let (port, handle, (tx, waited)) = (rt.port().unwrap(), Handle::clone(&rt), mpsc::channel());
+    let of = slot(port.pid());
+    let mut messages = vec![tells(move || drop(port))];
+    messages.extend((2..MANY).map(|_| Region::build(|h| h.nil())));
+    messages.push(tells(move || _ = tx.send(is_used_again(&handle, &of))));
+    give(&rt, p, messages);
+    rt.kill(p).unwrap();
+    begin.send(()).unwrap();
+    assert!(waited.recv().unwrap());
+}
+
+#[test]
+fn a_process_with_many_messages_ends_in_pieces() {
+    a_port_is_freed_while_a_process_ends(|rt, p, messages| {
+        for message in messages {
+            rt.send(p, message).unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_process_with_many_timers_ends_in_pieces() {
+    a_port_is_freed_while_a_process_ends(|rt, p, messages| {
+        for message in messages {
+            rt.send_after(LONG * 100, p, message).unwrap();
+        }
+    });
+}
+
+/// Those who monitor it are told one by one; a port that is dropped when the first has heard is freed before all have.
+#[test]
+fn a_process_that_many_monitor_ends_in_pieces() {
+    const TOLD: usize = 100_000;
+    let came_between = (0..100).any(|_| {
+        let rt = Runtime::builder().workers(1).build().unwrap();
+        // The first in the order of pids.
+        let mut port = rt.port().unwrap();
+        let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
+        // Runs when it is told to, and so keeps what comes.
+        let mut other = Runtime::builder().persistent(rt.persistent().clone()).deterministic(1);
+        let watcher = other
+            .spawn_fn(
+                move |cx| {
+                    (0..TOLD).for_each(|_| _ = cx.monitor(p));
+                    cx.nil()
+                },
+                |_, s, _| Ok(Next(s)),
+            )
+            .unwrap();
+        other.run_until_idle();
+        port.monitor(p).unwrap();
+        let watchers = || rt.info_within(p, LONG).unwrap().unwrap().details.unwrap().watchers.len();
+        while watchers() <= TOLD {}
+
+        rt.kill(p).unwrap();
+        port.recv_timeout(LONG).unwrap();
+        let of = slot(port.pid());
+        drop(port);
+        assert!(is_used_again(&rt, &of));
+        other.info(watcher).unwrap().messages < TOLD
+    });
+    assert!(came_between);
 }

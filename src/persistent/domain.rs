@@ -141,7 +141,7 @@ impl std::fmt::Debug for Domain {
 #[derive(Debug)]
 pub(crate) struct Span<'d> {
     domain: &'d Domain,
-    participant: &'d Participant,
+    pub(super) participant: &'d Participant,
 }
 
 impl<'d> Span<'d> {

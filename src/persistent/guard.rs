@@ -2,6 +2,7 @@
 
 use super::domain::{Domain, Span};
 use super::handle::Literal;
+use super::quiescence::Participant;
 use super::slot::Slot;
 use super::value::Offer;
 use super::write::{Expect, Wrote};
@@ -36,6 +37,12 @@ impl<'s> Guard<'s> {
 
     fn domain(&self) -> &'s Domain {
         &self.store.domain
+    }
+
+    /// As whom the guard is online.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "processes end under a guard"))]
+    pub(crate) fn participant(&self) -> &Participant {
+        self.span.participant
     }
 
     #[allow(clippy::unused_self, reason = "what is lent is lent for as long as this is borrowed")]

@@ -5,7 +5,8 @@
 //! into the state (a term) or into `self` (Rust data); a term cannot get into `self`.
 //!
 //! A process dies alone: an error from a turn (`?` works), a panic, or the heap's limit ends it, drops its heap without
-//! tracing, and leaves everyone else as they were.
+//! tracing, and leaves everyone else as they were. Its end costs O(messages, timers, links and monitors that it has), on its
+//! worker, and holds up no grace period, but for what the destructors of its messages and of its heap take.
 //!
 //! # What this is not
 //!
@@ -16,6 +17,7 @@ mod bound;
 mod cell;
 mod collection;
 mod context;
+mod end;
 mod evacuate;
 mod event;
 mod exit;
@@ -46,6 +48,7 @@ pub use observer::{Collected, Observer};
 pub use options::{OptionError, SpawnOptions};
 
 pub(crate) use cell::{Recipient, Task};
+pub(crate) use end::{Pieces, end};
 pub(crate) use exit::caught;
 pub(crate) use info::answer;
 pub(crate) use mailbox::{Mailbox, Queue};

@@ -7,7 +7,7 @@ use super::observer::Observed;
 use super::options::{OptionError, Settings};
 use super::tally::Tally;
 use super::timer::Timers;
-use super::{Exit, Process, Unsent};
+use super::{Exit, Pieces, Process, Unsent};
 use crate::heap::Region;
 use crate::heap::copy::Literals;
 use crate::persistent::{Domain, Occupant, PersistentTerms};
@@ -200,7 +200,7 @@ impl Node {
         if !self.closed.load(Ordering::Relaxed) {
             self.ready(task);
         } else if task.card().seize() {
-            super::run::end(task, Exit::SHUTDOWN);
+            super::end(task, Exit::SHUTDOWN, &mut Pieces::new(self.domain(), None));
             self.domain().limbo.put(&self.domain().quiescence, Box::new(Remains::new(vec![task])));
         }
         pid
@@ -329,13 +329,13 @@ impl Node {
     }
 
     /// The process is out of its slot.
-    pub(crate) fn ended(&self, pid: Pid, exit: Exit) {
+    pub(crate) fn ended(&self, pid: Pid, exit: Exit, pieces: &mut Pieces<'_>) {
         self.processes.end();
         if !mutated(Mutation::EndNoFence) {
             // Pairs with the fences in `watch` and `set_timer`.
             fence(Ordering::SeqCst);
         }
-        self.end_timers_of(pid);
+        self.end_timers_of(pid, || pieces.one());
         if self.watched.load(Ordering::Relaxed) > 0 {
             let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
             self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);

@@ -2,22 +2,22 @@
 
 use super::cell::{Flags, NextTurn, Owned, Task};
 use super::context::{Cx, TurnState};
+use super::end::{Pieces, end};
 use super::evacuate::evacuate;
 use super::incoming::{SIGNALS_PER_TURN, drain};
 use super::mailbox::Load;
-use super::observer::Observed;
-use super::signals::{self, Kind};
+use super::signals::Kind;
 use super::timer;
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::raw::Mark;
-use crate::heap::{HeapError, Region, literal};
+use crate::heap::{HeapError, Region};
 use crate::persistent::{Between, Domain, Participant, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
 use crate::term::word::{self, Word};
 
 /// A collection of more words than this goes on outside the grace periods: nobody waits for it.
-const LONG_COLLECTION: usize = 1 << 16;
+pub(super) const LONG_COLLECTION: usize = 1 << 16;
 
 /// How a run of a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,8 @@ pub(crate) fn run(task: Task, participant: &Participant, turns: u32, goes_on: im
     match run_on(task, participant, turns, goes_on) {
         Ok(ran) => ran,
         Err(exit) => {
-            end(task, exit);
+            let domain = task.header().node.domain();
+            end(task, exit, &mut Pieces::new(domain, Some(participant)));
             Ran::Ended
         }
     }
@@ -385,13 +386,13 @@ fn collect_by(
 
 /// A worker that looks at nothing but the heap it works on; online again when this is dropped, also by a destructor of
 /// the user's that unwinds.
-struct Offline<'d> {
+pub(super) struct Offline<'d> {
     domain: &'d Domain,
     participant: &'d Participant,
 }
 
 impl<'d> Offline<'d> {
-    fn new(domain: &'d Domain, participant: &'d Participant) -> Self {
+    pub(super) fn new(domain: &'d Domain, participant: &'d Participant) -> Self {
         domain.quiescence.leave(participant);
         domain.passed();
         Self { domain, participant }
@@ -402,57 +403,4 @@ impl Drop for Offline<'_> {
     fn drop(&mut self) {
         self.domain.quiescence.enter(self.participant);
     }
-}
-
-/// Ends a process (R7): its behaviour, heap and messages go first, then its slot; the swap of the card answers a
-/// collection that asks. The caller owns it.
-pub(crate) fn end(task: Task, exit: Exit) {
-    // Its destructors must not wait for this thread.
-    let _mark = TurnMark::new();
-    // The process is the caller's to bury, so its header, which leads to the node, stays.
-    let node = &task.header().node;
-    let domain = node.domain();
-    // SAFETY: the caller owns the process, and it runs no more.
-    let last = node.observed.as_ref().map(|observed| (observed, unsafe { Observed::last_figures(task) }));
-    // SAFETY: as above.
-    unsafe { task.end_behaviour(&exit) };
-    // SAFETY: as above.
-    let mut rest = unsafe { task.take_unseen() };
-    // SAFETY: as above.
-    let owned = unsafe { task.owned() };
-    if mutated(Mutation::DeadBeforeDrop) {
-        task.card().die(&domain.collector);
-    }
-    task.header().recipient.mailbox().close(&mut rest, &node.surveys);
-    // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-    for queue in [&mut owned.inbox, &mut rest, &mut owned.deferred] {
-        while let Some(message) = queue.pop() {
-            if !mutated(Mutation::EndForgetsSignals) {
-                // SAFETY: as above.
-                unsafe { signals::too_late(task, &message) };
-            }
-            let _ = caught(|| drop(message));
-        }
-    }
-    // The last use of what the heap points into, as far as a model is concerned.
-    literal::note_use(owned.state);
-    if owned.heap.has_memory() {
-        let _ = caught(|| owned.heap.clear());
-    }
-    // SAFETY: as above.
-    unsafe { signals::give_name_back(task) };
-    domain.slots.vacate(task.pid());
-    if !mutated(Mutation::DeadBeforeDrop) {
-        domain.collector.after(task.card().die(&domain.collector), domain);
-    }
-    // SAFETY: as above.
-    unsafe { signals::farewell(task, &exit) };
-    if mutated(Mutation::SlotBackAtOnce) {
-        domain.slots.give([task.pid()]);
-    }
-    if let Some((observed, last)) = last {
-        observed.exited(task.pid(), &exit, &last);
-    }
-    // The reason may be an error of the user's.
-    let _ = caught(|| node.ended(task.pid(), exit));
 }

@@ -17,7 +17,7 @@ use super::links::{Relations, Watched};
 use super::mailbox::Queue;
 use super::node::Node;
 use super::timer::TIMEOUT;
-use super::{Exit, caught};
+use super::{Exit, Pieces, caught};
 use crate::Pid;
 use crate::heap::copy::Literals;
 use crate::heap::{HeapError, Region};
@@ -364,7 +364,7 @@ pub(super) unsafe fn give_name_back(task: Task) {
 /// # Safety
 ///
 /// The caller must own the process, which has ended and is out of its slot.
-pub(super) unsafe fn farewell(task: Task, exit: &Exit) {
+pub(super) unsafe fn farewell(task: Task, exit: &Exit, pieces: &mut Pieces<'_>) {
     // SAFETY: the caller's promise.
     let Some(relations) = (unsafe { task.take_relations() }) else { return };
     let Relations { links, monitors, watchers, .. } = *relations;
@@ -372,6 +372,7 @@ pub(super) unsafe fn farewell(task: Task, exit: &Exit) {
     // Without memory for so little as a signal there is nobody to tell; `Box` would abort the program.
     for (id, target) in monitors.into_pairs() {
         let _ = node.send_demonitor(me, target, id);
+        pieces.one();
     }
     if links.len() == 0 && watchers.len() == 0 {
         return;
@@ -380,9 +381,11 @@ pub(super) unsafe fn farewell(task: Task, exit: &Exit) {
         let reason_for = |late| if late { NOPROC.word() } else { reason };
         for (peer, link) in links.into_pairs() {
             let _ = node.send_link_exit(me, peer, reason_for(link.late));
+            pieces.one();
         }
         for ((watcher, id), watched) in watchers.into_pairs() {
             let _ = node.send_down(watcher, id, watched.object, reason_for(watched.late));
+            pieces.one();
         }
     });
 }

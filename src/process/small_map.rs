@@ -101,11 +101,13 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         }
     }
 
-    pub(crate) fn into_pairs(self) -> Vec<(K, V)> {
-        match self {
-            Self::Few(pairs) => pairs,
-            Self::Many(map) => map.into_iter().collect(),
-        }
+    /// Takes the pairs apart one by one.
+    pub(crate) fn into_pairs(self) -> impl Iterator<Item = (K, V)> {
+        let (few, many) = match self {
+            Self::Few(pairs) => (pairs, BTreeMap::new()),
+            Self::Many(map) => (Vec::new(), map),
+        };
+        few.into_iter().chain(many)
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
                 prop_assert_eq!(map.len(), model.len());
                 prop_assert_eq!(map.get_mut(&key).copied(), model.get(&key).copied());
             }
-            let mut pairs = map.into_pairs();
+            let mut pairs: Vec<_> = map.into_pairs().collect();
             pairs.sort_unstable();
             prop_assert_eq!(pairs, model.into_iter().collect::<Vec<_>>());
         }

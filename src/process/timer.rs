@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 pub(super) const TIMEOUT: Word = Atom::inline("timeout").word();
 
-/// Timers that are due are taken this many at a time, so that a grace period does not wait for all of them.
+/// Timers that are due, or end, are taken this many at a time, so that neither a grace period nor others wait for all of them.
 const BATCH: usize = 256;
 
 /// Where the message of a timer goes.
@@ -212,12 +212,21 @@ impl Node {
     }
 
     /// A process has ended, or a port: what was to be sent to it goes. There was a full fence since it left its slot.
-    pub(crate) fn end_timers_of(&self, pid: Pid) {
+    /// Calls `one` behind each.
+    pub(crate) fn end_timers_of(&self, pid: Pid, mut one: impl FnMut()) {
         if self.timers.of_processes.load(Ordering::Relaxed) == 0 {
             return;
         }
-        for timer in self.timers.with(|running| running.wheel.take_of(pid.word())) {
-            let _ = caught(|| drop(timer));
+        loop {
+            let timers = self.timers.with(|running| running.wheel.take_of(pid.word(), BATCH));
+            let last = timers.len() < BATCH;
+            for timer in timers {
+                let _ = caught(|| drop(timer));
+                one();
+            }
+            if last {
+                return;
+            }
         }
     }
 }

@@ -148,11 +148,12 @@ impl Wheel {
         taken
     }
 
-    /// Takes out all timers of a process.
-    pub(super) fn take_of(&mut self, pid: Word) -> Vec<Timer> {
+    /// Takes out timers of a process, at most `most`.
+    pub(super) fn take_of(&mut self, pid: Word, most: usize) -> Vec<Timer> {
         let mut taken = Vec::new();
-        while let Some(&(_, id)) =
-            self.of_processes.range((pid, Reference::FIRST)..).next().filter(|&&(of, _)| of == pid)
+        while taken.len() < most
+            && let Some(&(_, id)) =
+                self.of_processes.range((pid, Reference::FIRST)..).next().filter(|&&(of, _)| of == pid)
         {
             taken.extend(self.remove(id));
         }

@@ -48,7 +48,7 @@ pub use deterministic::Deterministic;
 pub use handle::{Exited, Handle};
 pub use port::Port;
 
-use crate::process::{Exit, Node, Remains, Task};
+use crate::process::{Exit, Node, Pieces, Remains, Task, end};
 use scheduler::Scheduler;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -175,8 +175,11 @@ pub(crate) fn end_all(node: &Arc<Node>) {
             }
         }
     });
+    // What was seized stays, whoever passes a boundary.
+    let mut pieces = Pieces::new(domain, Some(span.participant()));
     for &task in &ended {
-        crate::process::run::end(task, Exit::SHUTDOWN);
+        end(task, Exit::SHUTDOWN, &mut pieces);
+        pieces.one();
     }
     drop(span);
     if !ended.is_empty() {

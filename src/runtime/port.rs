@@ -177,17 +177,18 @@ impl Port {
 impl Drop for Port {
     fn drop(&mut self) {
         let domain = self.node.domain();
-        let monitors = std::mem::take(&mut self.monitors).into_pairs();
-        if !monitors.is_empty() {
-            let _guard = self.node.store().pin();
-            for (monitor, whom) in monitors {
+        let monitors = std::mem::take(&mut self.monitors);
+        if monitors.len() > 0 {
+            let mut guard = self.node.store().pin();
+            for (monitor, whom) in monitors.into_pairs() {
                 self.node.demonitor_for_port(self.pid(), whom, monitor);
+                guard.repin();
             }
         }
         domain.slots.vacate(self.pid());
         // Pairs with the fence in `set_timer`.
         fence(Ordering::SeqCst);
-        self.node.end_timers_of(self.pid());
+        self.node.end_timers_of(self.pid(), || ());
         // SAFETY: as in `cell`; the queue is borrowed beside it.
         unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys);
         domain.limbo.put(&domain.quiescence, Box::new(Rest { node: Arc::clone(&self.node), cell: self.cell }));
