@@ -43,7 +43,7 @@ impl Bound {
 
     /// Makes room for a message, or does not.
     pub(crate) fn admit(&self, message: &Region) -> bool {
-        let bytes = Load::of(message).bytes;
+        let bytes = Load::bytes_of(message);
         let messages = self.messages.fetch_add(1, Ordering::Relaxed);
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let fits = match self.limit {

@@ -133,7 +133,7 @@ fn evacuate_messages(queue: &mut Queue, retired: u64, bound: Option<&Bound>) -> 
         new.set_mark(message.mark());
         // Events are not counted by a mailbox with a limit.
         if let Some(bound) = bound.filter(|_| message.mark() == 0) {
-            bound.resized(Load::of(&message).bytes, Load::of(&new).bytes);
+            bound.resized(Load::bytes_of(&message), Load::bytes_of(&new));
         }
         copied = Some(copied.unwrap_or(0) + new.words().saturating_sub(message.words()));
         // What only its garbage held goes with it; the message itself has lost nothing.

@@ -35,6 +35,9 @@ pub struct ProcessInfo {
     /// Messages, signals and events that it has not received. Of a process that runs, those are missing that it took out
     /// of its mailbox before this turn.
     pub messages: usize,
+    /// How many of these are [signals](crate::Cx#links-monitors-and-exit-signals) that have not taken effect yet: what nothing
+    /// bounds.
+    pub signals: usize,
     /// Their bytes: a head, and the words in use of each; binaries outside of heaps not counted.
     pub message_bytes: usize,
     /// What only its owner knows; `None` of a process that runs, but for the one that asks.
@@ -101,6 +104,7 @@ impl Task {
             name: header.node.name_of(pid),
             status: Status::Running,
             messages: load.messages,
+            signals: load.signals,
             message_bytes: load.bytes,
             details: Some(details),
         }
@@ -139,7 +143,8 @@ impl Node {
             (Status::Running, public, None)
         };
         drop(hold);
-        Some(ProcessInfo { pid, name, status, messages: load.messages, message_bytes: load.bytes, details })
+        let Load { messages, signals, bytes: message_bytes } = load;
+        Some(ProcessInfo { pid, name, status, messages, signals, message_bytes, details })
     }
 
     /// Asks a process for its figures. `None`: there is nobody.

@@ -124,7 +124,13 @@ fn or_unwind(result: Result<bool, HeapError>) -> bool {
 ///
 /// Signals are looked at between turns, in the order of their arrival, eight for each turn that a process may run before
 /// others get theirs: a flood of them holds no worker. What has not been looked at yet counts among the
-/// [`messages`](super::ProcessInfo::messages) that wait; nothing bounds it.
+/// [`messages`](super::ProcessInfo::messages) that wait, and by itself as [`signals`](super::ProcessInfo::signals).
+///
+/// Nothing bounds how many wait, as in OTP, and for the same reason: a signal that is refused would be a link of which one
+/// end knows nothing. A signal takes less than 100 bytes, that of an end as much as the reason besides, once for each who is
+/// told. It waits for the turn that the receiver is in, and for the signals before it. So what can grow is the queue of a
+/// process that is in a long turn, or that others send more than it can see to: by one signal for each call of the functions
+/// here.
 impl<'h> Cx<'h> {
     fn relations(self) -> &'h mut Relations {
         // SAFETY: a turn owns its process; nobody keeps this borrow while it runs code of the user's.

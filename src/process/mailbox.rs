@@ -1,5 +1,6 @@
 //! Mailboxes: many senders push regions, the owner takes all of them at once.
 
+use super::signals::is_signal;
 use crate::heap::Region;
 use crate::heap::region::{MARK, RegionHead};
 use crate::sync::Mutex;
@@ -33,6 +34,8 @@ fn without_bit(head: *mut RegionHead) -> *mut RegionHead {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) messages: usize,
+    /// How many of these are signals.
+    pub(crate) signals: usize,
     pub(crate) bytes: usize,
 }
 
@@ -40,14 +43,18 @@ impl std::ops::Add for Load {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { messages: self.messages + other.messages, bytes: self.bytes + other.bytes }
+        Self {
+            messages: self.messages + other.messages,
+            signals: self.signals + other.signals,
+            bytes: self.bytes + other.bytes,
+        }
     }
 }
 
 impl Load {
-    pub(crate) fn of(message: &Region) -> Self {
+    pub(crate) fn bytes_of(message: &Region) -> usize {
         // SAFETY: the region is a live one.
-        Self { messages: 1, bytes: unsafe { RegionHead::bytes(message.as_raw()) } }
+        unsafe { RegionHead::bytes(message.as_raw()) }
     }
 
     /// # Safety
@@ -59,7 +66,10 @@ impl Load {
             crate::model::looks();
             self.messages += 1;
             // SAFETY: the caller's promise.
-            unsafe { self.bytes += RegionHead::bytes(node) };
+            unsafe {
+                self.bytes += RegionHead::bytes(node);
+                self.signals += usize::from(is_signal((RegionHead::filter_and_mark(node) & MARK) as u8));
+            }
             if node == last {
                 return;
             }

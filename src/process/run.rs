@@ -169,7 +169,7 @@ fn one_turn(task: Task, participant: &Participant) -> After {
         (kind, owned.heap.mark(), owned.state, message, timeout)
     };
     // Events are not counted by a mailbox with a limit.
-    let counted = message.as_ref().filter(|message| bound.is_some() && message.mark() == 0).map(|m| Load::of(m).bytes);
+    let counted = message.as_ref().filter(|message| bound.is_some() && message.mark() == 0).map(Load::bytes_of);
     let result = call(task, kind, state, message.as_ref());
     if let (Some(bound), Some(bytes)) = (bound, counted)
         && !matches!(result, Ok(Went::Defer))

@@ -89,6 +89,11 @@ impl Kind {
     }
 }
 
+/// Is a region with this mark a signal, which the owner has to see to?
+pub(super) fn is_signal(mark: u8) -> bool {
+    KINDS.get(usize::from(mark)).is_some_and(|kind| kind.is_signal())
+}
+
 /// A signal of this kind: an immediate.
 fn immediate(kind: Kind, w: Word) -> Result<Region, HeapError> {
     debug_assert!(word::is_immediate(w));

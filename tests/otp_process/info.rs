@@ -140,7 +140,8 @@ fn process_info_self_msgq_len() {
                 cx.send(cx.me(), cx.int(i));
             }
             cx.exit(cx.me(), cx.list([cx.me()]));
-            assert_eq!(cx.info(cx.me()).unwrap().messages, 4);
+            let info = cx.info(cx.me()).unwrap();
+            assert_eq!((info.messages, info.signals), (4, 1));
         }
         Ok(())
     });

@@ -92,7 +92,7 @@ fn a_flood_of_signals_is_looked_at_in_portions() {
             assert!(rt.step());
             let info = rt.info(flooded).unwrap();
             assert!((before - SIGNALS..=before).contains(&info.messages), "seed {seed}: {before}, then {info:?}");
-            assert_eq!(info.message_bytes, one * info.messages, "seed {seed}");
+            assert_eq!((info.signals, info.message_bytes), (info.messages, one * info.messages), "seed {seed}");
             before = info.messages;
             if answered_at == 0 && port.try_recv().is_some() {
                 answered_at = before;
@@ -101,6 +101,37 @@ fn a_flood_of_signals_is_looked_at_in_portions() {
         assert!(answered_at > 0, "seed {seed}: the echo had to wait for all of the flood");
         assert!(rt.is_alive(flooded));
     }
+}
+
+/// What an observer sees of a flood, whatever it is made of: how many, and that each takes less than 100 bytes.
+#[test]
+fn signals_that_wait_are_counted_by_themselves() {
+    let (mut rt, _) = runtime();
+    let flooded = waits(&rt);
+    rt.run_until_idle();
+    // On the same store, and run by nobody who would run the other.
+    let mut others = Runtime::builder().persistent(rt.persistent().clone()).deterministic(1);
+    let p = does(&others, move |cx, _| {
+        cx.link(flooded);
+        cx.unlink(flooded);
+        let monitor = cx.monitor(flooded);
+        cx.demonitor(monitor);
+        cx.exit(flooded, cx.atom(NORMAL));
+        cx.send(flooded, cx.nil());
+        Ok(())
+    });
+    for _ in 0..10 {
+        go(&others, p);
+    }
+    others.run_until_idle();
+    let info = rt.info(flooded).unwrap();
+    assert_eq!((info.messages, info.signals), (60, 50));
+    assert!(info.message_bytes < 60 * 100, "{info:?}");
+    rt.run_until_idle();
+    let info = rt.info(flooded).unwrap();
+    assert_eq!((info.messages, info.signals), (0, 0));
+    let details = info.details.unwrap();
+    assert!(details.links.is_empty() && details.watchers.is_empty());
 }
 
 /// Threads that send signals for as long as nobody else is heard do not keep a worker from its other processes, nor from
