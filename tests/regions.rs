@@ -43,6 +43,39 @@ fn an_immediate_needs_no_words() {
     }
 }
 
+/// Built forwards, and backwards; all integers, or with another object in the middle; and with its end met from outside.
+#[test]
+fn lists_whose_cells_lie_side_by_side_are_copied_whole() {
+    for n in (0..150).chain(4000..4005).chain([9_000]) {
+        for (i, list) in (0..12).map(|kind| (kind, side_by_side(n, kind))) {
+            let (copy, list) = (Region::copy_of(list.root()), list.root());
+            copy.verify().unwrap();
+            assert!(copy.root() == list, "{n} of kind {i}");
+            assert_eq!(copy.root().size_words(), list.size_words(), "{n} of kind {i}");
+        }
+    }
+}
+
+fn side_by_side(n: i64, kind: usize) -> Region {
+    Region::build(|h| {
+        let other = h.tuple(&[h.int(n)]);
+        let item = |i| if kind % 2 == 1 && i == n / 2 { other } else { h.int(i) };
+        let list = if [0, 1].contains(&(kind % 4)) {
+            h.list_with_tail((0..n).map(item), h.int(7))
+        } else {
+            (0..n).fold(h.nil(), |list, i| h.cons(item(i), list))
+        };
+        let mut rest = list.list();
+        rest.by_ref().take(n as usize * 7 / 8).for_each(drop);
+        let middle = rest.rest();
+        match kind / 4 {
+            0 => list,
+            1 => h.tuple(&[list, middle]),
+            _ => h.tuple(&[middle, list]),
+        }
+    })
+}
+
 #[test]
 fn a_region_that_adopts_others_owns_their_memory() {
     let tracker = Tracker::default();

@@ -67,7 +67,7 @@ pub use binary::COPY_OUT;
 pub use collect::CollectStats;
 pub use info::HeapInfo;
 pub use owned::OwnedHeap;
-pub use pool::pooled_bytes;
+pub use pool::{pooled_bytes, thread_pooled_bytes};
 pub use region::Region;
 pub use scratch::Scratch;
 pub use to_term::{Segment, ToTerm, heap_of};

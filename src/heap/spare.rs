@@ -2,11 +2,13 @@
 //!
 //! A collection asks for as much memory as lives, and then frees what there was before. An allocator gives memory of that
 //! size back to the system, and the next collection pays for each page anew: more than for moving what goes there. So a
-//! thread keeps some of it, in sizes that are powers of two. And it keeps a block or two of literal memory: whoever updates
-//! a persistent term builds the new value in one, and frees it when the value is small and was copied.
+//! thread keeps some of it, in sizes that are powers of two. Copies and heaps that grow go through the smaller ones, which
+//! an allocator joins with what is free beside them, and cuts out again: dearer, the more pieces its memory is in. And a
+//! thread keeps a block or two of literal memory: whoever updates a persistent term builds the new value in one, and frees
+//! it when the value is small and was copied.
 
 /// The smallest chunk that is kept, and the largest, in bytes with their headers.
-const SMALLEST_SHIFT: u32 = 12;
+const SMALLEST_SHIFT: u32 = 9;
 const LARGEST_SHIFT: u32 = 18;
 
 /// The largest size that is kept and not above `bytes`, if there is one.
@@ -18,7 +20,7 @@ pub(super) const fn size_within(bytes: usize) -> Option<usize> {
     Some(1 << shift)
 }
 
-pub(super) use kept::{give, give_block, take, take_block};
+pub(super) use kept::{bytes, give, give_block, take, take_block};
 
 #[cfg(not(any(all(loom, feature = "loom"), miri, shared_term_no_pool)))]
 mod kept {
@@ -31,12 +33,17 @@ mod kept {
     /// Bytes that one thread keeps.
     const ROOM: usize = 1 << 20;
     const CLASSES: usize = (LARGEST_SHIFT - SMALLEST_SHIFT + 1) as usize;
+    /// Chunks of sizes below a page that one thread keeps, of each. Who is sent much and copies little frees more of them
+    /// than it will ever take, and needs the room for its collections.
+    const SMALL: u32 = 32;
+    const SMALL_CLASSES: usize = (12 - SMALLEST_SHIFT) as usize;
     /// Blocks that one thread keeps beside those.
     const BLOCKS: usize = 2;
 
     /// For each size a list, linked through the first word of the blocks.
     struct Spare {
         lists: [Cell<*mut u8>; CLASSES],
+        small: [Cell<u32>; SMALL_CLASSES],
         bytes: Cell<usize>,
         blocks: [Cell<*mut u8>; BLOCKS],
     }
@@ -44,6 +51,7 @@ mod kept {
     thread_local! {
         static SPARE: Spare = const { Spare {
             lists: [const { Cell::new(ptr::null_mut()) }; CLASSES],
+            small: [const { Cell::new(0) }; SMALL_CLASSES],
             bytes: Cell::new(0),
             blocks: [const { Cell::new(ptr::null_mut()) }; BLOCKS],
         } };
@@ -96,6 +104,9 @@ mod kept {
                 // SAFETY: a block on a list has the next one in its first word, and is nobody else's.
                 spare.lists[class].set(unsafe { block.cast::<*mut u8>().read() });
                 spare.bytes.set(spare.bytes.get() - bytes);
+                if let Some(small) = spare.small.get(class) {
+                    small.set(small.get() - 1);
+                }
                 Some(block)
             })
             .ok()
@@ -115,6 +126,12 @@ mod kept {
                 if total > ROOM {
                     return false;
                 }
+                if let Some(small) = spare.small.get(class) {
+                    if small.get() == SMALL {
+                        return false;
+                    }
+                    small.set(small.get() + 1);
+                }
                 // SAFETY: the caller's promise: the block is ours, and long enough for a link.
                 unsafe { block.cast::<*mut u8>().write(spare.lists[class].get()) };
                 spare.lists[class].set(block);
@@ -122,6 +139,12 @@ mod kept {
                 true
             })
             .unwrap_or(false)
+    }
+
+    /// Bytes that this thread keeps.
+    pub(in super::super) fn bytes() -> usize {
+        let blocks = |spare: &Spare| spare.blocks.iter().filter(|place| !place.get().is_null()).count();
+        SPARE.try_with(|spare| spare.bytes.get() + BLOCK_BYTES * blocks(spare)).unwrap_or(0)
     }
 
     impl Drop for Spare {
@@ -174,6 +197,32 @@ mod kept {
         }
 
         #[test]
+        fn small_chunks_leave_room_for_large_ones() {
+            std::thread::spawn(|| {
+                let (size, layout) = (1 << SMALLEST_SHIFT, Layout::from_size_align(1 << SMALLEST_SHIFT, 8).unwrap());
+                // One that is taken can be given again.
+                for kept in [SMALL as usize, 1] {
+                    // SAFETY: the layout is not empty.
+                    let chunks: Vec<_> = (0..100).map(|_| unsafe { alloc(layout) }).collect();
+                    // SAFETY: allocated with that layout; what is not kept is freed.
+                    let given = chunks.iter().filter(|&&chunk| unsafe {
+                        let kept = give(chunk, size);
+                        if !kept {
+                            dealloc(chunk, layout);
+                        }
+                        kept
+                    });
+                    assert_eq!(given.count(), kept);
+                    assert_eq!(bytes(), SMALL as usize * size);
+                    // SAFETY: kept, and so allocated with that layout.
+                    unsafe { dealloc(take(size).unwrap(), layout) };
+                }
+            })
+            .join()
+            .unwrap();
+        }
+
+        #[test]
         fn what_is_kept_is_bounded_and_comes_back() {
             // By itself: a thread of its own has nothing yet.
             std::thread::spawn(|| {
@@ -213,6 +262,10 @@ mod kept {
         None
     }
 
+    pub(in super::super) fn bytes() -> usize {
+        0
+    }
+
     /// # Safety
     ///
     /// None.
@@ -234,7 +287,7 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_two_within_bounds() {
-        assert_eq!([4095, 4096, 8191, 8192].map(size_within), [None, Some(4096), Some(4096), Some(8192)]);
+        assert_eq!([511, 512, 8191, 8192].map(size_within), [None, Some(512), Some(4096), Some(8192)]);
         assert_eq!([1 << 18, 1 << 30].map(size_within), [Some(1 << 18), Some(1 << 18)]);
     }
 }

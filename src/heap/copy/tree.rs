@@ -437,6 +437,9 @@ unsafe fn word_at(from: *const Word, to: *mut Word, last: *mut *mut Word) -> *mu
     }
 }
 
+/// Bytes of a cell.
+const CELL: Word = 2 * size_of::<Word>() as Word;
+
 /// Copies the cell at `from` to the two words at `to`, and further cells behind it for as long as heads are no pointers
 /// and tails are, with the tag `SRC`: a list of immediates to its end. Returns the last cell that was written, whose
 /// words are those of the source; null when a cell was marked already.
@@ -454,6 +457,8 @@ unsafe fn spine<const TAG: Word, const SRC: Word>(
 ) -> *mut Word {
     // SAFETY: the caller's promise: a tail with the tag points to a cell.
     unsafe {
+        // The word of the cell at `from`, where it is known.
+        let mut cell = Word::MAX;
         loop {
             let (head, tail) = (*from, *from.add(1));
             to.write(head);
@@ -469,6 +474,66 @@ unsafe fn spine<const TAG: Word, const SRC: Word>(
             // A subtraction, which becomes part of the address, where a mask would come before it.
             from = ptr::with_exposed_provenance((tail - SRC) as usize);
             to = next;
+            let step = tail.wrapping_sub(std::mem::replace(&mut cell, tail));
+            if step == CELL {
+                (from, to) = row::<TAG, 1>(from, to, cell, end, page);
+            } else if step == CELL.wrapping_neg() {
+                (from, to) = row::<TAG, -1>(from, to, cell, end, page);
+            } else {
+                continue;
+            }
+            if to.is_null() {
+                return to;
+            }
+            cell = Word::MAX;
         }
+    }
+}
+
+/// Goes on with a list whose cells touch, each behind the one before or (`STEP` is -1) before it, as lists lie that were
+/// made in one go. Where the next cell lies is known before the tail is read, and page and room are looked at once.
+///
+/// The cell at `from`, whose word is `w`, is marked and not copied yet, and so is the one that is returned, with the place
+/// where it goes; that is null when a cell was marked already.
+///
+/// # Safety
+///
+/// As for [`spine`].
+#[inline(always)]
+unsafe fn row<const TAG: Word, const STEP: isize>(
+    from: *const Word,
+    to: *mut Word,
+    w: Word,
+    end: *mut Word,
+    page: Page,
+) -> (*const Word, *mut Word) {
+    let offset = w - page.base;
+    let ahead = if STEP == 1 { marks::PAGE as Word - 1 - offset } else { offset } / CELL;
+    let room = (end.addr() - to.addr()) as Word / CELL - 1;
+    let most = ahead.min(room) as isize;
+    // SAFETY: the caller's promise. No more cells are gone to than lie on the page, nor than there is room for. Where a
+    // tail points to is a cell; chunks begin with a header, so that cells that touch lie in the same one.
+    unsafe {
+        let mark = page.line.add(marks::index(offset as usize));
+        let (mut next, mut tail) = (w, word::pointer(to, word::LIST | TAG));
+        let mut i = 0;
+        while i < most {
+            let cell = from.offset(2 * STEP * i);
+            next = next.wrapping_add((STEP as Word).wrapping_mul(CELL));
+            let head = *cell;
+            if *cell.add(1) != next || word::is_pointer(head) {
+                break;
+            }
+            let mark = mark.offset(STEP * (i + 1));
+            if *mark == page.mark {
+                return (from, ptr::null_mut());
+            }
+            *mark = page.mark;
+            tail += CELL;
+            to.offset(2 * i).write(head);
+            to.offset(2 * i + 1).write(tail);
+            i += 1;
+        }
+        (from.offset(2 * STEP * i), to.offset(2 * i))
     }
 }
