@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# The models, each with the faults that it must find. Arguments go to the test binaries: a name, --nocapture.
-set -eu
+# The models, each with the faults that it must find. `--test FILE`, first, for those of a file; further arguments go to the
+# test binaries: a name, --nocapture. Without a model of that name it fails.
+set -euo pipefail
 cd "$(dirname "$0")/.."
-RUSTFLAGS="--cfg loom" cargo test -p loom-tests --profile loom --target-dir target/loom -- "$@"
+. ci/models.bash
+RUSTFLAGS="--cfg loom" run_models loom-tests target/loom "$@"
