@@ -239,7 +239,14 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "a process that never comes to rest, or never runs",
         &[
             ("tests/processes.rs", &["a_long_job_stays_small_and_answers_collections"]),
-            ("tests/holes.rs", &["who_is_asked_and_never_run_is_named", "who_hibernates_lets_go_and_sleeps_on"]),
+            (
+                "tests/holes.rs",
+                &[
+                    "who_is_asked_and_never_run_is_named",
+                    "all_who_are_asked_are_named_whether_they_are_woken_or_not",
+                    "who_hibernates_lets_go_and_sleeps_on",
+                ],
+            ),
             ("loom-tests/tests/collection.rs", &["put_off_holds"]),
             (
                 "tests/evacuation.rs",
@@ -595,6 +602,26 @@ fn who_is_asked_and_never_run_is_named() {
     rt.run_until_idle();
     assert_eq!(store.held_up(), shared_term::persistent::HeldUp::default());
     assert_eq!(told(&mut rt, p).root().list().count(), 100);
+}
+
+#[test]
+fn all_who_are_asked_are_named_whether_they_are_woken_or_not() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put(X, list(100)).unwrap();
+    // More than are woken at once.
+    let mut holders: Vec<_> = (0..1000).map(|_| holder(&rt)).collect();
+    rt.run_until_idle();
+    store.erase(X);
+    while store.held_up().unanswered.is_empty() {
+        assert!(!store.wait_idle(std::time::Duration::from_millis(1)));
+    }
+    let mut named = store.held_up().unanswered;
+    named.sort_unstable();
+    holders.sort_unstable();
+    assert_eq!(named, holders);
+    rt.run_until_idle();
+    assert!(store.held_up().unanswered.is_empty());
 }
 
 #[test]

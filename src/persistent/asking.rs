@@ -8,7 +8,7 @@
 use super::slots::Slots;
 use crate::sync::Mutex;
 use crate::sync::mutation::{Mutation, mutated};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 /// How many are at it for each processor.
 const FOR_EACH: usize = 4;
@@ -24,24 +24,25 @@ pub(super) struct Asking {
 struct Progress {
     /// How many more may be at it now.
     free: usize,
-    /// Cards before this one, in the order of memory, are seen to; `None`: all are.
-    next: Option<usize>,
+    /// Who must be woken still has one of these cards, in the order of memory.
+    left: Range<usize>,
 }
 
 impl Asking {
     pub(super) fn new() -> Self {
         let most = if crate::sync::MODELLED { 1 } else { FOR_EACH * crate::sync::available_parallelism() };
-        Self { most, progress: Mutex::new(Progress { free: most, next: None }) }
+        Self { most, progress: Mutex::new(Progress { free: most, left: 0..0 }) }
     }
 
-    /// A scan is over: wakes the first.
-    pub(super) fn begin(&self, slots: &Slots) {
+    /// A scan is over, which has put off who has one of these cards, and perhaps others among them: wakes the first.
+    pub(super) fn begin(&self, slots: &Slots, put_off: Range<usize>) {
         let mut progress = self.progress.lock();
-        *progress = Progress { free: self.most, next: Some(0) };
+        *progress = Progress { free: self.most, left: put_off };
         progress.wake(slots);
     }
 
-    /// One that was woken has answered: wakes others, once enough have. O(1) for each, and one walk over the cards for all.
+    /// One that was woken has answered: wakes others, once enough have. O(1) for each, and one walk over the cards for all,
+    /// from the first that the scan has put off to the last.
     pub(super) fn answered(&self, slots: &Slots) {
         let mut progress = self.progress.lock();
         // Who answers last may come here when the next scan is over already.
@@ -60,8 +61,7 @@ impl Asking {
 
 impl Progress {
     fn wake(&mut self, slots: &Slots) {
-        let Some(next) = self.next else { return };
-        self.next = slots.walk(next, |card, occupant| {
+        self.left.start = slots.walk(self.left.clone(), |card, occupant| {
             if self.free == 0 {
                 return ControlFlow::Break(());
             }

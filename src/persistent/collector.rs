@@ -27,6 +27,7 @@ use crate::heap::literal::{Area, bit_of, count};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::mutation::{Mutation, mutated, ordering};
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::atomic as plain;
 use std::time::{Duration, Instant};
@@ -247,9 +248,9 @@ impl Collector {
         self.asking.between(f)
     }
 
-    /// A scan that has put somebody off is over.
-    pub(super) fn wake(&self, domain: &Domain) {
-        self.asking.begin(&domain.slots);
+    /// A scan is over that has put off who has one of these cards.
+    pub(super) fn wake(&self, domain: &Domain, put_off: Range<usize>) {
+        self.asking.begin(&domain.slots, put_off);
     }
 
     /// One process more, or less, has to answer.

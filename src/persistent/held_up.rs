@@ -16,8 +16,8 @@ pub struct HeldUp {
     pub guards: usize,
     /// Processes in a turn that began before it. A process may have ended its turn since.
     pub turns: Vec<Pid>,
-    /// Processes that were asked to let go, and have not run since, or not to the end of a turn. In a runtime that is not
-    /// being run they stay here. Who sleeps and will be woken when these have answered is not among them.
+    /// Processes that were asked to let go, and have not run since, or not to the end of a turn; also those that sleep still,
+    /// and are woken when others have answered. In a runtime that is not being run they stay here.
     pub unanswered: Vec<Pid>,
 }
 
@@ -47,7 +47,7 @@ impl PersistentTerms {
         });
         let _span = Span::new(domain);
         domain.slots.for_each_card(|card, occupant| {
-            if card.is_asked() && !card.is_idle() {
+            if card.is_asked() {
                 // SAFETY: found in this span, so it is freed after that.
                 held_up.unanswered.extend(occupant().map(|occupant| unsafe { occupant.as_ref() }.pid));
             }

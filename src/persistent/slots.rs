@@ -15,8 +15,7 @@ use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{GENERATIONS, SLOT_BITS};
 use std::collections::VecDeque;
 use std::fmt;
-use std::ops::ControlFlow;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref, Range};
 use std::ptr::{self, NonNull};
 
 /// What this floor knows of a process: the first field of whatever a slot leads to.
@@ -87,7 +86,7 @@ pub(crate) struct Acts {
 }
 
 /// Slots of a line of cards.
-const LINE: usize = if crate::sync::MODELLED { 2 } else { 8 };
+pub(super) const LINE: usize = if crate::sync::MODELLED { 2 } else { 8 };
 /// Lines of a group: a page of each thing.
 const LINES: usize = if crate::sync::MODELLED { 1 } else { 64 };
 /// Slots of the first segment, which is a group; each further one has twice as many.
@@ -322,35 +321,33 @@ impl Slots {
         });
     }
 
-    /// As [`for_each_card`](Self::for_each_card), from the card with number `from` on, until `f` breaks. The number of the
-    /// card at which it did.
+    /// As [`for_each_card`](Self::for_each_card), for the cards with these numbers, until `f` breaks. The number of the card
+    /// at which it did, or the end.
     pub(crate) fn walk(
         &self,
-        from: usize,
+        cards: Range<usize>,
         mut f: impl FnMut(&Card, &dyn Fn() -> Option<NonNull<Occupant>>) -> ControlFlow<()>,
-    ) -> Option<usize> {
+    ) -> usize {
         let mut first = 0;
-        // Acquire: as in `lines`.
-        let len = self.len.load(Ordering::Acquire);
         for (n, groups) in self.groups() {
-            if first >= len {
-                break;
-            }
-            // No further line has a slot that was used.
-            for number in from.max(first)..first + n.min(LINE * (len - first)) {
+            for number in cards.start.max(first)..cards.end.min(first + n) {
                 let (group, at) = (&groups[(number - first) / BASE], (number - first) % BASE);
                 // Acquire: pairs with the release in `occupy`.
                 let occupant = || NonNull::new(group.occupants[at].load(Ordering::Acquire));
                 if f(&group.cards[at], &occupant).is_break() {
-                    return Some(number);
+                    return number;
                 }
             }
             first += n;
+            if first >= cards.end {
+                break;
+            }
         }
-        None
+        cards.end
     }
 
-    /// The lines with a card that was ever used, in the order of memory, and the occupants that belong to the cards.
+    /// The lines with a card that was ever used, in the order of memory, and the occupants that belong to the cards. The
+    /// cards that this comes by have the numbers from zero on.
     pub(super) fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         // Acquire: pairs with the release in `take`. A slot that is taken later is occupied by a process that cannot
         // carry what a collection is looking for.
@@ -440,6 +437,31 @@ mod tests {
             for slot in 0..n as u32 {
                 let card = ptr::from_ref(slots.door(slot).card());
                 assert!(lines.iter().any(|line| line.contains(&card)), "{slot} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_over_some_cards_comes_by_those_that_the_lines_have_with_these_numbers() {
+        let slots = Slots::new();
+        for _ in 0..3000 {
+            slots.take();
+        }
+        let all: Vec<_> = slots.lines().flat_map(|(cards, _)| cards).map(ptr::from_ref).collect();
+        for range in [0..0, 0..1, 5..9, 100..1700, 511..513, 0..all.len(), 2999..3000] {
+            let mut seen = Vec::new();
+            let end = slots.walk(range.clone(), |card, _| {
+                seen.push(ptr::from_ref(card));
+                ControlFlow::Continue(())
+            });
+            assert_eq!((end, &seen[..]), (range.end, &all[range.clone()]));
+            if range.len() > 2 {
+                let mut left = 2;
+                let stop = |_: &Card, _: &dyn Fn() -> Option<NonNull<Occupant>>| {
+                    left -= 1;
+                    if left < 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                };
+                assert_eq!(slots.walk(range.clone(), stop), range.start + 2);
             }
         }
     }
