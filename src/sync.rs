@@ -360,6 +360,10 @@ pub mod mutation {
         EvacuateNoDrain,
         /// Owner: evacuates the heap and forgets the messages.
         EvacuateForgetsMessages,
+        /// Owner: the messages that share an area do not keep it.
+        ShareNotHeld,
+        /// Owner: gives messages another area to point into, and leaves their filters.
+        ShareNotNoted,
         /// Owner: acknowledges relaxed.
         AckRelaxed,
         /// Owner: publishes the filter after the transition to idle.

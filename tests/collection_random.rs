@@ -158,6 +158,15 @@ impl Process for Actor {
                 }
                 Next(state)
             }
+            // Many at once, of what it has read and of what it has: whoever puts them off is made to copy all of that.
+            "shower" => {
+                let value = self.world.get(cx, int(1));
+                for i in 0..int(2) {
+                    let values = if i % 3 == 2 { state } else { cx.list(value) };
+                    cx.send(args[0].get()?, letter(cx, values));
+                }
+                Next(state)
+            }
             // Along a list of processes, the last of which takes it.
             "route" => match args[0].list().skip_while(|p| *p != cx.pid(cx.me())).nth(1) {
                 Some(next) => Forward(next.get()?),
@@ -245,7 +254,7 @@ fn act(world: &World, rt: &mut Deterministic, random: &mut Random, depth: u32) {
     let (p, q, key, other) = (pick(random), pick(random), random.key(), random.key());
     let flag = random.below(2);
     let to = |rt: &Deterministic, f: &dyn for<'r> Fn(Heap<'r>) -> Term<'r>| drop(rt.send_new(p, f));
-    match random.below(48) {
+    match random.below(50) {
         0..6 => {
             let mut id = 0;
             let value = Region::build(|h| {
@@ -303,6 +312,17 @@ fn act(world: &World, rt: &mut Deterministic, random: &mut Random, depth: u32) {
                 assert!(seen.insert(k.as_int().unwrap(), id_of(v)).is_none());
             });
             assert_eq!(seen, world.truth.lock().unwrap().store);
+        }
+        46..48 => {
+            let (n, closed) = (2 + random.below(9) as i64, random.below(4) > 0);
+            if closed {
+                let _ = rt.send_new(q, |h| term!(h, { :close }));
+            }
+            to(rt, &|h| term!(h, {:shower, q, key, n}));
+            if random.below(2) == 0 {
+                rt.run_until_idle();
+                let _ = rt.persistent().erase(key).then(|| world.truth.lock().unwrap().store.remove(&key));
+            }
         }
         _ => drop(rt.run_until_idle()),
     }

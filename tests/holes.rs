@@ -181,7 +181,15 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "evacuation multiplies memory",
         &[
             ("tests/processes.rs", &["a_process_made_to_copy_by_a_collection_does_not_pass_its_limit_by_it"]),
-            ("tests/holes.rs", &["a_holder_copies_what_it_reaches_and_not_the_area"]),
+            (
+                "tests/holes.rs",
+                &[
+                    "a_holder_copies_what_it_reaches_and_not_the_area",
+                    "a_burst_of_messages_is_made_to_copy_once_what_all_of_them_hold",
+                    "what_few_messages_have_left_is_not_what_many_had",
+                ],
+            ),
+            ("loom-tests/tests/collection.rs", &["burst_holds"]),
         ],
     ),
     (
@@ -523,6 +531,119 @@ fn a_holder_copies_what_it_reaches_and_not_the_area() {
     assert_eq!((report.holders, report.evacuated_words), (1, 6));
     assert!(report.words > 20_000);
     assert_eq!(told(&mut rt, p).root().to_string(), "[1,2,3]");
+}
+
+/// Puts off what comes until it is told how many to take; keeps the last one, and what it had before.
+fn hoarder(rt: &shared_term::runtime::Handle) -> Pid {
+    let mut left = 0;
+    rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, message| match message.tagged() {
+            Some((OPEN, [n])) => {
+                left = n.get()?;
+                Ok(NextReoffer(state))
+            }
+            Some((KEEP, [])) => Ok(Next(cx.list([cx.get(X).unwrap_or(cx.nil())]))),
+            Some((TELL, [to])) => {
+                cx.send(to.get()?, state);
+                Ok(Next(state))
+            }
+            _ if left == 0 => Ok(Defer),
+            _ => {
+                left -= 1;
+                let [_, list] = message.tuple_of::<2>().expect("a number and a list");
+                assert_eq!(list.list().count(), 10_000);
+                Ok(Next(state))
+            }
+        },
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_burst_of_messages_is_made_to_copy_once_what_all_of_them_hold() {
+    const MESSAGES: i64 = 1000;
+    const WORDS: usize = 2 * 10_000;
+    for keeps in [false, true] {
+        let mut rt = Runtime::deterministic(1);
+        let store = rt.persistent().clone();
+        store.put(X, list(10_000)).unwrap();
+        let p = hoarder(&rt);
+        if keeps {
+            rt.send_new(p, |h| term!(h, { KEEP })).unwrap();
+        }
+        let sender = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, _| {
+                for i in 0..MESSAGES {
+                    cx.send(p, cx.tuple(&[cx.int(i), cx.get(X).expect("it is there")]));
+                }
+                Ok(Next(state))
+            },
+        );
+        rt.send_new(sender.unwrap(), |h| h.nil()).unwrap();
+        rt.run_until_idle();
+        let waiting = |rt: &Deterministic| rt.info(p).unwrap();
+        let before = waiting(&rt);
+        let reports = store.reports(64);
+        store.erase(X);
+        rt.run_until_idle();
+        // A list for all of them, the heap included, and not one for each.
+        let report = reports.try_recv().unwrap();
+        assert_eq!((report.areas, report.holders, report.evacuated_words), (1, 1, WORDS));
+        let info = store.info();
+        assert_eq!((info.areas, info.retained_bytes), (1, 0));
+        assert!(info.words <= WORDS + MESSAGES as usize + 2, "{info:?}");
+        let after = waiting(&rt);
+        assert_eq!((before.messages, after.messages), (MESSAGES as usize, MESSAGES as usize));
+        assert!(after.message_bytes <= before.message_bytes + 32 * before.messages, "{after:?}");
+        // As they go, no more than once for each time that their number is halved.
+        for _ in 0..20 {
+            rt.send_new(p, |h| term!(h, {OPEN, 50})).unwrap();
+            rt.run_until_idle();
+            let info = store.info();
+            assert!(info.words <= WORDS + MESSAGES as usize + 2 && info.areas <= 1, "{info:?}");
+        }
+        assert_eq!(waiting(&rt).messages, 0);
+        assert_eq!((store.info().areas, store.info().retained_bytes), (0, 0));
+        let copied: usize = std::iter::from_fn(|| reports.try_recv()).map(|report| report.evacuated_words).sum();
+        assert!(copied <= 10 * WORDS, "{copied}");
+        let told = told(&mut rt, p);
+        told.verify().unwrap();
+        let kept = told.root().list().next().map(|list| list.list().map(|i| i.as_int().unwrap()).eq(0..10_000));
+        assert_eq!(kept, keeps.then_some(true));
+    }
+}
+
+#[test]
+fn what_few_messages_have_left_is_not_what_many_had() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    // A large part for all, and a small one for the last.
+    store.put(X, Region::build(|h| term!(h, {h.list(0..10_000), [7]}))).unwrap();
+    let p = hoarder(&rt);
+    let sender = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, _| {
+            let [large, small] = cx.get(X).and_then(|x| x.tuple_of().copied()).expect("it is there");
+            for i in 0..8 {
+                cx.send(p, cx.tuple(&[cx.int(i), large]));
+            }
+            cx.send(p, cx.tuple(&[cx.int(8), small]));
+            Ok(Next(state))
+        },
+    );
+    rt.send_new(sender.unwrap(), |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    store.erase(X);
+    rt.run_until_idle();
+    assert!(store.info().words > 20_000);
+    rt.send_new(p, |h| term!(h, {OPEN, 8})).unwrap();
+    rt.run_until_idle();
+    // The one that is left has a list of its own.
+    assert_eq!((store.info().areas, store.info().words), (0, 0));
+    let left = rt.info(p).unwrap();
+    assert!(left.messages == 1 && left.message_bytes < 200, "{left:?}");
 }
 
 #[test]

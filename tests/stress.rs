@@ -7,7 +7,7 @@
 //! STRESS_SECONDS=600 STRESS_SEED=1 cargo test --release --test stress -- --nocapture
 //! ```
 //!
-//! Processes keep, pass on, forward, put off, put back and append to what they read, spawn, run on, set timers, and end,
+//! Processes keep, pass on (one, or a shower of messages), forward, put off, put back and append to what they read, spawn, run on, set timers, and end,
 //! panic or are killed; threads put, update, erase, batch, lease and hold slots and guards. Threads make the order of
 //! things differ from run to run whatever the seed.
 
@@ -51,6 +51,7 @@ const END: Atom = Atom::inline("end");
 const PANIC: Atom = Atom::inline("panic");
 const DROP: Atom = Atom::inline("drop");
 const LOOK: Atom = Atom::inline("look");
+const SHOWER: Atom = Atom::inline("shower");
 
 impl Random {
     fn below(&mut self, n: u64) -> u64 {
@@ -175,6 +176,19 @@ impl Process for Keeper {
                 let _ = cx.try_send(about.get()?, state);
                 Ok(Next(if self.random.below(2) == 0 { cx.nil() } else { state }))
             }
+            // Many at once, some of which may be put off, with what all of them share.
+            SHOWER => {
+                let (to, value) = (about.get()?, cx.get(self.random.key()));
+                for i in 0..self.random.below(12) as i64 {
+                    let all = cx.list(value.into_iter().chain(state.list()));
+                    let _ = cx.try_send(to, if i % 2 == 0 { cx.tuple(&[cx.atom(WAIT), cx.int(i), all]) } else { all });
+                }
+                Ok(Next(state))
+            }
+            WAIT if self.open && message.tagged().is_some_and(|(_, args)| args.len() == 2) => {
+                message.tagged().into_iter().for_each(|(_, args)| check_all(args[1]));
+                Ok(Next(state))
+            }
             ONWARD if about.get::<Pid>()? != cx.me() => Ok(Forward(about.get()?)),
             WAIT if !self.open => Ok(Defer),
             GO => {
@@ -252,8 +266,10 @@ impl Process for Keeper {
 /// Something for a process to do.
 fn order(random: &mut Random, other: Pid) -> Region {
     let key = random.key();
-    let what =
-        [GET, GET, GET, GET, PASS, PASS, ONWARD, WAIT, GO, BACK, GROW, CHILD, RUN, TICK, LEASE, DROP, LOOK, END, PANIC];
+    let what = [
+        GET, GET, GET, GET, PASS, PASS, ONWARD, WAIT, SHOWER, GO, BACK, GROW, CHILD, RUN, TICK, LEASE, DROP, LOOK, END,
+        PANIC,
+    ];
     let what = what[random.below(what.len() as u64) as usize];
     Region::build(|h| match what {
         GET | BACK | GROW | LEASE => term!(h, {what, key}),

@@ -2,7 +2,7 @@
 //!
 //! The models are those of the proof: *glance*, *glimpse* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
 //! *defer* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
-//! a retired value back), *lease* and *leases* (a handle outside of every process), *exit* (a holder ends while it is
+//! a retired value back), *burst* (messages that are made to share a copy), *lease* and *leases* (a handle outside of every process), *exit* (a holder ends while it is
 //! asked), *put off* (three holders are woken one by one), *lazy*, *joins* and *budget* (the policies).
 #![cfg(loom)]
 
@@ -17,7 +17,7 @@ use shared_term::sync::mutation::Mutation::{
     EpochRelaxed, EvacuateForgetsMessages, EvacuateNoDrain, ExitDoubleAck, ExitNoAck, FilterAfterIdle,
     ForeignNotInGrace, IdleRelaxed, InspectForgetsMessages, InspectForgetsNote, JoinsWithoutGrace, LastDropUnlocked,
     LeaveRelaxed, NoGrace, NoQueuedFlag, NoRefsCheck, QueueNotInFilter, RefsBeforeGrace, RefsZeroOnly, ReleaseRelaxed,
-    ScanIgnoresRunning, SparedForEver, SplitWords, WakesNoOther,
+    ScanIgnoresRunning, ShareNotHeld, ShareNotNoted, SparedForEver, SplitWords, WakesNoOther,
 };
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -209,6 +209,61 @@ fn defer() {
     world.collect();
     thread.join().unwrap();
     settle(world, &[p, q]);
+}
+
+/// The value lies in two messages of a process, which are made to share a copy. It hands on the first, and keeps the second;
+/// the copy, of whose leases half are gone when one of the two was received, goes while the other is.
+fn burst() {
+    let world = world();
+    let look = |term: Term<'_>| {
+        if let Some([value]) = term.tuple_of() {
+            touch(*value);
+        }
+    };
+    let r = world.spawn(move |_, state, message| {
+        look(state);
+        look(message);
+        Ok(Next(if message.as_atom().is_some() { state } else { message }))
+    });
+    let q = {
+        let (mut open, mut first) = (false, true);
+        world.spawn(move |_, state, message| {
+            look(state);
+            look(message);
+            match message.as_atom() {
+                Some(PASS) => {
+                    open = true;
+                    Ok(NextReoffer(state))
+                }
+                Some(_) => Ok(Next(state)),
+                None if !open => Ok(Defer),
+                None if std::mem::take(&mut first) => Ok(Forward(r)),
+                None => Ok(Next(message)),
+            }
+        })
+    };
+    let p = world.spawn(move |cx, state, _| {
+        for _ in 0..2 {
+            cx.send(q, cx.tuple(&[cx.get(X).unwrap_or(cx.nil())]));
+        }
+        Ok(Next(state))
+    });
+    world.send(p, message(LOOK));
+    assert!(world.worker().run(p, 8) && world.worker().run(q, 8));
+    world.unpublish(X);
+    world.settle();
+    assert_eq!(world.store().info().areas, 1, "no copy is shared");
+    world.send(q, message(PASS));
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.worker().run(q, 8);
+        })
+    };
+    world.worker().run(r, 8);
+    world.collect();
+    thread.join().unwrap();
+    settle(world, &[q, r]);
 }
 
 /// A worker is in a turn of the receiver, which began after the mark, when a worker in an older span sends the value. Both
@@ -540,6 +595,11 @@ fn pass_holds() {
 #[test]
 fn defer_holds() {
     model("defer", Some(4), &[QueueNotInFilter, EvacuateForgetsMessages, InspectForgetsMessages], defer);
+}
+
+#[test]
+fn burst_holds() {
+    model("burst", Some(3), &[ShareNotHeld, ShareNotNoted], burst);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
     self, CommitBeforeChanges, CopierIgnoresMark, EvacuateForgetsMessages, ExitDoubleAck, ExitNoAck, FilterAfterIdle,
     FinishWithoutGrace, ForeignNotInGrace, LeaseNotCounted, NoGrace, NoQueuedFlag, NoRefsCheck, NotifyBeforePush,
-    ScanIgnoresRunning, WakesNoOther,
+    ScanIgnoresRunning, ShareNotHeld, ShareNotNoted, WakesNoOther,
 };
 use shared_term::term::Place;
 use shared_term::{Literal, persistent::Slot};
@@ -34,6 +34,7 @@ const BACK: Atom = Atom::inline("back");
 const CHILD: Atom = Atom::inline("child");
 const END: Atom = Atom::inline("end");
 const LOOK: Atom = Atom::inline("look");
+const SHOWER: Atom = Atom::inline("shower");
 const TICK: Duration = Duration::from_millis(1);
 
 fn below(n: usize) -> usize {
@@ -98,9 +99,21 @@ impl Process for Keeper {
                 cx.send(to.get()?, state);
                 Ok(Next(cx.nil()))
             }
+            Some((SHOWER, [to])) => {
+                for _ in 0..3 {
+                    cx.send(to.get()?, cx.tuple(&[cx.atom(WAIT), state]));
+                }
+                Ok(Next(state))
+            }
             Some((ONWARD, [to, ..])) if to.get::<Pid>()? != cx.me() => Ok(Forward(to.get()?)),
             Some((ONWARD, [..])) => Ok(Next(state)),
             Some((WAIT, [_])) if !self.open => Ok(Defer),
+            Some((WAIT, [values])) => {
+                if values.as_pid().is_none() {
+                    look_at_all(*values);
+                }
+                Ok(Next(state))
+            }
             Some((GO, [])) => {
                 self.open = !self.open;
                 Ok(NextReoffer(state))
@@ -164,7 +177,7 @@ enum Write {
 /// All there is.
 const ALL: Mix = Mix {
     keys: &KEYS,
-    orders: &[GET, GET, GET, GET, PASS, PASS, ONWARD, BACK, WAIT, GO, CHILD, LOOK],
+    orders: &[GET, GET, GET, GET, PASS, PASS, SHOWER, ONWARD, BACK, WAIT, GO, CHILD, LOOK],
     writes: &[
         Write::Put,
         Write::Put,
@@ -179,6 +192,13 @@ const ALL: Mix = Mix {
     ],
 };
 
+/// One key, and what all processes have put off of it.
+const SHOWERS: Mix = Mix {
+    keys: &[KEYS[0]],
+    orders: &[GET, GET, SHOWER, SHOWER, SHOWER, GO, ONWARD],
+    writes: &[Write::Put, Write::Erase, Write::Kill],
+};
+
 /// One key that is put and erased all the time, while what was there is passed round: most of what can go wrong between
 /// two processes and the collection is more likely here.
 const RELAY: Mix =
@@ -189,7 +209,7 @@ fn any_order(mix: Mix, keeper: &Keeper) -> Region {
     let (what, key, other) = (any(mix.orders), any(mix.keys), keeper.other());
     match what {
         GET | BACK => Region::build(|h| term!(h, {what, key})),
-        PASS | ONWARD | WAIT => Region::build(|h| term!(h, {what, other})),
+        PASS | SHOWER | ONWARD | WAIT => Region::build(|h| term!(h, {what, other})),
         _ => order(what),
     }
 }
@@ -322,6 +342,11 @@ fn a_relay_holds() {
 }
 
 #[test]
+fn showers_hold() {
+    holds("showers", || program(Policy::Eager, SHOWERS));
+}
+
+#[test]
 fn a_program_holds_with_a_lazy_collection() {
     holds("lazy", || program(Policy::Lazy, ALL));
 }
@@ -333,7 +358,7 @@ fn a_program_holds_with_a_budget() {
 
 /// The faults, with the mix in which they hurt most. The rest is for `loom-tests/` and the search: orderings are not weak
 /// here, and of some steps every schedule that hurts is too rare to be drawn.
-const FAULTS: [(Mutation, Mix); 15] = [
+const FAULTS: [(Mutation, Mix); 17] = [
     (CommitBeforeChanges, ALL),
     (CopierIgnoresMark, RELAY),
     (EvacuateForgetsMessages, ALL),
@@ -348,6 +373,8 @@ const FAULTS: [(Mutation, Mix); 15] = [
     (NoRefsCheck, ALL),
     (NotifyBeforePush, RELAY),
     (ScanIgnoresRunning, ALL),
+    (ShareNotHeld, SHOWERS),
+    (ShareNotNoted, SHOWERS),
     (WakesNoOther, RELAY),
 ];
 

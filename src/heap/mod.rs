@@ -55,6 +55,8 @@ mod poison;
 pub(crate) mod pool;
 pub(crate) mod raw;
 pub(crate) mod region;
+#[cfg(feature = "runtime")]
+mod rewrite;
 mod scratch;
 mod spare;
 mod to_term;
@@ -78,6 +80,8 @@ pub(crate) use collect::{Parents, collect_major, collect_minor};
 pub(crate) use compact::compact;
 #[cfg(feature = "runtime")]
 pub(crate) use pages::try_box;
+#[cfg(feature = "runtime")]
+pub(crate) use rewrite::Gathered;
 pub(crate) use verify::verify;
 
 use crate::term::word::{self, Object, Word};

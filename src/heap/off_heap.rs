@@ -74,6 +74,25 @@ pub(crate) fn next(p: *mut Word) -> *mut Word {
     ptr::with_exposed_provenance_mut(unsafe { *p.add(1) } as usize)
 }
 
+/// Calls `f` with the value of each resource on a list.
+///
+/// # Safety
+///
+/// The list must be that of a heap that stands still.
+#[cfg(feature = "runtime")]
+pub(crate) unsafe fn each_resource(list: *mut Word, mut f: impl FnMut(&(dyn Any + Send + Sync))) {
+    let mut p = list;
+    while !p.is_null() {
+        // SAFETY: the caller's promise: an object with its header in place, whose kind says what its payload is.
+        unsafe {
+            if word::header_kind(*p) == Object::Resource {
+                f(&**payload::<Anything>(p));
+            }
+        }
+        p = next(p);
+    }
+}
+
 /// What a user's destructor panicked with, kept until the memory is in order again.
 #[must_use]
 #[derive(Default)]

@@ -386,6 +386,15 @@ impl RawHeap {
         }
     }
 
+    /// This and no more is what the heap, as it stands, points into.
+    #[cfg(feature = "runtime")]
+    pub(super) fn set_filter(&mut self, bits: u64) {
+        self.filter = bits;
+        if let Some(old) = &mut self.old {
+            old.space.filter = bits;
+        }
+    }
+
     /// Has the first words of this heap brought near, for somebody who will read them soon.
     #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process is looked at"))]
     #[inline]

@@ -10,6 +10,7 @@ use crate::term::word::{self, Word};
 use crate::term::{Place, Term, TermRef};
 use std::alloc::Layout;
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 /// Head of a region; its first chunk lies in the same allocation. This is the node of a mailbox, so that a message costs
@@ -412,7 +413,40 @@ impl Region {
             return f(&RawHeap::new(0));
         }
         // SAFETY: the heap is only read, and forgotten again: the memory stays the region's.
-        let heap = unsafe {
+        let heap = unsafe { self.borrowed() };
+        f(&heap)
+    }
+
+    /// The region as a heap with its root, to be changed.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn as_mut_heap<R>(&mut self, f: impl FnOnce(&mut RawHeap, &mut Word) -> R) -> R {
+        if self.is_immediate() {
+            return f(&mut RawHeap::new(0), &mut self.root_word());
+        }
+        let head = self.head.as_ptr();
+        // SAFETY: the region owns its head, and the memory is its again below. If `f` unwound, it would be the region's as it
+        // was, with chunks behind it that it frees, too.
+        unsafe {
+            #[cfg(all(loom, feature = "loom"))]
+            (*head).contents.with_mut(|_| ());
+            let (mut heap, mut root) = (self.borrowed(), (*head).root);
+            let result = f(&mut heap, &mut root);
+            let parts = ManuallyDrop::into_inner(heap).into_parts();
+            (*head).off_heap = parts.off_heap;
+            (*head).words = parts.words;
+            (*head).last = parts.last;
+            (*head).root = root;
+            (*head).filter = parts.filter | (*head).filter & MARK;
+            result
+        }
+    }
+
+    /// # Safety
+    ///
+    /// The region must be whole, and not used while the heap is.
+    unsafe fn borrowed(&self) -> ManuallyDrop<RawHeap> {
+        // SAFETY: the region owns its head, which is whole.
+        unsafe {
             let head = self.head.as_ptr();
             let parts = Parts {
                 first: &raw mut (*head).inline,
@@ -421,9 +455,8 @@ impl Region {
                 filter: (*head).filter & !MARK,
                 words: (*head).words,
             };
-            std::mem::ManuallyDrop::new(RawHeap::from_parts(parts))
-        };
-        f(&heap)
+            ManuallyDrop::new(RawHeap::from_parts(parts))
+        }
     }
 }
 

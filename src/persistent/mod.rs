@@ -23,7 +23,8 @@
 //! `put` and `erase` unpublish the old value and return. Its area is then marked, every worker and guard passes a
 //! boundary, and the cards of all processes are scanned, one load each: a process that is idle and whose literal filter
 //! is clear of the area is passed over without being woken. The others are asked; each evacuates at its next turn
-//! boundary what it still reaches, and nothing else, and when all have answered the area is freed. A process that only
+//! boundary what it still reaches, and nothing else, and when all have answered the area is freed. What messages that wait in
+//! it reach, too, is copied once for all of them, and kept until half of those are received. A process that only
 //! *reads* the value in its turns, and keeps none of it, holds nothing and is not asked.
 //!
 //! # Against `persistent_term` of OTP
@@ -61,6 +62,8 @@ mod report;
 mod reports;
 mod scan;
 mod settings;
+#[cfg(feature = "runtime")]
+mod share;
 mod slot;
 mod slots;
 mod table;
@@ -87,6 +90,7 @@ pub(crate) use slots::{Acts, ActsRef, Door, Occupant};
 #[cfg(feature = "runtime")]
 pub(crate) use {
     entry::Entry,
+    share::{Lease, Share},
     table::Table,
     value::Offer,
     write::{Expect, Wrote},

@@ -40,8 +40,8 @@ pub struct Info {
     /// Keys that have a value.
     pub count: usize,
     /// Areas: pieces of literal memory, one for each value that has memory of its own. These and the figures below are of
-    /// all areas that are not freed yet, whether a key, another value, a [`Literal`](crate::Literal) or nothing but a
-    /// holder keeps them. The keys' own memory is not included.
+    /// all areas that are not freed yet, whether a key, another value, a [`Literal`](crate::Literal), messages that
+    /// wait in a process and were made to share what they hold, or nothing but a holder keeps them. The keys' own memory is not included.
     pub areas: usize,
     /// Words in use in the areas.
     pub words: usize,

@@ -8,8 +8,8 @@ use super::node::rebuild;
 use super::run::filter;
 use super::{Exit, caught};
 use crate::heap::copy::Literals;
-use crate::heap::{Literals as Found, Region, collect_major, literals_of};
-use crate::persistent::Occupant;
+use crate::heap::{Gathered, Literals as Found, Region, collect_major, literals_of};
+use crate::persistent::{Occupant, Share};
 use crate::sync::mutation::{Mutation, mutated};
 use std::ptr::NonNull;
 
@@ -76,14 +76,21 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
     // SAFETY: the caller owns the process, between two turns.
     let owned = unsafe { task.owned() };
     let retired = collector.retired();
-    let (mut holds, mut words) = (false, 0);
+    let may = messages_may(task, owned, retired) && !mutated(Mutation::EvacuateForgetsMessages);
+    let mut messages = 0;
+    if may {
+        each_message(task, owned, |message| messages += usize::from(message.points_into(retired)));
+    }
+    let (mut holds, mut words) = (messages > 0, 0);
     match literals_of(&owned.heap, owned.state, retired) {
         // No heap is collected for the bit of another area (H17); nor does it keep bits that it has no more use for.
         Found::Of(bits) => owned.heap.narrow(bits),
         Found::Retired => {
             let parents = owned.parents();
+            // With messages it goes on pointing there, to be seen to together with them; what is garbage goes first.
+            let copied = if messages == 0 { retired } else { 0 };
             // SAFETY: between turns: the state is the only root. The areas live until this process has answered.
-            let stats = caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, retired, parents) })?
+            let stats = caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, copied, parents) })?
                 .map_err(Exit::heap)?;
             holds = true;
             words = stats.evacuated_words;
@@ -94,16 +101,15 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
             owned.check();
         }
     }
-    if messages_may(task, owned, retired) && !mutated(Mutation::EvacuateForgetsMessages) {
-        let bound = task.header().recipient.bound.as_deref();
-        // SAFETY: as above.
-        let unseen = unsafe { unseen(task, owned.flags) };
-        for queue in [&mut owned.inbox, &mut owned.deferred].into_iter().chain(unseen) {
-            if let Some(copied) = evacuate_messages(queue, retired, bound)? {
-                holds = true;
-                words += copied;
-            }
-        }
+    if messages > 0 {
+        let alone = messages == 1 && literals_of(&owned.heap, owned.state, retired) != Found::Retired;
+        words = if alone {
+            evacuate_message(task, owned, retired)?
+        } else {
+            caught(|| evacuate_together(task, owned, retired, messages))??
+        };
+    }
+    if may {
         owned.messages_filter = filter_of_messages(task, owned);
     }
     if holds {
@@ -113,37 +119,96 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Builds those messages anew that point into a retired area. How many words that has copied, if there were any.
-fn evacuate_messages(queue: &mut Queue, retired: u64, bound: Option<&Bound>) -> Result<Option<usize>, Exit> {
-    let (mut old, mut copied) = (std::mem::take(queue), None);
-    while let Some(message) = old.pop() {
-        if message.filter() & retired == 0 || !points_into(&message, retired) {
-            queue.push(message);
-            continue;
-        }
-        let mut new = match rebuild(&message, Literals::Keep { retired }) {
-            Ok(new) => new,
-            Err(error) => {
-                // The end of the process drops them one by one.
-                old.push(message);
-                queue.append(&mut old);
-                return Err(Exit::heap(error));
+/// The messages and signals that are out of the mailbox. The caller must own the process.
+fn queues(task: Task, owned: &mut Owned) -> impl Iterator<Item = &mut Queue> {
+    // SAFETY: the caller's promise; no turn runs meanwhile.
+    let unseen = unsafe { unseen(task, owned.flags) };
+    [&mut owned.inbox, &mut owned.deferred].into_iter().chain(unseen)
+}
+
+/// Calls `f` with each of those, which it must leave where it is. The caller must own the process.
+fn each_message(task: Task, owned: &mut Owned, mut f: impl FnMut(&mut Region)) {
+    // SAFETY: the callers' closures change messages, and replace none.
+    queues(task, owned).for_each(|queue| unsafe { queue.each(&mut f) });
+}
+
+/// A change of the size of a message. Events are not counted by a mailbox with a limit.
+fn resized(bound: Option<&Bound>, message: &Region, before: usize) {
+    if let Some(bound) = bound.filter(|_| message.mark() == 0) {
+        bound.resized(before, Load::bytes_of(message));
+    }
+}
+
+/// Builds the one message anew that points into a retired area. How many words that has copied.
+fn evacuate_message(task: Task, owned: &mut Owned, retired: u64) -> Result<usize, Exit> {
+    let bound = task.header().recipient.bound.as_deref();
+    let mut copied = 0;
+    for queue in queues(task, owned) {
+        let mut old = std::mem::take(queue);
+        while let Some(message) = old.pop() {
+            if !message.points_into(retired) {
+                queue.push(message);
+                continue;
             }
-        };
-        new.set_mark(message.mark());
-        // Events are not counted by a mailbox with a limit.
-        if let Some(bound) = bound.filter(|_| message.mark() == 0) {
-            bound.resized(Load::bytes_of(&message), Load::bytes_of(&new));
+            let mut new = match rebuild(&message, Literals::Keep { retired }) {
+                Ok(new) => new,
+                Err(error) => {
+                    // The end of the process drops them one by one.
+                    old.push(message);
+                    queue.append(&mut old);
+                    return Err(Exit::heap(error));
+                }
+            };
+            new.set_mark(message.mark());
+            resized(bound, &new, Load::bytes_of(&message));
+            copied = new.words().saturating_sub(message.words());
+            // What only its garbage held goes with it; the message itself has lost nothing.
+            let _ = caught(|| drop(message));
+            queue.push(new);
         }
-        copied = Some(copied.unwrap_or(0) + new.words().saturating_sub(message.words()));
-        // What only its garbage held goes with it; the message itself has lost nothing.
-        let _ = caught(|| drop(message));
-        queue.push(new);
     }
     Ok(copied)
 }
 
-/// Does a word of the message point into a retired area, and not just into one with the same bit?
-fn points_into(message: &Region, retired: u64) -> bool {
-    message.as_heap(|heap| matches!(literals_of(heap, message.root_word(), retired), Found::Retired))
+/// Copies what the heap and `messages` messages reach in retired areas, once, into an area that these messages keep, and has
+/// all of them point there (H20). How many words it has copied.
+fn evacuate_together(task: Task, owned: &mut Owned, retired: u64, messages: usize) -> Result<usize, Exit> {
+    let header = task.header();
+    let bound = header.recipient.bound.as_deref();
+    let share = Share::new(header.node.store(), messages);
+    let (mut found, mut failed) = (Gathered::new(retired), None);
+    // SAFETY: between turns, and the caller owns the process: nobody else reads its heap and messages, and the areas live
+    // until it has answered. Here and below.
+    unsafe { owned.heap.each_literal(&mut owned.state, |w| found.show(*w)) };
+    each_message(task, owned, |message| {
+        if !message.points_into(retired) {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe { message.each_literal(|w| found.show(*w)) };
+        let before = Load::bytes_of(message);
+        match message.keep(share.lease()) {
+            Ok(()) => resized(bound, message, before),
+            Err(error) => failed = Some(error),
+        }
+    });
+    failed.map_or(Ok(()), Err).map_err(Exit::heap)?;
+    let tuple = found.tuple().map_err(Exit::heap)?;
+    // SAFETY: the tuple lives until `found` is dropped, and its literals as said; the worker is online all the time (R4).
+    let frozen = unsafe { header.node.domain().freeze(tuple, Literals::Keep { retired }) }.map_err(Exit::heap)?;
+    // Nothing fails from here on: either all of them point there, or none.
+    let copy = frozen.into_word();
+    share.set(copy);
+    // SAFETY: a copy of the tuple, which the leases keep.
+    let mut replace = unsafe { found.replacing(copy) };
+    // SAFETY: as above; in the order in which they were shown.
+    unsafe { owned.heap.each_literal(&mut owned.state, &mut replace) };
+    each_message(task, owned, |message| {
+        if message.points_into(retired) {
+            // SAFETY: as above.
+            unsafe { message.each_literal(&mut replace) };
+        }
+    });
+    owned.check();
+    Ok(share.words() - found.len())
 }

@@ -6,6 +6,7 @@ use crate::heap::region::{MARK, RegionHead};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicPtr, Ordering};
 use crate::sync::mutation::{Mutation, mutated, ordering};
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 /// A stack of messages that the owner takes whole and reverses, so that each sender's order is kept. The region is the
@@ -306,6 +307,25 @@ impl Queue {
                 (*last).next = (*first).next;
             }
             Some(Region::from_raw(NonNull::new_unchecked(first)))
+        }
+    }
+
+    /// Calls `f` with each message, in their order.
+    ///
+    /// # Safety
+    ///
+    /// `f` must not put another one in its place.
+    pub(crate) unsafe fn each(&mut self, mut f: impl FnMut(&mut Region)) {
+        let mut node = self.last;
+        while let Some(before) = NonNull::new(node) {
+            // SAFETY: the nodes are ours, and stay: the caller's promise, and nothing is dropped here.
+            unsafe {
+                node = (*before.as_ptr()).next;
+                f(&mut ManuallyDrop::new(Region::from_raw(NonNull::new_unchecked(node))));
+            }
+            if node == self.last {
+                break;
+            }
         }
     }
 

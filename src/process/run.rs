@@ -11,7 +11,7 @@ use super::timer;
 use super::{Event, Exit, Flow, Unsent, caught};
 use crate::heap::raw::Mark;
 use crate::heap::{HeapError, Region};
-use crate::persistent::{Between, Domain, Participant, TurnMark};
+use crate::persistent::{Between, Domain, Lease, Participant, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Term;
 use crate::term::word::{self, Word};
@@ -324,12 +324,25 @@ fn keep(owned: &mut Owned, mark: &Mark, old: Word, new: Word, message: &mut Opti
         // What was moved in is not copied for having come: it counts as if it had lived through a collection. Twice as
         // much does not, so that of many messages those are collected that the state has let go of.
         owned.threshold = owned.threshold.max(adopted * 2);
+        if message.has_off_heap() {
+            received(&message);
+        }
         owned.heap.adopt(message);
     }
     owned.heap.note(new);
     owned.state = new;
     // Adopting asks for no room: what was sent must not carry a heap past its limit either.
     owned.is_under_pressure().then_some(adopted)
+}
+
+/// What a message kept while it waited is the heap's that takes it over.
+#[cold]
+fn received(message: &Region) {
+    message.each_resource(|kept| {
+        if let Some(lease) = kept.downcast_ref::<Lease>() {
+            lease.give_up();
+        }
+    });
 }
 
 /// Makes an immediate the state. Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
