@@ -452,6 +452,32 @@ fn receive_zero() {
     assert_eq!(rt.info(p.unwrap()).unwrap().messages, 2);
 }
 
+/// One that is over already, and is set anew, is none: what has come since comes before `after 0`.
+#[test]
+fn receive_zero_twice() {
+    let mut rt = Runtime::deterministic(1);
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    let p = rt.spawn(from_fns(
+        |cx| {
+            cx.set_timeout(Duration::ZERO);
+            cx.send(cx.me(), cx.int(1));
+            cx.set_timeout(Duration::ZERO);
+            cx.nil()
+        },
+        move |cx, s, m| {
+            cx.send(me, m);
+            Ok(Next(s))
+        },
+        move |cx, s, _| {
+            cx.send(me, cx.atom(TIMEOUT));
+            Ok(Next(s))
+        },
+    ));
+    rt.advance(ms(10));
+    assert_eq!((said(&mut port), rt.is_alive(p.unwrap())), (vec![String::from("1")], true));
+}
+
 #[test]
 fn multi_timeout() {
     let mut rt = Runtime::deterministic(1);
@@ -621,6 +647,12 @@ fn what_a_timer_holds_has_no_part_in_the_store() {
     assert!(got[1].starts_with("{timeout,#Ref<") && got[1].ends_with(&format!(",{whole}}}")), "{}", got[1]);
 }
 
+/// Numbers below what it is given.
+fn random(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut random = support::Random(seed);
+    move |n| random.next() % n
+}
+
 /// Milliseconds, short and long.
 fn some(next: &mut impl FnMut(u64) -> u64) -> u64 {
     let bits = 4 + next(27);
@@ -632,11 +664,7 @@ fn the_order_is_that_of_a_model_whatever_is_set_and_cancelled() {
     for seed in 0..20_u64 {
         let mut rt = Runtime::deterministic(seed);
         let mut port = rt.port().unwrap();
-        let mut random = seed;
-        let mut next = move |n: u64| {
-            random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
-            (random >> 33) % n
-        };
+        let mut next = random(seed);
         let (mut now, mut model, mut expected) = (0_u64, Vec::new(), Vec::new());
         for i in 0..500_i64 {
             match next(10) {
@@ -665,6 +693,59 @@ fn the_order_is_that_of_a_model_whatever_is_set_and_cancelled() {
 }
 
 /// In real time: they come, in order, from processes and from outside; and a timeout does.
+/// A process that sets its timeout, puts it off, brings it forward, ends it, or leaves it to its messages, is told at the
+/// moments of a model that knows one moment alone; and has one timer for it at most.
+#[test]
+fn a_timeout_comes_when_a_model_says_so_whatever_is_done_to_it() {
+    for seed in 0..30 {
+        let mut next = random(seed);
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let p = rt
+            .spawn(from_fns(
+                |cx| cx.nil(),
+                move |cx, s, m| {
+                    match m.get::<i64>()? {
+                        -1 => _ = cx.clear_timeout(),
+                        -2 => {} // which ends it
+                        -3 => return Ok(Defer),
+                        after => cx.set_timeout(ms(after as u64)),
+                    }
+                    Ok(Next(s))
+                },
+                move |cx, s, event| {
+                    if let Event::Timeout = event {
+                        cx.send(me, cx.atom(TIMEOUT));
+                    }
+                    Ok(Next(s))
+                },
+            ))
+            .unwrap();
+        let (mut now, mut due) = (0, None);
+        for _ in 0..500 {
+            let what = match next(6) {
+                0 => -1,
+                1 => -2,
+                2 => -3,
+                _ => some(&mut next) as i64,
+            };
+            rt.send_new(p, |h| h.int(what)).unwrap();
+            match what {
+                -3 => {}
+                -1 | -2 => due = None,
+                after => due = Some(now + after as u64),
+            }
+            let on = some(&mut next);
+            rt.advance(ms(on));
+            now += on;
+            let expected = due.take_if(|due| *due <= now).is_some();
+            assert_eq!(said(&mut port), vec!["timeout"; usize::from(expected)], "seed {seed}, at {now}");
+            assert!(rt.timers() <= 1);
+        }
+    }
+}
+
 #[test]
 fn timers_of_a_threaded_runtime_come() {
     let rt = Runtime::builder().workers(2).build().unwrap();

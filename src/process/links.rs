@@ -11,6 +11,7 @@ use super::mailbox::Queue;
 use super::names::RegisterError;
 use super::signals::Kind;
 use super::small_map::SmallMap;
+use super::timer::{Alarm, Timeout};
 use super::{Cx, Letter, Unsent};
 use crate::Pid;
 use crate::heap::{HeapError, unwind};
@@ -26,11 +27,13 @@ pub(super) struct Relations {
     pub(super) watchers: SmallMap<(Pid, Reference), Watched>,
     /// The last name that was given to this process. It may have lost it.
     pub(super) name: Option<Atom>,
-    /// The timer of the timeout of this process, which runs, or has fired unseen.
-    pub(super) timeout: Option<Reference>,
+    /// The timeout of this process.
+    pub(super) timeout: Option<Timeout>,
+    /// The timer by which it hears of that, which runs, or has fired unseen.
+    pub(super) alarm: Option<Alarm>,
     /// What has come and was not looked at yet: a signal, and what came behind it.
     pub(super) unseen: Queue,
-    /// The last number that was given to a link of this process.
+    /// The last number that was given.
     last: u64,
 }
 
@@ -54,8 +57,8 @@ pub(super) struct Watched {
 }
 
 impl Relations {
-    /// A number for a link: never zero, never again.
-    fn number(&mut self) -> u64 {
+    /// A number for a link, or for a timeout: never zero, never again.
+    pub(super) fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
     }

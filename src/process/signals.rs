@@ -53,7 +53,7 @@ pub(super) enum Kind {
     ExitEvent,
     /// As above.
     DownEvent,
-    /// `{timeout, Timer}`: void where that is not the timeout of the process any more.
+    /// `{timeout, Timer}`: void where that is not the alarm of the process any more.
     TimeoutEvent,
 }
 
@@ -117,7 +117,7 @@ fn with_copy(kind: Kind, front: &[Word], last: Word, literals: Literals) -> Resu
     Ok(signal)
 }
 
-/// What a process gets whose timeout this is.
+/// What a process gets whose alarm this is.
 pub(super) fn timeout_event(timer: Reference) -> Result<Region, HeapError> {
     tuple(Kind::TimeoutEvent, &[TIMEOUT], timer.word())
 }

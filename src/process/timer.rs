@@ -33,9 +33,13 @@ pub(crate) enum Destination {
 pub(crate) struct Timers {
     clock: Clock,
     running: Mutex<Running>,
-    /// How many end with a process. Looked at by the ends of processes, which take the lock only while there are some.
-    of_processes: AtomicUsize,
+    /// How many end with a process, by its slot, roughly. Looked at by the ends of processes, which take the lock only where
+    /// there are some.
+    of_processes: [AtomicUsize; GROUPS],
 }
+
+/// Slots are told apart by as much.
+const GROUPS: usize = if crate::sync::MODELLED { 1 } else { 64 };
 
 struct Running {
     wheel: Wheel,
@@ -66,7 +70,7 @@ impl Timers {
 
     fn new(clock: Clock) -> Self {
         let running = Mutex::new(Running { wheel: Wheel::default(), looks_at: u64::MAX, stopped: false });
-        Self { clock, running, of_processes: AtomicUsize::new(0) }
+        Self { clock, running, of_processes: std::array::from_fn(|_| AtomicUsize::new(0)) }
     }
 
     pub(crate) fn now(&self) -> u64 {
@@ -94,33 +98,45 @@ impl Timers {
         self.running.lock().wheel.len()
     }
 
-    /// Does something with the timers, under the lock.
-    fn with<R>(&self, f: impl FnOnce(&mut Running) -> R) -> R {
-        let mut running = self.running.lock();
-        let result = f(&mut running);
-        // Relaxed: `set` has a fence behind it.
-        self.of_processes.store(running.wheel.of_processes(), Ordering::Relaxed);
-        result
+    /// How many end with this process, or another of its group.
+    fn of_process(&self, pid: Pid) -> &AtomicUsize {
+        &self.of_processes[pid.slot() as usize % self.of_processes.len()]
+    }
+
+    /// This timer runs no more.
+    fn is_gone(&self, timer: &Timer) {
+        if let Destination::Pid(pid) = timer.to {
+            // Relaxed: too many, for a moment, is as good.
+            self.of_process(pid).fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     fn remove(&self, id: Reference) -> Option<Timer> {
-        self.with(|running| running.wheel.remove(id))
+        let timer = self.running.lock().wheel.remove(id)?;
+        self.is_gone(&timer);
+        Some(timer)
     }
 
     fn set(&self, id: Reference, after: u64, to: Destination, message: Region) {
         let now = self.now();
         let due = now.saturating_add(after);
-        let sooner = self.with(|running| {
+        {
+            let mut running = self.running.lock();
             if running.stopped {
-                return Err(message);
+                drop(running);
+                return drop(message); // outside of the lock
+            }
+            if let Destination::Pid(pid) = to {
+                // Relaxed: there is a fence behind it, in `set_timer`.
+                self.of_process(pid).fetch_add(1, Ordering::Relaxed);
             }
             running.wheel.insert(id, Timer { due, to, message }, now);
-            let sooner = due < running.looks_at;
-            running.looks_at = running.looks_at.min(due);
-            Ok(sooner)
-        });
-        // A message that is not taken is dropped outside of the lock.
-        if let (Ok(true), Clock::Real(_, sleeper)) = (sooner, &self.clock) {
+            if due >= running.looks_at {
+                return;
+            }
+            running.looks_at = due;
+        }
+        if let Clock::Real(_, sleeper) = &self.clock {
             sleeper.unpark();
         }
     }
@@ -182,12 +198,13 @@ impl Node {
     pub(crate) fn fire_timers(&self) -> Option<Duration> {
         loop {
             let now = self.timers.now();
-            let (due, next) = self.timers.with(|running| {
+            let (due, next) = {
+                let mut running = self.timers.running.lock();
                 let due = running.wheel.take_due(now, BATCH);
                 let next = running.wheel.next();
                 running.looks_at = if due.is_empty() { next.unwrap_or(u64::MAX) } else { 0 };
                 (due, next)
-            });
+            };
             if due.is_empty() {
                 return next.map(|next| Duration::from_nanos(next.saturating_sub(now)));
             }
@@ -195,6 +212,7 @@ impl Node {
             let _mark = TurnMark::new();
             let _span = self.store().pin();
             for timer in due {
+                self.timers.is_gone(&timer);
                 self.fire(timer.to, timer.message);
             }
         }
@@ -202,25 +220,29 @@ impl Node {
 
     /// Drops all timers, and what is set from here on.
     pub(crate) fn stop_timers(&self) {
-        let wheel = self.timers.with(|running| {
+        let wheel = {
+            let mut running = self.timers.running.lock();
             running.stopped = true;
             std::mem::take(&mut running.wheel)
-        });
-        for message in wheel.into_messages() {
-            let _ = caught(|| drop(message));
+        };
+        for timer in wheel.into_timers() {
+            self.timers.is_gone(&timer);
+            let _ = caught(|| drop(timer));
         }
     }
 
     /// A process has ended, or a port: what was to be sent to it goes. There was a full fence since it left its slot.
     /// Calls `one` behind each.
     pub(crate) fn end_timers_of(&self, pid: Pid, mut one: impl FnMut()) {
-        if self.timers.of_processes.load(Ordering::Relaxed) == 0 {
+        // Relaxed: as above.
+        if self.timers.of_process(pid).load(Ordering::Relaxed) == 0 {
             return;
         }
         loop {
-            let timers = self.timers.with(|running| running.wheel.take_of(pid.word(), BATCH));
+            let timers = self.timers.running.lock().wheel.take_of(pid.word(), BATCH);
             let last = timers.len() < BATCH;
             for timer in timers {
+                self.timers.is_gone(&timer);
                 let _ = caught(|| drop(timer));
                 one();
             }
@@ -231,41 +253,78 @@ impl Node {
     }
 }
 
-/// The next message for a turn, and the timeout that it ends if it is taken. A timeout that is none any more is passed
-/// over.
+/// When a process has waited long enough, and the number by which it is told from the timeouts before it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeout {
+    number: u64,
+    due: u64,
+}
+
+/// The timer that tells a process of its timeout. It stays where it is when that is ended, or put off, as most are by the next
+/// message: when it goes off it is set for the rest, if there is one. So a process that waits, and is not kept waiting, takes
+/// no lock for that.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alarm {
+    id: Reference,
+    due: u64,
+}
+
+/// The next message for a turn, and the number of the timeout that it ends if it is taken. A timeout that is none any more is
+/// passed over.
 ///
 /// # Safety
 ///
-/// The caller must own the process, whose `owned` it is, between two turns.
+/// The caller must own the process, whose `owned` it is, between two turns, and be online.
 #[inline]
-pub(super) unsafe fn next_message(task: Task, owned: &mut Owned) -> Option<(Region, Option<Reference>)> {
+pub(super) unsafe fn next_message(task: Task, owned: &mut Owned) -> Option<(Region, Option<u64>)> {
     loop {
-        let message = owned.inbox.pop()?;
+        let mut message = owned.inbox.pop()?;
         if message.mark() != 0 && Kind::of(&message) == Kind::TimeoutEvent {
-            let id = super::event::fields(&message).get(1).and_then(|id| id.as_reference());
-            // SAFETY: the caller's promise; the borrow ends with the statement.
-            if !owned.flags.has(Flags::TIMEOUT) || id != unsafe { task.relations() }.timeout {
-                continue;
-            }
-            // SAFETY: as above.
-            unsafe { task.relations() }.timeout = None;
-            owned.flags.set(Flags::TIMEOUT, false);
+            // SAFETY: the caller's promise.
+            message = match unsafe { alarmed(task, owned, message) } {
+                Some(event) => event,
+                None => continue,
+            };
         }
-        // SAFETY: as above.
-        let timeout = if owned.flags.has(Flags::TIMEOUT) { unsafe { task.relations() }.timeout } else { None };
+        let runs = owned.flags.has(Flags::TIMEOUT);
+        // SAFETY: as above; the borrow ends with the statement.
+        let timeout = if runs { unsafe { task.relations() }.timeout.map(|timeout| timeout.number) } else { None };
         return Some((message, timeout));
     }
 }
 
-/// A message was taken while this timeout ran: it ends it, unless the turn has set another.
+/// An alarm has gone off: the event, if the timeout is over.
 ///
 /// # Safety
 ///
-/// The caller must own the process, and be online.
+/// As for [`next_message`].
 #[cold]
-pub(super) unsafe fn message_taken(task: Task, timeout: Reference) {
+unsafe fn alarmed(task: Task, owned: &mut Owned, event: Region) -> Option<Region> {
+    let id = super::event::fields(&event).get(1).and_then(|id| id.as_reference());
+    // SAFETY: the caller's promise; setting a timer looks at no relations.
+    let relations = unsafe { task.relations() };
+    let alarm = relations.alarm.take_if(|alarm| Some(alarm.id) == id)?;
+    let timeout = relations.timeout.filter(|_| owned.flags.has(Flags::TIMEOUT))?;
+    if timeout.due > alarm.due {
+        relations.alarm = Some(Alarm { due: timeout.due, ..alarm });
+        let (node, to) = (&task.header().node, Destination::Pid(task.pid()));
+        node.set_timer(alarm.id, node.left(timeout.due), to, event);
+        return None;
+    }
+    relations.timeout = None;
+    owned.flags.set(Flags::TIMEOUT, false);
+    Some(event)
+}
+
+/// A message was taken while the timeout of this number ran: it ends it, unless the turn has set another.
+///
+/// # Safety
+///
+/// The caller must own the process.
+#[cold]
+pub(super) unsafe fn message_taken(task: Task, number: u64) {
     // SAFETY: the caller's promise; the borrow ends with the statement.
-    if unsafe { task.relations() }.timeout == Some(timeout) {
+    if unsafe { task.relations() }.timeout.is_some_and(|timeout| timeout.number == number) {
         // SAFETY: as above.
         unsafe { end_timeout(task) };
     }
@@ -275,25 +334,17 @@ pub(super) unsafe fn message_taken(task: Task, timeout: Reference) {
 ///
 /// # Safety
 ///
-/// The caller must own the process, and be online.
+/// The caller must own the process.
 unsafe fn end_timeout(task: Task) -> bool {
-    // SAFETY: the caller's promise; the borrow ends with the statement.
-    if !unsafe { task.owned() }.flags.set(Flags::TIMEOUT, false) {
-        return false;
-    }
-    // SAFETY: as above.
-    if let Some(timer) = unsafe { task.relations() }.timeout.take() {
-        // The event owns nothing of the user's.
-        task.header().node.cancel_timer(timer);
-    }
-    true
+    // SAFETY: the caller's promise.
+    unsafe { task.owned() }.flags.set(Flags::TIMEOUT, false)
 }
 
 /// # Timers
 ///
 /// A timer is a message that is sent later. It is held in one table per runtime, behind a lock that setting, cancelling
 /// and firing take for O(log n) of the timers that are due within seconds, O(1) of the others; the end of a process takes
-/// it too while any process has a timer. A timer is never early. How late it is depends on the machine and on how busy it
+/// it too while it, or one in 64 of the others, has a timer. A timer is never early. How late it is depends on the machine and on how busy it
 /// is.
 ///
 /// What a timer sends is a copy without literals. Its memory, and what it owns, goes when the timer fires, is cancelled,
@@ -417,7 +468,10 @@ impl<'h> Cx<'h> {
     /// What is in the mailbox before the time is over comes first, and ends the timeout though it should be taken later
     /// than that; with zero, what is in the mailbox already. A timeout that is over, replaced or ended is never seen.
     ///
-    /// Costs what two timers cost for each message: one to set, one to end.
+    /// Costs a look at the clock, and no lock, where the next message comes in time: the timer of the process stays as it was,
+    /// and when it goes off is set for what is left. So a process that has ended its timeout, or put it off, is woken once at
+    /// the time that it was set for first, sees nothing, and has a timer until then. One that is late, with messages and the
+    /// end of several timeouts to see to, may take a message that came after the time for one that came before.
     ///
     /// ```
     /// use shared_term::{prelude::*, process::from_fns};
@@ -446,20 +500,28 @@ impl<'h> Cx<'h> {
     ///
     /// As [`send_after`](Self::send_after).
     pub fn set_timeout(self, after: Duration) {
-        let id = self.make_ref();
-        let event = signals::timeout_event(id).unwrap_or_else(|error| unwind(error));
-        self.clear_timeout();
-        let task = self.task();
-        // SAFETY: a turn owns its process; the borrow ends with the statement.
-        unsafe { task.relations() }.timeout = Some(id);
-        // SAFETY: as above.
+        let (task, node) = (self.task(), self.node());
+        let now = node.timers.now();
+        let due = now.saturating_add(nanoseconds(after));
+        // SAFETY: a turn owns its process; setting a timer looks at no relations.
+        let relations = unsafe { task.relations() };
+        if !relations.alarm.is_some_and(|alarm| (now + 1..=due).contains(&alarm.due)) {
+            let id = self.make_ref();
+            let event = signals::timeout_event(id).unwrap_or_else(|error| unwind(error));
+            if let Some(old) = relations.alarm.replace(Alarm { id, due }) {
+                // The event owns nothing of the user's.
+                node.cancel_timer(old.id);
+            }
+            node.set_timer(id, after, Destination::Pid(self.me()), event);
+        }
+        relations.timeout = Some(Timeout { number: relations.number(), due });
+        // SAFETY: as above; the borrow ends with the statement.
         unsafe { task.owned() }.flags.set(Flags::TIMEOUT, true);
-        self.node().set_timer(id, after, Destination::Pid(self.me()), event);
     }
 
     /// Ends the [timeout](Self::set_timeout) of this process. `false`: it has none.
     pub fn clear_timeout(self) -> bool {
-        // SAFETY: a turn owns its process, and is online.
+        // SAFETY: a turn owns its process.
         unsafe { end_timeout(self.task()) }
     }
 }

@@ -160,13 +160,8 @@ impl Wheel {
         taken
     }
 
-    pub(super) fn into_messages(self) -> impl Iterator<Item = Region> {
-        self.all.into_values().map(|timer| timer.message)
-    }
-
-    /// How many timers end with a process.
-    pub(super) fn of_processes(&self) -> usize {
-        self.of_processes.len()
+    pub(super) fn into_timers(self) -> impl Iterator<Item = Timer> {
+        self.all.into_values()
     }
 
     /// When there may be something to do next; never too late.

@@ -101,7 +101,7 @@ impl Handle {
         self.node.read_timer(timer)
     }
 
-    /// How many timers run, the timeouts of processes among them. Takes a lock.
+    /// How many timers run, those of the [timeouts](crate::Cx::set_timeout) of processes among them. Takes a lock.
     ///
     /// ```
     /// use shared_term::prelude::*;
