@@ -474,10 +474,15 @@ fn pong<'h>(cx: Cx<'h>, peer: Term<'h>, message: Term<'h>) -> Turn<'h> {
     Ok(Next(peer))
 }
 
+/// Longer than a run takes.
+const AFTER: Duration = Duration::from_secs(3600);
+
 /// Plays so many rounds with its peer, and tells what they took.
 struct Ping {
     peer: Pid,
     left: u64,
+    /// Does it wait with a timeout?
+    with_timeout: bool,
     started: Option<Instant>,
     took: Sender<f64>,
 }
@@ -493,6 +498,9 @@ impl Process for Ping {
         self.left -= 1;
         if self.left > 0 {
             cx.send(self.peer, message);
+            if self.with_timeout {
+                cx.set_timeout(AFTER);
+            }
             return Ok(Next(state));
         }
         self.took.send(nanoseconds(started.elapsed())).map_err(Exit::msg)?;
@@ -502,14 +510,81 @@ impl Process for Ping {
 
 /// `n` round trips of an atom between two processes: per round trip.
 pub(crate) fn round_trip(plan: Plan) -> Result<Sampler, String> {
+    round_trips(plan, false)
+}
+
+/// As [`round_trip`], where the one that counts waits for each answer with a timeout, which never comes.
+pub(crate) fn round_trip_after(plan: Plan) -> Result<Sampler, String> {
+    round_trips(plan, true)
+}
+
+fn round_trips(plan: Plan, with_timeout: bool) -> Result<Sampler, String> {
     let rt = threads()?;
     let peer = rt.spawn_fn(|cx| cx.nil(), pong).map_err(text)?;
     Ok(Box::new(move || {
         let (took, result) = mpsc::channel();
-        let ping = rt.spawn(Ping { peer, left: plan.n, started: None, took }).map_err(text)?;
+        let ping = Ping { peer, left: plan.n, with_timeout, started: None, took };
+        let ping = rt.spawn(ping).map_err(text)?;
         rt.send_new(ping, |h| h.atom(PING)).map_err(text)?;
         let empty = timed(|| (0..plan.n).for_each(|i| _ = black_box(i)));
         Ok(per(wait(&result)? - empty, plan.n))
+    }))
+}
+
+/// Sets so many timers and ends each, and tells when it began and when it was done.
+struct SetCancel {
+    left: u64,
+    started: Option<Instant>,
+    done: Sender<(Instant, Instant)>,
+}
+
+impl Process for SetCancel {
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        self.resume(cx, state)
+    }
+
+    fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        let started = *self.started.get_or_insert_with(Instant::now);
+        let atom = cx.atom(PING);
+        while self.left > 0 {
+            self.left -= 1;
+            let timer = cx.send_after(AFTER, cx.me(), atom);
+            black_box(cx.cancel_timer(timer));
+            if cx.should_yield() {
+                return Ok(Again(state));
+            }
+        }
+        self.done.send((started, Instant::now())).map_err(Exit::msg)?;
+        Ok(Stop(Exit::NORMAL))
+    }
+}
+
+/// `n` timers that are set and ended, by one process: per timer.
+pub(crate) fn timer_set_cancel(plan: Plan) -> Result<Sampler, String> {
+    set_cancel(plan, 1)
+}
+
+/// As [`timer_set_cancel`], by two processes at once, `n` each: from the beginning of the first to the end of the last, per `n`.
+pub(crate) fn timer_set_cancel_two(plan: Plan) -> Result<Sampler, String> {
+    set_cancel(plan, 2)
+}
+
+fn set_cancel(plan: Plan, at_once: usize) -> Result<Sampler, String> {
+    let rt = threads()?;
+    Ok(Box::new(move || {
+        let (done, ends) = mpsc::channel();
+        for _ in 0..at_once {
+            let process = SetCancel { left: plan.n, started: None, done: done.clone() };
+            let process = rt.spawn(process).map_err(text)?;
+            rt.send_new(process, |h| h.nil()).map_err(text)?;
+        }
+        let (mut began, mut ended) = wait(&ends)?;
+        for _ in 1..at_once {
+            let other = wait(&ends)?;
+            (began, ended) = (began.min(other.0), ended.max(other.1));
+        }
+        let empty = timed(|| (0..plan.n).for_each(|i| _ = black_box(i)));
+        Ok(per(nanoseconds(ended.duration_since(began)) - empty, plan.n))
     }))
 }
 

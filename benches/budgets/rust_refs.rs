@@ -3,12 +3,16 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::hash::Hash;
 use std::hint::black_box;
+use std::pin::pin;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Arc, RwLock, mpsc};
+use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
 use crate::by_hand;
 use crate::resident;
@@ -184,6 +188,15 @@ pub(crate) fn send_received(plan: Plan) -> Result<Sampler, String> {
 
 /// Both threads sleep and are woken in each round, so a tenth of the rounds is time enough.
 pub(crate) fn round_trip(plan: Plan) -> Result<Sampler, String> {
+    round_trips(plan, |from_peer| from_peer.recv().is_ok())
+}
+
+/// As [`round_trip`], where the one that counts waits with a timeout.
+pub(crate) fn round_trip_timeout(plan: Plan) -> Result<Sampler, String> {
+    round_trips(plan, |from_peer| from_peer.recv_timeout(AFTER).is_ok())
+}
+
+fn round_trips(plan: Plan, receive: fn(&mpsc::Receiver<u64>) -> bool) -> Result<Sampler, String> {
     let rounds = plan.n / 10;
     Ok(Box::new(move || {
         let (to_peer, from_me) = mpsc::channel();
@@ -191,7 +204,7 @@ pub(crate) fn round_trip(plan: Plan) -> Result<Sampler, String> {
         let peer = thread::spawn(move || from_me.iter().try_for_each(|message: u64| to_me.send(message)));
         let took = timed(|| {
             for i in 0..rounds {
-                if to_peer.send(i).is_err() || from_peer.recv().is_err() {
+                if to_peer.send(i).is_err() || !receive(&from_peer) {
                     break;
                 }
             }
@@ -199,6 +212,42 @@ pub(crate) fn round_trip(plan: Plan) -> Result<Sampler, String> {
         drop(to_peer);
         peer.join().map_err(|_| "the peer panicked")?.map_err(|e| e.to_string())?;
         Ok(per(took, rounds))
+    }))
+}
+
+/// Longer than a run takes.
+const AFTER: Duration = Duration::from_secs(3600);
+
+/// A timer of tokio's is set when it is polled first, and ended when it is dropped.
+pub(crate) fn sleep_dropped(plan: Plan) -> Result<Sampler, String> {
+    sleeps_dropped(plan, 1)
+}
+
+/// As [`sleep_dropped`], by two tasks at once, `n` each: per `n`.
+pub(crate) fn sleeps_dropped_two(plan: Plan) -> Result<Sampler, String> {
+    sleeps_dropped(plan, 2)
+}
+
+fn sleeps_dropped(plan: Plan, at_once: usize) -> Result<Sampler, String> {
+    let rt = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build();
+    let rt = rt.map_err(|e| e.to_string())?;
+    Ok(Box::new(move || {
+        let work = move || async move {
+            for _ in 0..plan.n {
+                let mut sleep = pin!(tokio::time::sleep(AFTER));
+                poll_fn(|cx| Poll::Ready(black_box(sleep.as_mut().poll(cx).is_ready()))).await;
+            }
+        };
+        let took = timed(|| {
+            let tasks: Vec<_> = (0..at_once).map(|_| rt.spawn(work())).collect();
+            rt.block_on(async {
+                for task in tasks {
+                    task.await.map_err(|e| e.to_string())?;
+                }
+                Ok::<_, String>(())
+            })
+        });
+        Ok(per(took, plan.n))
     }))
 }
 

@@ -55,6 +55,9 @@ run(copy_dag_18, N) -> copy(dag(18), N);
 run(send_atom_suspended, N) -> fresh(fun() -> send_suspended(N) end);
 run(send_atom, N) -> fresh(fun() -> send_running(N) end);
 run(round_trip, N) -> fresh(fun() -> ping_pong(N, ping) / N end);
+run(round_trip_after, N) -> fresh(fun() -> round_trip_after(N) end);
+run(timer_set_cancel, N) -> fresh(fun() -> set_cancel(N, 1) end);
+run(timer_set_cancel_two, N) -> fresh(fun() -> set_cancel(N, 2) end);
 run(spawn_exit, N) -> fresh(fun() -> spawn_exit(N) end);
 run(idle_process_bytes, N) -> idle_process_bytes(N);
 run(persistent_get_atom, N) ->
@@ -115,6 +118,40 @@ pong(Peer) ->
             Peer ! Term,
             pong(Peer)
     end.
+
+round_trip_after(N) ->
+    Me = self(),
+    Peer = spawn_link(fun() -> pong(Me) end),
+    ping(100, Peer, ping),
+    Empty = timed(fun() -> empty_loop(N, Peer) end),
+    Loop = timed(fun() -> ping_after(N, Peer) end),
+    leave(Peer),
+    (Loop - Empty) / N.
+
+ping_after(0, _) ->
+    ok;
+ping_after(N, Peer) ->
+    Peer ! ping,
+    receive
+        _ -> ping_after(N - 1, Peer)
+    after 3600000 -> error(late)
+    end.
+
+%% Timers that are set and ended, by so many processes at once.
+set_cancel(N, AtOnce) ->
+    Empty = timed(fun() -> empty_loop(N, self()) end),
+    Loop = timed(fun() ->
+        Pids = [spawn_monitor(fun() -> set_cancel_loop(N) end) || _ <- lists:seq(1, AtOnce)],
+        [receive {'DOWN', Monitor, process, Pid, normal} -> ok end || {Pid, Monitor} <- Pids]
+    end),
+    (Loop - Empty) / N.
+
+set_cancel_loop(0) ->
+    ok;
+set_cancel_loop(N) ->
+    Timer = erlang:send_after(3600000, self(), ping),
+    erlang:cancel_timer(Timer),
+    set_cancel_loop(N - 1).
 
 %% Many short queues instead of a long one: the price of a send, not of touching fresh memory. The queues' length
 %% is one at which the VM is at its best: at 10,000 a send takes it twice as long.
