@@ -450,7 +450,8 @@ impl Depot {
     /// An empty depot with room for so many batches.
     #[must_use]
     pub fn new(room: usize) -> Self {
-        Self(pool::Depot::new(room))
+        let bytes = pool::BATCH * size_of::<usize>();
+        Self(pool::Depot::new(size_of::<usize>(), std::sync::Arc::new(pool::Room::new(room * bytes))))
     }
 }
 

@@ -79,6 +79,71 @@ fn a_deferred_turn_leaves_no_garbage_and_the_state_as_it_was() {
     }
 }
 
+/// Turns that make something between turns that make nothing, all with the same state.
+#[test]
+fn a_turn_that_keeps_its_state_leaves_nothing_of_what_it_made() {
+    for (state, words) in [(Region::build(|h| h.list(1..=3)), 6), (Region::build(|h| h.nil()), 0)] {
+        let mut rt = Runtime::deterministic(1);
+        let ledger = Ledger::default();
+        let used = Arc::new(AtomicUsize::new(0));
+        let before = state.root().to_string();
+        let p = rt
+            .spawn_fn(move |cx| cx.copy(state.root()), {
+                let (ledger, used) = (ledger.clone(), used.clone());
+                move |cx, state, message| {
+                    assert_eq!(state.to_string(), before);
+                    used.fetch_max(cx.used_words(), Ordering::Relaxed);
+                    match message.get::<i64>()? % 4 {
+                        0 => _ = cx.list((0..100).map(|_| ledger.resource(*cx))),
+                        1 => _ = cx.adopt(Region::build(|h| h.list(0..100))),
+                        2 => _ = cx.list(0..2),
+                        _ => {}
+                    }
+                    Ok(Next(state))
+                }
+            })
+            .unwrap();
+        for _ in 0..20 {
+            send_all(&rt, p, 0..20);
+            rt.run_until_idle();
+            assert_eq!(ledger.made(), ledger.dropped());
+        }
+        assert_eq!(used.load(Ordering::Relaxed), words);
+        assert_eq!(rt.info(p).unwrap().details.unwrap().turns, 401);
+    }
+}
+
+/// All in one run: turns that add to the state, turns that make something and keep it, and turns that do nothing.
+#[test]
+fn turns_in_a_row_each_begin_with_what_the_last_one_left() {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let mut port = rt.port().unwrap();
+    let (me, sent) = (port.pid(), Arc::new(Barrier::new(2)));
+    let p = rt
+        .spawn_fn(|cx| cx.nil(), {
+            let sent = Arc::clone(&sent);
+            move |cx, state, message| {
+                let n: i64 = message.get()?;
+                match n % 3 {
+                    _ if n < 0 => _ = sent.wait(),
+                    0 => return Ok(Next(cx.cons(cx.tuple(&[message, cx.int(2 * n)]), state))),
+                    1 => _ = cx.list(0..100),
+                    _ => {}
+                }
+                if n == 29 {
+                    cx.send(me, state);
+                }
+                Ok(Next(state))
+            }
+        })
+        .unwrap();
+    send_all(&rt, p, std::iter::once(-1).chain(0..30));
+    sent.wait();
+    let all = port.recv_timeout(LONG).unwrap();
+    let expected: Vec<_> = (0..30).step_by(3).rev().map(|n| format!("{{{n},{}}}", 2 * n)).collect();
+    assert_eq!(all.root().to_string(), format!("[{}]", expected.join(",")));
+}
+
 #[test]
 fn a_message_is_forwarded_along_a_chain_without_a_copy() {
     let mut rt = Runtime::deterministic(1);

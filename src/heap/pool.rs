@@ -13,6 +13,8 @@
 use crate::sync::Mutex;
 use crate::sync::mutation::{Mutation, mutated};
 use std::cell::{Cell, UnsafeCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Blocks that a thread hands over or takes at once.
 pub(crate) const BATCH: usize = if crate::sync::MODELLED { 2 } else { 64 };
@@ -59,11 +61,12 @@ impl Cache {
     #[cold]
     #[inline(never)]
     fn refill(&self, depot: &Depot) -> Option<Block> {
-        let batch = depot.take()?;
         // SAFETY: as in `take`.
-        unsafe { (&mut *self.blocks.get())[..BATCH].copy_from_slice(&batch) };
-        self.len.set(BATCH - 1);
-        Some(batch[BATCH - 1])
+        let batch = unsafe { &mut *self.blocks.get() }.first_chunk_mut().expect("as many as two batches");
+        depot.take(batch).then(|| {
+            self.len.set(BATCH - 1);
+            batch[BATCH - 1]
+        })
     }
 
     /// The older half goes: what was freed last is in this processor's cache.
@@ -94,8 +97,30 @@ impl Cache {
 #[derive(Debug)]
 pub(crate) struct Depot {
     batches: Mutex<Vec<[Block; BATCH]>>,
-    /// The most batches that are kept.
-    room: usize,
+    /// Bytes of a batch.
+    size: usize,
+    room: Arc<Room>,
+}
+
+/// Bytes that depots may keep, all together: most programs ask for few sizes, and for many blocks of those.
+///
+/// A plain count, which nothing is read by.
+#[derive(Debug)]
+pub(crate) struct Room(AtomicUsize);
+
+impl Room {
+    pub(crate) const fn new(bytes: usize) -> Self {
+        Self(AtomicUsize::new(bytes))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        // Relaxed, here and below: a count alone.
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    fn give(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 // SAFETY: the blocks are memory that belongs to nobody else.
@@ -104,30 +129,35 @@ unsafe impl Send for Depot {}
 unsafe impl Sync for Depot {}
 
 impl Depot {
-    pub(crate) fn new(room: usize) -> Self {
-        Self { batches: Mutex::new(Vec::new()), room }
+    /// A depot of blocks of `size` bytes.
+    pub(crate) fn new(size: usize, room: Arc<Room>) -> Self {
+        Self { batches: Mutex::new(Vec::new()), size: BATCH * size, room }
     }
 
-    fn take(&self) -> Option<[Block; BATCH]> {
+    /// Puts the blocks of a batch into `batch`, if there is one.
+    fn take(&self, batch: &mut [Block; BATCH]) -> bool {
         let mut batches = self.batches.lock();
-        if mutated(Mutation::PoolTakesTwice) {
-            return batches.last().copied();
+        let Some(last) = batches.last() else { return false };
+        *batch = *last;
+        if !mutated(Mutation::PoolTakesTwice) {
+            batches.pop();
+            self.room.give(self.size);
         }
-        batches.pop()
+        true
     }
 
     /// Keeps a batch, if there is room, and memory to note it in.
     fn give(&self, batch: &[Block; BATCH]) -> bool {
         let mut batches = self.batches.lock();
-        let keeps = batches.len() < self.room && batches.try_reserve(1).is_ok();
+        let keeps = batches.try_reserve(1).is_ok() && self.room.take(self.size);
         if keeps {
             batches.push(*batch);
         }
         keeps
     }
 
-    fn blocks(&self) -> usize {
-        self.batches.lock().len() * BATCH
+    fn bytes(&self) -> usize {
+        self.batches.lock().len() * self.size
     }
 }
 
@@ -137,10 +167,10 @@ pub use global::{pooled_bytes, thread_pooled_bytes};
 /// One depot for each size, and a cache of each for every thread.
 #[cfg(not(any(all(loom, feature = "loom"), miri, shared_term_no_pool)))]
 mod global {
-    use super::{BATCH, Block, Cache, Depot};
+    use super::{Block, Cache, Depot, Room};
     use crate::heap::spare;
     use std::alloc::Layout;
-    use std::sync::LazyLock;
+    use std::sync::{Arc, LazyLock};
 
     /// Sizes go up from the smallest by [`STEP`]: what allocators round up to anyway.
     const SMALLEST: usize = 24;
@@ -148,11 +178,13 @@ mod global {
     const CLASSES: usize = 16;
     const LARGEST: usize = SMALLEST + STEP * (CLASSES - 1);
     const ALIGN: usize = 16;
-    /// Bytes that a depot keeps.
-    const ROOM: usize = 1 << 20;
+    /// Bytes that the depots keep.
+    const ROOM: usize = 16 << 20;
 
-    static DEPOTS: LazyLock<[Depot; CLASSES]> =
-        LazyLock::new(|| std::array::from_fn(|class| Depot::new(ROOM / (BATCH * size(class)))));
+    static DEPOTS: LazyLock<[Depot; CLASSES]> = LazyLock::new(|| {
+        let room = Arc::new(Room::new(ROOM));
+        std::array::from_fn(|class| Depot::new(size(class), Arc::clone(&room)))
+    });
 
     struct Caches([Cache; CLASSES]);
 
@@ -221,13 +253,13 @@ mod global {
     /// Bytes of small blocks that wait to be used again, beside what each thread keeps: messages, first chunks of heaps and
     /// processes that have been freed. O(1); takes some locks for a moment.
     ///
-    /// At most 1 MiB for each of 16 sizes up to 264 bytes. For what a thread keeps see [`thread_pooled_bytes`].
+    /// At most 16 MiB, of sizes up to 264 bytes. For what a thread keeps see [`thread_pooled_bytes`].
     ///
     /// ```
     /// assert!(shared_term::heap::pooled_bytes() <= 16 << 20);
     /// ```
     pub fn pooled_bytes() -> usize {
-        DEPOTS.iter().enumerate().map(|(class, depot)| depot.blocks() * size(class)).sum()
+        DEPOTS.iter().map(Depot::bytes).sum()
     }
 
     /// Bytes that the thread that asks has freed and keeps, to be used again without a lock. O(1).
@@ -249,6 +281,7 @@ mod global {
 
     #[cfg(test)]
     mod tests {
+        use super::super::BATCH;
         use super::*;
 
         #[test]

@@ -259,12 +259,6 @@ impl RawHeap {
         heap
     }
 
-    /// May there be off-heap objects, whose destructors are code of the user's?
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process looks before it lets go of terms"))]
-    pub(crate) fn has_off_heap(&self) -> bool {
-        !self.off_heap.is_null() || self.old.is_some()
-    }
-
     /// Has anything been allocated or adopted since the heap was new, or cleared?
     #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes look before they let go of terms"))]
     pub(crate) fn has_memory(&self) -> bool {
@@ -375,6 +369,17 @@ impl RawHeap {
             filter: self.filter,
             received: self.received,
         }
+    }
+
+    /// Is the heap what it was at the mark? The memory, what it keeps alive, and what it points into.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process looks whether a turn left a trace"))]
+    #[inline(always)]
+    pub(crate) fn is_at(&self, mark: &Mark) -> bool {
+        self.top == mark.top
+            && self.filter == mark.filter
+            && self.adopted == mark.adopted
+            && self.off_heap == mark.off_heap
+            && self.current == mark.current
     }
 
     /// Nothing here points into areas without these bits.

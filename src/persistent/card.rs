@@ -72,10 +72,17 @@ pub(crate) struct Answer {
 }
 
 /// What cannot wait until the messages at hand are done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Pressing {
     pub(crate) signal: bool,
     pub(crate) asked: bool,
+}
+
+impl Pressing {
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes have turns"))]
+    pub(crate) fn any(self) -> bool {
+        self.signal || self.asked
+    }
 }
 
 impl Card {
@@ -164,7 +171,7 @@ impl Card {
     pub(crate) fn pressing(&self) -> Pressing {
         let card = self.load();
         if card & (ASKED | SIGNAL) == 0 {
-            return Pressing { signal: false, asked: false };
+            return Pressing::default();
         }
         let signal = card & SIGNAL != 0;
         if signal {

@@ -82,7 +82,7 @@ pub use settings::{Builder, Policy};
 pub use slot::Slot;
 pub use value::Value;
 
-pub(crate) use card::{Between, Card};
+pub(crate) use card::{Between, Card, Pressing};
 pub(crate) use collector::Step;
 pub(crate) use domain::{Domain, TurnMark, in_turn};
 pub(crate) use quiescence::{Participant, Role};

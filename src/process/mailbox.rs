@@ -355,7 +355,17 @@ impl Queue {
 }
 
 impl Drop for Queue {
+    #[inline]
     fn drop(&mut self) {
+        if !self.is_empty() {
+            self.clear();
+        }
+    }
+}
+
+impl Queue {
+    #[cold]
+    fn clear(&mut self) {
         /// A message whose destructors panic keeps none of the others: while they unwind, no further panic gets out of a
         /// region.
         struct Rest<'q>(&'q mut Queue);

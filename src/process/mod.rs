@@ -35,6 +35,7 @@ mod signals;
 mod small_map;
 mod tally;
 mod timer;
+mod turns;
 mod wheel;
 
 pub use bound::MailboxLimit;

@@ -269,35 +269,35 @@ pub(super) struct Alarm {
     due: u64,
 }
 
-/// The next message for a turn, and the number of the timeout that it ends if it is taken. A timeout that is none any more is
-/// passed over.
+/// A message that was taken out of the inbox, unless it is a timeout that is none any more.
 ///
 /// # Safety
 ///
 /// The caller must own the process, whose `owned` it is, between two turns, and be online.
-#[inline]
-pub(super) unsafe fn next_message(task: Task, owned: &mut Owned) -> Option<(Region, Option<u64>)> {
-    loop {
-        let mut message = owned.inbox.pop()?;
-        if message.mark() != 0 && Kind::of(&message) == Kind::TimeoutEvent {
-            // SAFETY: the caller's promise.
-            message = match unsafe { alarmed(task, owned, message) } {
-                Some(event) => event,
-                None => continue,
-            };
-        }
-        let runs = owned.flags.has(Flags::TIMEOUT);
-        // SAFETY: as above; the borrow ends with the statement.
-        let timeout = if runs { unsafe { task.relations() }.timeout.map(|timeout| timeout.number) } else { None };
-        return Some((message, timeout));
+pub(super) unsafe fn unless_void(task: Task, owned: &mut Owned, message: Region) -> Option<Region> {
+    if message.mark() == 0 || Kind::of(&message) != Kind::TimeoutEvent {
+        return Some(message);
     }
+    // SAFETY: the caller's promise.
+    unsafe { alarmed(task, owned, message) }
+}
+
+/// The number of the timeout that runs.
+///
+/// # Safety
+///
+/// As for [`unless_void`].
+pub(super) unsafe fn running(task: Task, owned: &Owned) -> Option<u64> {
+    let runs = owned.flags.has(Flags::TIMEOUT);
+    // SAFETY: the caller's promise; the borrow ends with the statement.
+    if runs { unsafe { task.relations() }.timeout.map(|timeout| timeout.number) } else { None }
 }
 
 /// An alarm has gone off: the event, if the timeout is over.
 ///
 /// # Safety
 ///
-/// As for [`next_message`].
+/// As for [`unless_void`].
 #[cold]
 unsafe fn alarmed(task: Task, owned: &mut Owned, event: Region) -> Option<Region> {
     let id = super::event::fields(&event).get(1).and_then(|id| id.as_reference());

@@ -1,0 +1,287 @@
+//! Turns, one behind the other, and what follows each of them.
+
+use super::cell::{Flags, NextTurn, Owned, Task};
+use super::context::{Cx, TurnState};
+use super::mailbox::Load;
+use super::run::collect;
+use super::signals::Kind;
+use super::timer;
+use super::{Event, Exit, Flow, Process, Turn, Unsent, caught};
+use crate::heap::Region;
+use crate::heap::raw::Mark;
+use crate::persistent::{Lease, Participant, Pressing};
+use crate::term::Term;
+use crate::term::word::{self, Word};
+
+/// The turns of a run, and what there is to see to behind them.
+pub(super) struct Turns {
+    /// How many there may still be.
+    pub(super) left: u32,
+    /// The epoch has changed, and somebody may be waiting for this.
+    pub(super) passed: bool,
+    pub(super) pressing: Pressing,
+}
+
+impl Turns {
+    pub(super) fn new(left: u32) -> Self {
+        Self { left, passed: false, pressing: Pressing::default() }
+    }
+}
+
+pub(super) fn has_turn(owned: &Owned) -> bool {
+    owned.next != NextTurn::Receive || !owned.inbox.is_empty()
+}
+
+/// Runs so many turns, or fewer: until there is none, or the process yields, or there is something to see to. An error ends
+/// the process (invariant 9). The caller owns it, which has a turn, and is online as `participant`.
+pub(super) fn run_turns(task: Task, participant: &Participant, turns: &mut Turns) -> Result<(), Exit> {
+    // Caught once for all of them, since none follows one that unwinds. The message of that one stays out here: if it were
+    // dropped while another destructor unwinds, and unwound too, the program would abort.
+    let mut message = None;
+    let mut result = Ok(());
+    if let Err(exit) = caught(|| result = one_by_one(task, participant, turns, &mut message)) {
+        result = Err(exit);
+    }
+    if let Some(message) = message
+        && let Err(exit) = caught(|| drop(message))
+        && result.is_ok()
+    {
+        result = Err(exit);
+    }
+    result
+}
+
+/// As [`run_turns`], but unwinds with what a turn, or a destructor behind it, unwinds with. `message` is then what it was
+/// about, if nobody else has that.
+fn one_by_one(
+    task: Task,
+    participant: &Participant,
+    turns: &mut Turns,
+    message: &mut Option<Region>,
+) -> Result<(), Exit> {
+    let header = task.header();
+    let quiescence = &header.node.domain().quiescence;
+    let counts = header.recipient.bound.is_some();
+    // SAFETY: the caller owns the process. Here and below: the borrow ends before the behaviour runs.
+    let mut mark = unsafe { task.owned() }.heap.mark();
+    loop {
+        turns.left -= 1;
+        // SAFETY: as above.
+        let owned = unsafe { task.owned() };
+        let (kind, state) = (owned.next, owned.state);
+        if kind == NextTurn::Receive {
+            *message = owned.inbox.pop();
+        }
+        let went = match message {
+            Some(plain) if plain.mark() == 0 && !counts && !owned.flags.has(Flags::TIMEOUT) => {
+                owned.turns.begin();
+                let root = plain.root_word();
+                // SAFETY: the state is the process's, and the message stays out here.
+                call(task, |behaviour, cx| unsafe {
+                    behaviour.receive(cx, Term::from_word(state), Term::from_word(root))
+                })
+            }
+            _ => other_turn(task, kind, message),
+        }?;
+        // SAFETY: the turn is over, and with it every borrow of it.
+        let owned = unsafe { task.owned() };
+        match went {
+            // The most frequent of all, by itself: the turn has left the heap alone, and the state is what it was, or needs
+            // no heap now as then.
+            Went::Next(new) if leaves_no_trace(owned, &mark, new) => owned.state = new,
+            went => {
+                settle(task, participant, &mark, state, went, message)?;
+                // SAFETY: as above.
+                mark = unsafe { task.owned() }.heap.mark();
+            }
+        }
+        drop(message.take());
+        // What this turn has read is out of its hands.
+        turns.passed = quiescence.boundary(participant);
+        turns.pressing = task.card().pressing();
+        // SAFETY: as above.
+        let owned = unsafe { task.owned() };
+        let ends = turns.left == 0 || owned.next != NextTurn::Receive || owned.inbox.is_empty();
+        if ends || turns.passed || turns.pressing.any() {
+            return Ok(());
+        }
+    }
+}
+
+/// A turn that is about no message, or about an event, or of a process with a timeout or a limit on its mailbox.
+#[inline(never)]
+fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>) -> Result<Went, Exit> {
+    let bound = task.header().recipient.bound.as_deref();
+    // SAFETY: the caller owns the process, between two turns. The borrow ends before the behaviour runs.
+    let owned = unsafe { task.owned() };
+    let (state, mut timeout) = (owned.state, None);
+    if let Some(taken) = message.take() {
+        // SAFETY: as above.
+        *message = unsafe { timer::unless_void(task, owned, taken) };
+        if message.is_none() {
+            return Ok(Went::Next(state));
+        }
+        // SAFETY: as above.
+        timeout = unsafe { timer::running(task, owned) };
+    }
+    owned.next = NextTurn::Receive;
+    owned.turns.begin();
+    // Events are not counted by a mailbox with a limit.
+    let plain = message.as_ref().filter(|message| message.mark() == 0);
+    let counted = bound.and(plain).map(Load::bytes_of);
+    // SAFETY: the state is the process's, the message is the caller's.
+    let went = call(task, |behaviour, cx| unsafe {
+        let state = Term::from_word(state);
+        match (kind, message.as_ref()) {
+            (NextTurn::Init, _) => behaviour.init(cx).map(Flow::Next),
+            (NextTurn::Resume, _) => behaviour.resume(cx, state),
+            (NextTurn::Receive, None) => behaviour.receive(cx, state, cx.nil()),
+            (NextTurn::Receive, Some(message)) => match Event::of(Kind::of(message), message) {
+                None => behaviour.receive(cx, state, Term::from_word(message.root_word())),
+                Some(event) => behaviour.event(cx, state, event),
+            },
+        }
+    });
+    if !matches!(went, Ok(Went::Defer)) {
+        if let (Some(bound), Some(bytes)) = (bound, counted) {
+            bound.leaves(bytes);
+        }
+        if let Some(timeout) = timeout {
+            // SAFETY: the caller owns the process and is online, and the turn is over.
+            unsafe { timer::message_taken(task, timeout) };
+        }
+    }
+    went
+}
+
+/// Is there nothing to put in order behind a turn that makes `new` the state?
+#[inline(always)]
+fn leaves_no_trace(owned: &Owned, mark: &Mark, new: Word) -> bool {
+    let same = new == owned.state || word::is_immediate(new) && word::is_immediate(owned.state);
+    same && owned.heap.is_at(mark) && !cfg!(shared_term_stress)
+}
+
+/// Puts heap and messages in order behind a turn. What it leaves of the message is not needed any more.
+fn settle(
+    task: Task,
+    participant: &Participant,
+    mark: &Mark,
+    state: Word,
+    went: Went,
+    message: &mut Option<Region>,
+) -> Result<(), Exit> {
+    // SAFETY: the turn is over, and with it every term and borrow of it.
+    let owned = unsafe { task.owned() };
+    let due = match went {
+        Went::Next(new) => keep(owned, mark, state, new, message),
+        Went::Reoffer(new) => {
+            owned.inbox.prepend(&mut owned.deferred);
+            keep(owned, mark, state, new, message)
+        }
+        Went::Again(new) => {
+            owned.next = NextTurn::Resume;
+            keep(owned, mark, state, new, message)
+        }
+        Went::Defer => {
+            // SAFETY: nothing of the turn is kept (H24).
+            unsafe { owned.heap.roll_back(mark) };
+            if let Some(message) = message.take() {
+                owned.deferred.push(message);
+            }
+            None
+        }
+        Went::Forward(to) => {
+            // SAFETY: as above: so nothing points into the message that goes.
+            unsafe { owned.heap.roll_back(mark) };
+            let message = message.take().map(|mut message| {
+                message.set_mark(0);
+                task.header().node.send_region(to, message)
+            });
+            if let Some(Err(Unsent::Heap(error))) = message {
+                return Err(Exit::heap(error));
+            }
+            None
+        }
+    };
+    // The borrow has ended: a collection takes one of its own.
+    due.map_or(Ok(()), |adopted| collect(task, participant, adopted))
+}
+
+/// A [`Flow`] without its brand.
+#[derive(Clone, Copy)]
+enum Went {
+    Next(Word),
+    Reoffer(Word),
+    Again(Word),
+    Defer,
+    Forward(crate::Pid),
+}
+
+/// Calls the behaviour. The caller owns the process and is online.
+#[inline(always)]
+fn call(task: Task, how: impl for<'h> FnOnce(&mut dyn Process, Cx<'h>) -> Turn<'h>) -> Result<Went, Exit> {
+    let turn = TurnState::new(task);
+    // SAFETY: the caller owns the process and is online. The brand is the lifetime of `turn`, which lives for this
+    // call alone; `how` takes any `'h`, so that it can tell it from no other (invariant 1).
+    let flow = unsafe { how(task.behaviour(), Cx::new(&turn)) };
+    match flow {
+        Ok(Flow::Next(state)) => Ok(Went::Next(state.word())),
+        Ok(Flow::NextReoffer(state)) => Ok(Went::Reoffer(state.word())),
+        Ok(Flow::Again(state)) => Ok(Went::Again(state.word())),
+        Ok(Flow::Defer) => Ok(Went::Defer),
+        Ok(Flow::Forward(to)) => Ok(Went::Forward(to)),
+        Ok(Flow::Stop(exit)) | Err(exit) => Err(exit),
+    }
+}
+
+/// Makes `new` the state, and lets go of what it cannot reach as cheaply as that can be told. If a collection is due: how
+/// many words were adopted.
+fn keep(owned: &mut Owned, mark: &Mark, old: Word, new: Word, message: &mut Option<Region>) -> Option<usize> {
+    if word::is_immediate(new) {
+        keep_immediate(owned, new);
+        return None;
+    }
+    if new == old {
+        // Terms only point to older ones (invariant 2), so the old state reaches nothing of this turn.
+        // SAFETY: as just said.
+        unsafe { owned.heap.roll_back(mark) };
+        return cfg!(shared_term_stress).then_some(0);
+    }
+    let mut adopted = 0;
+    if let Some(message) = message.take() {
+        adopted = message.words();
+        // What was moved in is not copied for having come: it counts as if it had lived through a collection. Twice as
+        // much does not, so that of many messages those are collected that the state has let go of.
+        owned.threshold = owned.threshold.max(adopted * 2);
+        if message.has_off_heap() {
+            received(&message);
+        }
+        owned.heap.adopt(message);
+    }
+    owned.heap.note(new);
+    owned.state = new;
+    // Adopting asks for no room: what was sent must not carry a heap past its limit either.
+    owned.is_under_pressure().then_some(adopted)
+}
+
+/// What a message kept while it waited is the heap's that takes it over.
+#[cold]
+fn received(message: &Region) {
+    message.each_resource(|kept| {
+        if let Some(lease) = kept.downcast_ref::<Lease>() {
+            lease.give_up();
+        }
+    });
+}
+
+/// Makes an immediate the state. Nothing is reachable: everything goes, untraced. Most turns with such a state make nothing.
+#[inline]
+fn keep_immediate(owned: &mut Owned, new: Word) {
+    owned.heap.end_allowance();
+    if owned.heap.has_memory() {
+        owned.heap.clear();
+    }
+    owned.heap.filter = 0;
+    owned.threshold = owned.min_heap_words as usize;
+    owned.state = new;
+}
