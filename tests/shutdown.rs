@@ -10,10 +10,10 @@ use shared_term::prelude::*;
 use shared_term::process::Unsent;
 use shared_term::runtime::Handle;
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
-use support::LONG;
+use support::{LONG, OnDrop};
 
 /// How many threads have a name that begins so.
 fn threads(name: &str) -> usize {
@@ -94,4 +94,50 @@ fn two_runtimes_end_each_by_itself_and_join_their_threads() {
     drop(other);
     assert_eq!(other_ended.load(Ordering::Relaxed), 51);
     assert!(come_to(NAMES[1], 0));
+}
+
+/// A resource in whose destructor a thread stays for a while, or until the runtime is gone; whether it was, and which thread it
+/// is, is told.
+fn stays() -> (Region, mpsc::Receiver<()>, mpsc::Sender<()>, mpsc::Receiver<(bool, String)>) {
+    let ((enter, entered), (gone, is_gone), (tell, told)) = (mpsc::channel(), mpsc::channel(), mpsc::channel());
+    let resource = OnDrop::new(move || {
+        let _ = enter.send(());
+        let was_gone = is_gone.recv_timeout(Duration::from_millis(100)).is_ok();
+        let _ = tell.send((was_gone, String::from(std::thread::current().name().unwrap_or_default())));
+    });
+    (Region::build(|h| h.resource(resource)), entered, gone, told)
+}
+
+#[test]
+fn a_runtime_is_gone_when_its_timers_and_its_collector_have_stopped() {
+    let runtime = || Runtime::builder().workers(1).thread_name("z").build().unwrap();
+    let rt = runtime();
+    let (message, entered, gone, told) = stays();
+    rt.send_after_named(Duration::from_millis(1), Atom::OK, message).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    drop(rt);
+    let _ = gone.send(());
+    assert_eq!(told.recv_timeout(LONG).unwrap(), (false, String::from("z-timers")));
+
+    let rt = runtime();
+    let (value, entered, gone, told) = stays();
+    rt.persistent().put(Atom::OK, value).unwrap();
+    let ((begin, begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
+    rt.spawn_fn(
+        move |cx| {
+            begin.send(()).unwrap();
+            ended.recv_timeout(LONG).unwrap();
+            cx.nil()
+        },
+        |_, s, _| Ok(Next(s)),
+    )
+    .unwrap();
+    begun.recv_timeout(LONG).unwrap();
+    // Nobody but the collector is there any more when the turn has ended, for which it waits.
+    rt.persistent().erase(Atom::OK);
+    end.send(()).unwrap();
+    entered.recv_timeout(LONG).unwrap();
+    drop(rt);
+    let _ = gone.send(());
+    assert_eq!(told.recv_timeout(LONG).unwrap(), (false, String::from("z-collector")));
 }
