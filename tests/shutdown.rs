@@ -96,31 +96,45 @@ fn two_runtimes_end_each_by_itself_and_join_their_threads() {
     assert!(come_to(NAMES[1], 0));
 }
 
-/// A resource in whose destructor a thread stays for a while, or until the runtime is gone; whether it was, and which thread it
-/// is, is told.
-fn stays() -> (Region, mpsc::Receiver<()>, mpsc::Sender<()>, mpsc::Receiver<(bool, String)>) {
+/// What to know of a destructor in which a thread stays for a while, or until the runtime is gone.
+struct Stays {
+    entered: mpsc::Receiver<()>,
+    gone: mpsc::Sender<()>,
+    /// Was it gone? And which thread is it?
+    told: mpsc::Receiver<(bool, String)>,
+}
+
+impl Stays {
+    /// Drops the runtime while the thread is in the destructor, which must be this one's.
+    fn end(self, rt: Runtime, thread: &str) {
+        self.entered.recv_timeout(LONG).unwrap();
+        drop(rt);
+        let _ = self.gone.send(());
+        assert_eq!(self.told.recv_timeout(LONG).unwrap(), (false, String::from(thread)));
+    }
+}
+
+/// A resource with such a destructor.
+fn stays() -> (Region, Stays) {
     let ((enter, entered), (gone, is_gone), (tell, told)) = (mpsc::channel(), mpsc::channel(), mpsc::channel());
     let resource = OnDrop::new(move || {
         let _ = enter.send(());
         let was_gone = is_gone.recv_timeout(Duration::from_millis(100)).is_ok();
         let _ = tell.send((was_gone, String::from(std::thread::current().name().unwrap_or_default())));
     });
-    (Region::build(|h| h.resource(resource)), entered, gone, told)
+    (Region::build(|h| h.resource(resource)), Stays { entered, gone, told })
 }
 
 #[test]
 fn a_runtime_is_gone_when_its_timers_and_its_collector_have_stopped() {
     let runtime = || Runtime::builder().workers(1).thread_name("z").build().unwrap();
     let rt = runtime();
-    let (message, entered, gone, told) = stays();
+    let (message, stays_there) = stays();
     rt.send_after_named(Duration::from_millis(1), Atom::OK, message).unwrap();
-    entered.recv_timeout(LONG).unwrap();
-    drop(rt);
-    let _ = gone.send(());
-    assert_eq!(told.recv_timeout(LONG).unwrap(), (false, String::from("z-timers")));
+    stays_there.end(rt, "z-timers");
 
     let rt = runtime();
-    let (value, entered, gone, told) = stays();
+    let (value, stays_there) = stays();
     rt.persistent().put(Atom::OK, value).unwrap();
     let ((begin, begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
     rt.spawn_fn(
@@ -136,8 +150,5 @@ fn a_runtime_is_gone_when_its_timers_and_its_collector_have_stopped() {
     // Nobody but the collector is there any more when the turn has ended, for which it waits.
     rt.persistent().erase(Atom::OK);
     end.send(()).unwrap();
-    entered.recv_timeout(LONG).unwrap();
-    drop(rt);
-    let _ = gone.send(());
-    assert_eq!(told.recv_timeout(LONG).unwrap(), (false, String::from("z-collector")));
+    stays_there.end(rt, "z-collector");
 }
