@@ -5,15 +5,6 @@
            without processes; see the README for the whole."
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(
-    all(feature = "persistent", not(feature = "runtime")),
-    allow(
-        dead_code,
-        unused_imports,
-        reason = "the process table, and what a collection asks of processes, are this floor's"
-    )
-)]
-
 #[cfg(all(loom, feature = "loom", feature = "epoch", not(crossbeam_loom)))]
 compile_error!(
     "with the features `loom` and `epoch`, RUSTFLAGS needs `--cfg loom --cfg crossbeam_loom`: without the second, \

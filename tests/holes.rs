@@ -29,7 +29,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
             ("tests/protocol_search/steps.rs", &["ScanFilterOnly"]),
             ("loom-tests/tests/collection.rs", &["busy_holds"]),
             (
-                "tests/persistent.rs",
+                "tests/persistent/holders.rs",
                 &["messages_that_are_or_hold_literals_survive_their_erasure_before_they_are_received"],
             ),
         ],
@@ -57,7 +57,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
         &[
             ("tests/protocol_search/steps.rs", &["LeaseNotCounted", "NoCountAfterGrace"]),
             ("loom-tests/tests/collection.rs", &["lease_holds"]),
-            ("tests/persistent.rs", &["what_leaves_for_a_port_or_as_a_reason_has_no_part_in_the_store"]),
+            ("tests/persistent/holders.rs", &["what_leaves_for_a_port_or_as_a_reason_has_no_part_in_the_store"]),
             ("tests/persistent_surface.rs", &["a_literal_outlives_its_key_and_ends_with_its_last_handle"]),
             ("tests/otp_process/exits.rs", &["a_reason_with_literals_is_whole_when_they_are_gone"]),
             ("tests/timers.rs", &["what_a_timer_holds_has_no_part_in_the_store"]),
@@ -89,7 +89,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
                 ],
             ),
             ("loom-tests/tests/collection.rs", &["republish_holds", "lease_holds", "two_leases_hold"]),
-            ("tests/persistent.rs", &["terms_share_what_they_have_of_each_other_and_keep_it_alive"]),
+            ("tests/persistent/areas.rs", &["terms_share_what_they_have_of_each_other_and_keep_it_alive"]),
         ],
     ),
     (
@@ -98,7 +98,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
         &[
             ("tests/protocol_search/steps.rs", &["ForwardIgnoresMark", "SendIgnoresMark"]),
             (
-                "tests/persistent.rs",
+                "tests/persistent/holders.rs",
                 &["a_message_that_is_forwarded_by_a_process_that_is_asked_is_whole_where_it_arrives"],
             ),
         ],
@@ -124,7 +124,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "evacuation into the young generation",
         &[("tests/holes.rs", &["what_was_evacuated_is_whole_after_minor_and_major_collections"])],
     ),
-    ("H11", "keys that escape", &[("tests/persistent.rs", &["a_key_may_be_made_of_literals_and_outlives_them"])]),
+    ("H11", "keys that escape", &[("tests/persistent/keys.rs", &["a_key_may_be_made_of_literals_and_outlives_them"])]),
     (
         "H12",
         "no frozen bit inside of what was frozen",
@@ -142,7 +142,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "H14",
         "two runtimes on one store, one term in two stores",
         &[(
-            "tests/persistent.rs",
+            "tests/persistent/domains.rs",
             &["two_runtimes_on_one_store_are_one_domain", "a_process_of_another_store_reads_a_copy"],
         )],
     ),
@@ -174,7 +174,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
     (
         "H19",
         "copies write to their source, or lose sharing",
-        &[("tests/persistent.rs", &["a_dag_stays_small_wherever_it_goes"])],
+        &[("tests/persistent/holders.rs", &["a_dag_stays_small_wherever_it_goes"])],
     ),
     (
         "H20",
@@ -231,14 +231,20 @@ const HOLES: &[(&str, &str, Tests)] = &[
                 "shuttle-tests/tests/whole.rs",
                 &["a_program_holds_with_a_lazy_collection", "a_program_holds_with_a_budget"],
             ),
-            ("tests/persistent_surface.rs", &["a_holder_that_ends_or_forgets_lets_a_lazy_store_go_on"]),
+            (
+                "tests/persistent_surface.rs",
+                &[
+                    "a_holder_that_ends_or_forgets_lets_a_lazy_store_go_on",
+                    "what_joins_a_lazy_collection_goes_with_one_collection_of_its_holder",
+                ],
+            ),
         ],
     ),
     (
         "H28",
         "a chain of versions keeps all of them",
         &[
-            ("tests/persistent.rs", &["a_long_chain_of_versions_keeps_bounded_memory"]),
+            ("tests/persistent/areas.rs", &["a_long_chain_of_versions_keeps_bounded_memory"]),
             ("tests/chain.rs", &["a_chain_keeps_a_small_multiple_of_the_newest"]),
         ],
     ),
@@ -262,7 +268,11 @@ const HOLES: &[(&str, &str, Tests)] = &[
             ),
         ],
     ),
-    ("H30", "a guard that is kept", &[("tests/persistent.rs", &["a_guard_delays_the_freeing_and_nothing_else"])]),
+    (
+        "H30",
+        "a guard that is kept",
+        &[("tests/persistent/freeing.rs", &["a_guard_delays_the_freeing_and_nothing_else"])],
+    ),
     (
         "H31",
         "freeing runs code of the user's",
@@ -284,7 +294,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "D1",
         "generations of a slot are used up",
         &[(
-            "src/persistent/slots.rs",
+            "src/persistent/slots/handed_out.rs",
             &["a_slot_is_used_again_first_freed_first_with_the_next_generation_until_they_are_used_up"],
         )],
     ),
@@ -293,9 +303,9 @@ const HOLES: &[(&str, &str, Tests)] = &[
         "a pid of another domain",
         &[
             ("tests/holes.rs", &["a_pid_of_another_domain_names_nobody_here"]),
-            ("tests/persistent.rs", &["a_process_of_another_store_reads_a_copy"]),
+            ("tests/persistent/domains.rs", &["a_process_of_another_store_reads_a_copy"]),
             (
-                "src/persistent/slots.rs",
+                "src/persistent/slots/handed_out.rs",
                 &["domains_have_different_tags_and_a_tag_that_is_used_again_goes_on_with_new_generations"],
             ),
         ],

@@ -6,7 +6,7 @@ mod common;
 
 use common::hash_of;
 use shared_term::heap::{Heap, OwnedHeap};
-use shared_term::{Atom, Region, Term, TermRef, term};
+use shared_term::{Atom, Region, Term};
 use std::cmp::Ordering;
 
 const N: i64 = 10_000;
@@ -173,6 +173,7 @@ fn keys_that_begin_alike_go_as_deep_as_they_must() {
 #[cfg(feature = "runtime")]
 mod persistent {
     use super::*;
+    use shared_term::TermRef;
     use shared_term::prelude::*;
     use std::collections::BTreeMap;
     use std::time::Duration;

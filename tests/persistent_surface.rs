@@ -709,6 +709,35 @@ fn a_lazy_store_that_is_told_to_collect_collects_all_that_waits() {
 }
 
 #[test]
+fn what_joins_a_lazy_collection_goes_with_one_collection_of_its_holder() {
+    const KEYS: [i64; 4] = [1, 2, 3, 4];
+    let store = PersistentTerms::builder().policy(Policy::Lazy).build();
+    let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);
+    for key in KEYS {
+        store.put(key, numbered(key)).unwrap();
+    }
+    let p = rt.spawn_fn(
+        |cx| cx.list(KEYS.into_iter().filter_map(|key| cx.get(key))),
+        |cx, state, _| {
+            cx.hibernate();
+            Ok(Next(state))
+        },
+    );
+    let p = p.unwrap();
+    rt.run_until_idle();
+    for key in KEYS {
+        store.erase(key);
+        rt.run_until_idle();
+    }
+    assert_eq!(store.info().areas, KEYS.len());
+    // Its only collection.
+    rt.send_new(p, |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    at_rest(&store);
+    assert_eq!(store.info().areas, 0);
+}
+
+#[test]
 fn a_holder_that_ends_or_forgets_lets_a_lazy_store_go_on() {
     let store = PersistentTerms::builder().policy(Policy::Lazy).build();
     let mut rt = Runtime::builder().persistent(store.clone()).deterministic(1);

@@ -18,7 +18,7 @@ use super::pages::{reserve, try_box};
 use super::{off_heap, poison, spare};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use crate::term::word::{self, Word};
+use crate::term::word::Word;
 use std::alloc::{Layout, alloc, dealloc};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::{self, NonNull};
@@ -202,8 +202,9 @@ impl Area {
 
 /// Says to loom that what the word points to is read here, if it is a literal.
 #[inline(always)]
+#[cfg(feature = "runtime")]
 pub(crate) fn note_use(w: Word) {
-    if crate::sync::MODELLED && word::is_literal(w) {
+    if crate::sync::MODELLED && crate::term::word::is_literal(w) {
         // SAFETY: under loom areas stay in memory until the model ends.
         unsafe { entry(w).area().as_ref() }.note_read();
     }

@@ -7,6 +7,7 @@
 
 use super::slots::Slots;
 use crate::sync::Mutex;
+#[cfg(feature = "runtime")]
 use crate::sync::mutation::{Mutation, mutated};
 use std::ops::{ControlFlow, Range};
 
@@ -43,6 +44,7 @@ impl Asking {
 
     /// One that was woken has answered: wakes others, once enough have. O(1) for each, and one walk over the cards for all,
     /// from the first that the scan has put off to the last.
+    #[cfg(feature = "runtime")]
     pub(super) fn answered(&self, slots: &Slots) {
         let mut progress = self.progress.lock();
         // Who answers last may come here when the next scan is over already.
@@ -53,6 +55,7 @@ impl Asking {
     }
 
     /// Runs `f` while nobody is woken.
+    #[cfg(feature = "runtime")]
     pub(super) fn between<R>(&self, f: impl FnOnce() -> R) -> R {
         let _progress = self.progress.lock();
         f()

@@ -19,6 +19,7 @@
 //! be driven by a thread of its own, by the thread that replaced the term, or one step at a time by a test.
 
 use super::asking::Asking;
+#[cfg(feature = "runtime")]
 use super::card::Answer;
 use super::domain::{Domain, called_back};
 use super::report::Report;
@@ -142,7 +143,7 @@ impl Collector {
     }
 
     /// The bits of the areas that a process evacuates when it collects its heap by itself.
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for processes"))]
+    #[cfg(feature = "runtime")]
     pub(crate) fn spared(&self) -> u64 {
         // Relaxed: evacuating an area is right at any time; the scan looks at what came of it.
         self.spared.load(Ordering::Relaxed)
@@ -203,12 +204,14 @@ impl Collector {
     }
 
     /// A process has answered, or is gone. `true`: it was the last one.
+    #[cfg(feature = "runtime")]
     pub(crate) fn answered(&self) -> bool {
         // AcqRel: the answers of all form one chain that ends at the free (L5).
         self.remaining.fetch_sub(1, ordering(Mutation::AckRelaxed, Ordering::AcqRel)) == 1
     }
 
     /// What follows an answer of a process of this domain: who was put off is woken, and the driver if it was the last one.
+    #[cfg(feature = "runtime")]
     pub(crate) fn after(&self, answer: Answer, domain: &Domain) {
         if answer.woken {
             self.asking.answered(&domain.slots);
@@ -225,6 +228,7 @@ impl Collector {
     }
 
     /// A holder has evacuated so many words.
+    #[cfg(feature = "runtime")]
     pub(crate) fn evacuated(&self, words: usize) {
         self.holders.fetch_add(1, plain::Ordering::Relaxed);
         self.evacuated.fetch_add(words, plain::Ordering::Relaxed);
@@ -243,6 +247,7 @@ impl Collector {
 
     /// Runs `f` while no scan of the cards is under way, and nobody is woken: whoever a scan has found idle and woken is on
     /// its run queue.
+    #[cfg(feature = "runtime")]
     pub(crate) fn between_scans<R>(&self, f: impl FnOnce() -> R) -> R {
         let _state = self.state.lock();
         self.asking.between(f)

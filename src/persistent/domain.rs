@@ -125,6 +125,7 @@ pub(crate) struct Domain {
     pub(super) literals: plain::AtomicUsize,
     /// Does a driver sleep until a participant has passed, or all have answered? Not modelled: it decides how soon the
     /// driver looks, and nothing else.
+    #[cfg(feature = "runtime")]
     awaited: plain::AtomicBool,
     hooks: Mutex<Vec<(u64, Hook)>>,
     drivers: Mutex<Vec<(u64, Driver)>>,
@@ -210,6 +211,7 @@ impl Domain {
             batches: Batches::default(),
             settings,
             literals: plain::AtomicUsize::new(0),
+            #[cfg(feature = "runtime")]
             awaited: plain::AtomicBool::new(false),
             hooks: Mutex::new(Vec::new()),
             drivers: Mutex::new(Vec::new()),
@@ -371,7 +373,7 @@ impl Domain {
 
     /// A worker has passed a boundary behind which somebody waits, or gone offline, or the last process has answered: a
     /// driver that sleeps until then wakes up. A fence and a load when none does.
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for workers"))]
+    #[cfg(feature = "runtime")]
     pub(crate) fn passed(&self) {
         // Pairs with the fence in `await_passage`: either the driver's next step sees this passage, or this sees that it
         // sleeps.
@@ -385,7 +387,7 @@ impl Domain {
     }
 
     /// A driver is about to sleep until [`passed`](Self::passed) wakes it. It must take one more step before it does.
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for workers"))]
+    #[cfg(feature = "runtime")]
     pub(crate) fn await_passage(&self) {
         self.awaited.store(true, plain::Ordering::Relaxed);
         // Pairs with the fence in `passed`.
@@ -405,12 +407,14 @@ impl Domain {
     }
 
     /// Registers somebody who drives the collection when woken; a number to take it back by.
+    #[cfg(feature = "runtime")]
     pub(crate) fn add_driver(&self, driver: Driver) -> u64 {
         let id = self.next_hook.fetch_add(1, plain::Ordering::Relaxed);
         self.drivers.lock().push((id, driver));
         id
     }
 
+    #[cfg(feature = "runtime")]
     pub(crate) fn remove_driver(&self, id: u64) {
         self.drivers.lock().retain(|(driver, _)| *driver != id);
     }

@@ -2,6 +2,7 @@
 
 use super::domain::{Domain, Span};
 use super::handle::Literal;
+#[cfg(feature = "runtime")]
 use super::quiescence::Participant;
 use super::slot::Slot;
 use super::value::Offer;
@@ -40,7 +41,7 @@ impl<'s> Guard<'s> {
     }
 
     /// As whom the guard is online.
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "processes end under a guard"))]
+    #[cfg(feature = "runtime")]
     pub(crate) fn participant(&self) -> &Participant {
         self.span.participant
     }

@@ -57,6 +57,7 @@ mod guard;
 mod handle;
 mod held_up;
 mod limbo;
+mod put;
 mod quiescence;
 mod report;
 mod reports;
@@ -67,8 +68,10 @@ mod share;
 mod slot;
 mod slots;
 mod table;
+#[cfg(feature = "runtime")]
 mod tags;
 mod value;
+mod waiting;
 mod write;
 
 pub use batch::{Batch, Changes};
@@ -76,39 +79,34 @@ pub use error::{CompareError, PutError, PutNewError, StoreError};
 pub use guard::{Entries, Guard};
 pub use handle::Literal;
 pub use held_up::HeldUp;
+pub use put::Put;
 pub use report::{EntryInfo, Info, Report};
 pub use reports::Reports;
 pub use settings::{Builder, Policy};
 pub use slot::Slot;
 pub use value::Value;
+pub use waiting::Subscription;
 
-pub(crate) use card::{Between, Card, Pressing};
-pub(crate) use collector::Step;
-pub(crate) use domain::{Domain, TurnMark, in_turn};
-pub(crate) use quiescence::{Participant, Role};
-pub(crate) use slots::{Acts, ActsRef, Door, Occupant};
+pub(crate) use domain::{Domain, in_turn};
 #[cfg(feature = "runtime")]
 pub(crate) use {
+    card::{Between, Card, Pressing},
+    collector::Step,
+    domain::TurnMark,
     entry::Entry,
+    quiescence::{Participant, Role},
     share::{Lease, Share},
+    slots::{Acts, ActsRef, Door, Occupant},
     table::Table,
     value::Offer,
     write::{Expect, Wrote},
 };
 
-use crate::heap::copy::Literals;
-use crate::heap::{Heap, Region, literal};
-use crate::term::{Key, Reference, Term, TermRef, word};
+use crate::heap::Heap;
+use crate::term::{Key, Reference, Term, TermRef};
 use domain::Span;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic as plain;
-use std::time::{Duration, Instant};
-#[cfg(not(feature = "runtime"))]
-use {
-    value::Offer,
-    write::{Expect, Wrote},
-};
 
 pub(crate) mod sealed {
     /// What a turn knows of its domain.
@@ -135,17 +133,6 @@ pub struct PersistentTerms {
     pub(crate) domain: Arc<Domain>,
 }
 
-/// What a [`put`](PersistentTerms::put) did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Put {
-    /// The key is new.
-    Inserted,
-    /// There was another value. If it had memory, a global collection frees it.
-    Replaced,
-    /// The value was there already, exactly: nothing happened.
-    Unchanged,
-}
-
 /// Names one value of one key: no other value of any key of the store, before or after, has the same (H22). See
 /// [`compare_and_put`](PersistentTerms::compare_and_put).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,9 +149,6 @@ impl Default for PersistentTerms {
         Self::new()
     }
 }
-
-/// Steps of the collection for which [`PersistentTerms::wait_idle`] does not look at the time.
-const PATIENCE: u32 = 1024;
 
 impl PersistentTerms {
     /// An empty store.
@@ -183,6 +167,7 @@ impl PersistentTerms {
         Builder::new()
     }
 
+    #[cfg(feature = "runtime")]
     pub(crate) fn domain(&self) -> &Arc<Domain> {
         &self.domain
     }
@@ -248,258 +233,6 @@ impl PersistentTerms {
         f(guard.get(key))
     }
 
-    /// Publishes `value` at `key`. Readers see the old value or the new one. O(words of the value), for the copy of a
-    /// [`Region`] into literal memory; O(1) for a [`Literal`] of this store. Does not wait for readers, for holders, or for
-    /// writers of other keys beyond a few stores.
-    ///
-    /// A value that is there already is compared with, outside every lock, and left alone when it is equal. A replaced
-    /// value's memory is freed by a global collection. OTP: `put/2`.
-    ///
-    /// # Errors
-    ///
-    /// When there is no memory, or too much waits to be [freed](Builder::max_retained_bytes); the old value stays, and a
-    /// region comes back.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region, persistent::Put};
-    /// let store = PersistentTerms::new();
-    /// assert_eq!(store.put("k", Region::build(|h| h.int(1)))?, Put::Inserted);
-    /// assert_eq!(store.put("k", Region::build(|h| h.int(1)))?, Put::Unchanged);
-    /// assert_eq!(store.put("k", Region::build(|h| h.int(2)))?, Put::Replaced);
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn put(&self, key: impl Key, value: impl Value) -> Result<Put, PutError> {
-        // SAFETY: the value lives during the call.
-        let wrote = unsafe { self.domain.write(key, Offer::of(&value, &self.domain), Expect::Anything) };
-        wrote.map(done).map_err(|reason| PutError { reason, value: value.back() })
-    }
-
-    /// As [`put`](Self::put), of a value that is built straight in literal memory: a large one is not copied.
-    ///
-    /// What `f` builds becomes the value in one linear pass over its words, garbage included, where it is larger than
-    /// 8 KiB and built without [`Heap::adopt`]; it is copied otherwise, and with that loses its garbage.
-    ///
-    /// # Errors
-    ///
-    /// As [`put`](Self::put). Memory that runs out while the value is built is an error, too.
-    ///
-    /// ```
-    /// # use shared_term::PersistentTerms;
-    /// let store = PersistentTerms::new();
-    /// store.put_built("squares", |h| h.list((0..10_000).map(|i| i * i)))?;
-    /// # assert_eq!(store.pin().get("squares").unwrap().list().count(), 10_000);
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn put_built(&self, key: impl Key, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<Put, StoreError> {
-        let frozen = self.domain.build::<StoreError>(|h| Ok(f(h)))?;
-        // SAFETY: frozen in this domain.
-        unsafe { self.domain.write(key, Offer::frozen(frozen), Expect::Anything) }.map(done)
-    }
-
-    /// A literal of this store, built straight in literal memory as by [`put_built`](Self::put_built), at no key.
-    ///
-    /// # Errors
-    ///
-    /// When there is no memory.
-    pub fn literal(&self, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<Literal, StoreError> {
-        Ok(Literal::new(&self.domain, self.domain.build::<StoreError>(|h| Ok(f(h)))?))
-    }
-
-    /// A literal of this store with a copy of the region's term. O(words).
-    ///
-    /// # Errors
-    ///
-    /// When there is no memory; the region comes back.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region};
-    /// let store = PersistentTerms::new();
-    /// let list = store.freeze(Region::build(|h| h.list(0..3)))?;
-    /// store.put("list", &list)?; // shared
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn freeze(&self, value: Region) -> Result<Literal, PutError> {
-        // SAFETY: the region lives during the call.
-        match unsafe { self.domain.freeze(value.root_word(), Literals::Flatten) } {
-            Ok(frozen) => Ok(Literal::new(&self.domain, frozen)),
-            Err(error) => Err(PutError { reason: error.into(), value: Some(value) }),
-        }
-    }
-
-    /// Publishes `value` at `key` unless there is a value; an equal one counts as published. OTP: `put_new/2`.
-    ///
-    /// # Errors
-    ///
-    /// When there is another value, or the store does not take yours; it comes back.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region, persistent::PutNewError};
-    /// let store = PersistentTerms::new();
-    /// store.put_new("k", Region::build(|h| h.int(1))).unwrap();
-    /// let Err(PutNewError::Exists(mine)) = store.put_new("k", Region::build(|h| h.int(2))) else { panic!() };
-    /// assert_eq!(mine.root().as_int(), Some(2));
-    /// ```
-    pub fn put_new(&self, key: impl Key, value: Region) -> Result<(), PutNewError> {
-        let offer = Offer::Term(value.root_word(), Literals::Flatten);
-        // SAFETY: the region lives during the call.
-        match unsafe { self.domain.write(key, offer, Expect::Vacant) } {
-            Ok(Wrote::Done { .. }) => Ok(()),
-            Ok(_) => Err(PutNewError::Exists(value)),
-            Err(error) => Err(PutNewError::Refused(error, value)),
-        }
-    }
-
-    /// Publishes `value` at `key` if the value there has version `expected`, or if there is none for `None`; the version
-    /// that is there now. An equal value is left alone and keeps its version.
-    ///
-    /// A version stands for one `put`: where the key was erased and put again meanwhile, even with the same value, it is
-    /// another one. Lock-free but for a few stores under the lock of the key. No counterpart in OTP.
-    ///
-    /// # Errors
-    ///
-    /// When another version is there, or the store does not take the value; it comes back.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region, persistent::CompareError};
-    /// let store = PersistentTerms::new();
-    /// let one = store.compare_and_put("k", None, Region::build(|h| h.int(1))).unwrap();
-    /// let two = store.compare_and_put("k", Some(one), Region::build(|h| h.int(2))).unwrap();
-    /// let Err(CompareError::Conflict { current, .. }) = store.compare_and_put("k", Some(one), Region::build(|h| h.int(3)))
-    /// else { panic!() };
-    /// assert_eq!(current, Some(two));
-    /// ```
-    pub fn compare_and_put(
-        &self,
-        key: impl Key,
-        expected: Option<Version>,
-        value: Region,
-    ) -> Result<Version, CompareError> {
-        let offer = Offer::Term(value.root_word(), Literals::Flatten);
-        // SAFETY: the region lives during the call.
-        match unsafe { self.domain.write(key, offer, Expect::Version(expected)) } {
-            Ok(Wrote::Done { version: Some(version), .. }) => Ok(version),
-            Ok(Wrote::Conflict { current }) => Err(CompareError::Conflict { current, value }),
-            Ok(_) => unreachable!("a version was asked for"),
-            Err(error) => Err(CompareError::Refused(error, value)),
-        }
-    }
-
-    /// Publishes what `f` makes of the value at `key`, or of none. What `f` links of the old value is shared with the new
-    /// one, not copied: see [`Cx::put`](crate::Cx::put).
-    ///
-    /// No lock is held while `f` runs. If another writer of the key was faster, what `f` made is dropped and `f` is called
-    /// again with that writer's value: each call sees a newer value than the one before, and some writer has got on.
-    /// While `f` runs, nothing that is replaced elsewhere is freed.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not take the value.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region, term};
-    /// let store = PersistentTerms::new();
-    /// store.put("routes", Region::build(|h| term!(h, #{"/" => 1})))?;
-    /// store.update("routes", |h, old| h.insert(old.unwrap(), h.binary("/a"), h.int(2)).unwrap())?;
-    /// assert_eq!(store.read("routes", |r| r.unwrap().to_string()), r#"#{<<"/">> => 1,<<"/a">> => 2}"#);
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn update(
-        &self,
-        key: impl Key,
-        mut f: impl for<'r> FnMut(Heap<'r>, Option<Term<'r>>) -> Term<'r>,
-    ) -> Result<Put, StoreError> {
-        loop {
-            let wrote = {
-                let _span = Span::new(&self.domain);
-                let (old, version) = self.domain.newest(key).unzip();
-                // SAFETY: read in the span, which ends after the new value is published.
-                let new = self.domain.build::<StoreError>(|h| Ok(f(h, old.map(|w| unsafe { write::import(h, w) }))))?;
-                // SAFETY: frozen in this domain.
-                unsafe { self.domain.write(key, Offer::frozen(new), Expect::Version(version)) }?
-            };
-            if let Wrote::Done { put, .. } = wrote {
-                return Ok(put);
-            }
-        }
-    }
-
-    /// Removes `key`. `false` when it had no value. O(1); a value with memory is freed by a global collection. OTP:
-    /// `erase/1`.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region};
-    /// let store = PersistentTerms::new();
-    /// store.put("k", Region::build(|h| h.list(0..10)))?;
-    /// assert!(store.erase("k"));
-    /// assert!(!store.erase("k"));
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn erase(&self, key: impl Key) -> bool {
-        self.domain.erase(key)
-    }
-
-    /// Plans changes of several keys, to be made at once.
-    pub fn batch(&self) -> Batch<'_> {
-        Batch::new(&self.domain)
-    }
-
-    /// Publishes all values, each at its key, at once: see [`Batch`] for what a reader sees. Of equal keys the last wins.
-    ///
-    /// # Errors
-    ///
-    /// When the store does not take a value, which comes back; then nothing is changed.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region};
-    /// let store = PersistentTerms::new();
-    /// let changes = store.put_many((0..10).map(|i| (("shard", i), Region::build(|h| h.int(i)))))?;
-    /// assert_eq!(changes.inserted, 10);
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn put_many<K: Key, V: Value>(&self, pairs: impl IntoIterator<Item = (K, V)>) -> Result<Changes, PutError> {
-        let mut batch = self.batch();
-        for (key, value) in pairs {
-            batch.put(key, value)?;
-        }
-        Ok(batch.commit())
-    }
-
-    /// Removes all keys at once: see [`Batch`] for what a reader sees.
-    ///
-    /// # Errors
-    ///
-    /// When there is no memory; then nothing is changed.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region};
-    /// # let store = PersistentTerms::new();
-    /// store.put_many([("a", Region::build(|h| h.int(1))), ("b", Region::build(|h| h.int(2)))])?;
-    /// assert_eq!(store.erase_many(["a", "b", "c"])?.erased, 2);
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn erase_many<K: Key>(&self, keys: impl IntoIterator<Item = K>) -> Result<Changes, StoreError> {
-        let mut batch = self.batch();
-        for key in keys {
-            batch.erase(key)?;
-        }
-        Ok(batch.commit())
-    }
-
-    /// Removes all keys, at once, and returns how many had a value. Writers wait meanwhile, O(keys); readers do not. OTP
-    /// has it for `init:restart/0` alone.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region};
-    /// # let store = PersistentTerms::new();
-    /// store.put("k", Region::build(|h| h.list(0..10)))?;
-    /// assert_eq!((store.erase_all(), store.info().count), (1, 0));
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    #[allow(clippy::must_use_candidate, reason = "called for what it does")]
-    pub fn erase_all(&self) -> usize {
-        self.domain.erase_all()
-    }
-
     /// Looks `key` up for good: a handle whose reads are one load and a branch. It may have no value yet.
     ///
     /// # Errors
@@ -551,141 +284,6 @@ impl PersistentTerms {
                 f(entry.key(), unsafe { Domain::lend(w) });
             }
         }
-    }
-
-    /// The figures of the store. O(1) but for the participants.
-    pub fn info(&self) -> Info {
-        let figures = &self.domain.space.figures;
-        let load = |figure: &plain::AtomicUsize| figure.load(plain::Ordering::Relaxed);
-        Info {
-            count: self.domain.table.len(),
-            areas: load(&figures.areas),
-            words: load(&figures.words),
-            bytes: load(&figures.bytes),
-            off_heap_bytes: load(&figures.off_heap_bytes),
-            retained_bytes: self.domain.retained_bytes(),
-            literals: load(&self.domain.literals),
-            collections: self.domain.collector.collections(),
-            guards_behind: self.domain.quiescence.behind(Role::Foreign),
-        }
-    }
-
-    /// The version and the size of the newest value at `key`. O(1); waits for a writer of the key, for a few stores.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region};
-    /// # let store = PersistentTerms::new();
-    /// store.put("k", Region::build(|h| h.tuple(&[h.binary([0; 1000]), h.nil()])))?;
-    /// let info = store.entry_info("k").unwrap();
-    /// assert_eq!((info.off_heap_bytes, info.shared_words), (1000, 0));
-    /// assert!(info.words >= 3);
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn entry_info(&self, key: impl Key) -> Option<EntryInfo> {
-        let _span = Span::new(&self.domain);
-        let (w, version) = self.domain.newest(key)?;
-        if !word::is_literal(w) {
-            return Some(EntryInfo { version, words: 0, bytes: 0, off_heap_bytes: 0, shared_words: 0 });
-        }
-        // SAFETY: found in the span.
-        let area = unsafe { literal::entry(w).area().as_ref() };
-        Some(EntryInfo {
-            version,
-            words: area.words,
-            bytes: area.bytes,
-            off_heap_bytes: area.off_heap_bytes,
-            shared_words: area.closure_words - area.words,
-        })
-    }
-
-    /// Waits until everything that was unpublished is freed, helping with it. `false`: the time was over first, because a
-    /// guard is held, a turn runs on, a runtime is not being run, or holders are left alone by [policy](Policy); or this was called inside a turn, a destructor that
-    /// the collection runs, or a hook of it, which would wait for itself.
-    #[must_use]
-    pub fn wait_idle(&self, timeout: Duration) -> bool {
-        if in_turn() {
-            return false;
-        }
-        let start = Instant::now();
-        let mut pause = Duration::from_micros(1);
-        let mut worked = 0_u32;
-        loop {
-            match self.domain.step() {
-                // A hook that unpublishes something each time makes work without end.
-                Step::Worked if worked >= PATIENCE && start.elapsed() >= timeout => return false,
-                Step::Worked => worked = worked.saturating_add(1),
-                Step::Idle if self.domain.collector.is_idle() && self.domain.is_at_rest() => return true,
-                Step::Idle | Step::Waiting | Step::Spared => {
-                    if start.elapsed() >= timeout {
-                        return false;
-                    }
-                    if pause < Duration::from_micros(20) {
-                        std::thread::yield_now();
-                    } else {
-                        std::thread::sleep(pause);
-                    }
-                    pause = (pause * 2).min(Duration::from_millis(1));
-                }
-            }
-        }
-    }
-
-    /// Collects what waits to be freed now whatever the [policy](Policy): its holders are asked, once. Begins it, and does not
-    /// wait; see [`wait_idle`](Self::wait_idle).
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, persistent::Policy};
-    /// # use std::time::Duration;
-    /// let store = PersistentTerms::builder().policy(Policy::Lazy).build();
-    /// store.collect();
-    /// assert!(store.wait_idle(Duration::from_secs(10)));
-    /// ```
-    pub fn collect(&self) {
-        if self.domain.retained_bytes() > 0 {
-            self.domain.collector.force();
-            self.domain.help();
-        }
-    }
-
-    /// Calls `f` with the report of each global collection, until the subscription is dropped. It runs on the thread that
-    /// ends the collection, and must not block for long. [`reports`](Self::reports) is for whoever has their own time.
-    ///
-    /// ```
-    /// # use shared_term::{PersistentTerms, Region};
-    /// # use std::{sync::mpsc, time::Duration};
-    /// let store = PersistentTerms::new();
-    /// let (tx, rx) = mpsc::channel();
-    /// let _subscription = store.on_collection(move |report| tx.send(report.areas).unwrap());
-    /// store.put("k", Region::build(|h| h.list(0..10)))?;
-    /// store.erase("k");
-    /// assert!(store.wait_idle(Duration::from_secs(10)));
-    /// assert_eq!(rx.recv(), Ok(1));
-    /// # Ok::<(), shared_term::persistent::StoreError>(())
-    /// ```
-    pub fn on_collection(&self, f: impl Fn(&Report) + Send + Sync + 'static) -> Subscription {
-        Subscription { id: self.domain.subscribe(Arc::new(f)), domain: Arc::clone(&self.domain) }
-    }
-}
-
-/// Ends an [`on_collection`](PersistentTerms::on_collection) when it is dropped.
-#[derive(Debug)]
-#[must_use = "the subscription ends when this is dropped"]
-pub struct Subscription {
-    id: u64,
-    domain: Arc<Domain>,
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        self.domain.unsubscribe(self.id);
-    }
-}
-
-/// What became of a write that nothing but the store's refusal could stop.
-fn done(wrote: Wrote) -> Put {
-    match wrote {
-        Wrote::Done { put, .. } => put,
-        Wrote::Exists { .. } | Wrote::Conflict { .. } => unreachable!("anything may be replaced"),
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) struct Participant {
 impl Participant {
     /// The worker runs this process from here on.
     #[inline]
-    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "for workers"))]
+    #[cfg(feature = "runtime")]
     pub(crate) fn runs(&self, pid: Pid) {
         self.running.store(pid.word(), plain::Ordering::Relaxed);
     }

@@ -1,6 +1,11 @@
-//! What collections tell.
+//! What collections tell, and the figures of a store.
 
-use super::Version;
+use super::domain::Span;
+use super::quiescence::Role;
+use super::{PersistentTerms, Version};
+use crate::heap::literal;
+use crate::term::{Key, word};
+use std::sync::atomic as plain;
 use std::time::Duration;
 
 /// What one global collection did.
@@ -73,4 +78,51 @@ pub struct EntryInfo {
     pub off_heap_bytes: usize,
     /// Words of other values' areas that it points into, and so keeps alive, counted once for each path to them.
     pub shared_words: usize,
+}
+
+impl PersistentTerms {
+    /// The figures of the store. O(1) but for the participants.
+    pub fn info(&self) -> Info {
+        let figures = &self.domain.space.figures;
+        let load = |figure: &plain::AtomicUsize| figure.load(plain::Ordering::Relaxed);
+        Info {
+            count: self.domain.table.len(),
+            areas: load(&figures.areas),
+            words: load(&figures.words),
+            bytes: load(&figures.bytes),
+            off_heap_bytes: load(&figures.off_heap_bytes),
+            retained_bytes: self.domain.retained_bytes(),
+            literals: load(&self.domain.literals),
+            collections: self.domain.collector.collections(),
+            guards_behind: self.domain.quiescence.behind(Role::Foreign),
+        }
+    }
+
+    /// The version and the size of the newest value at `key`. O(1); waits for a writer of the key, for a few stores.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.tuple(&[h.binary([0; 1000]), h.nil()])))?;
+    /// let info = store.entry_info("k").unwrap();
+    /// assert_eq!((info.off_heap_bytes, info.shared_words), (1000, 0));
+    /// assert!(info.words >= 3);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    pub fn entry_info(&self, key: impl Key) -> Option<EntryInfo> {
+        let _span = Span::new(&self.domain);
+        let (w, version) = self.domain.newest(key)?;
+        if !word::is_literal(w) {
+            return Some(EntryInfo { version, words: 0, bytes: 0, off_heap_bytes: 0, shared_words: 0 });
+        }
+        // SAFETY: found in the span.
+        let area = unsafe { literal::entry(w).area().as_ref() };
+        Some(EntryInfo {
+            version,
+            words: area.words,
+            bytes: area.bytes,
+            off_heap_bytes: area.off_heap_bytes,
+            shared_words: area.closure_words - area.words,
+        })
+    }
 }

@@ -258,7 +258,7 @@ pub(crate) const SLOT_BITS: u32 = 26;
 /// How many generations a slot can have.
 pub(crate) const GENERATIONS: u32 = 1 << 26;
 /// How many domains can have processes at once.
-#[cfg(feature = "persistent")]
+#[cfg(feature = "runtime")]
 pub(crate) const TAGS: u32 = 1 << 8;
 
 #[inline(always)]

@@ -1,0 +1,208 @@
+//! What the owner of a process, its senders, and whoever reads its figures do with its card.
+
+use super::{ASKED, Card, DEAD, FILTER, HELD, NOTE, RUN, SIGNAL, WOKEN, is_idle};
+use crate::persistent::collector::Collector;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::mutation::{Mutation, mutated, ordering};
+
+/// What the owner of a process finds between two turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Between {
+    /// A global collection asks: drain, evacuate, then [`Card::answer`].
+    Asked,
+    /// Something has come: drain, and go on.
+    Noted,
+    /// The process is idle, and no longer the caller's.
+    Idle,
+}
+
+/// What an answer means for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// All have answered.
+    pub(crate) last: bool,
+    /// The collection has woken this process, and may wake another.
+    pub(crate) woken: bool,
+}
+
+/// What cannot wait until the messages at hand are done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Pressing {
+    pub(crate) signal: bool,
+    pub(crate) asked: bool,
+}
+
+impl Pressing {
+    pub(crate) fn any(self) -> bool {
+        self.signal || self.asked
+    }
+}
+
+impl Card {
+    pub(crate) fn dead() -> Self {
+        Self(AtomicU64::new(DEAD))
+    }
+
+    /// A new process starts owned by its creator: nobody else can schedule it before its first turn.
+    pub(crate) fn revive(&self) {
+        // Release: pairs with the acquire of whoever reads the card; the slot is out of everyone's sight.
+        self.0.store(RUN, Ordering::Release);
+    }
+
+    /// Notes that something has come. `true`: the process was idle, and the caller must put it on a run queue.
+    ///
+    /// The card is left alone when it is noted: of a stream of messages only the first writes a line that the owner reads
+    /// in every turn. That note is not one that the owner has taken off before it drained what was pushed: the caller has
+    /// pushed, by an exchange on the mailbox's head, and the owner drains, by another, after it has taken a note off.
+    /// Either the drain comes later and finds the message, or the push does and the load here sees the note gone.
+    #[inline]
+    pub(crate) fn notify(&self) -> bool {
+        // Relaxed: as just said.
+        if self.0.load(Ordering::Relaxed) & NOTE != 0 {
+            return false;
+        }
+        // AcqRel: the release hands over what was pushed; the acquire takes over the process if it was idle.
+        is_idle(self.0.fetch_or(NOTE, Ordering::AcqRel))
+    }
+
+    /// As [`notify`](Self::notify), for what the owner looks at between any two turns.
+    pub(crate) fn notify_signal(&self) -> bool {
+        // AcqRel: as in `notify`.
+        is_idle(self.0.fetch_or(NOTE | SIGNAL, Ordering::AcqRel))
+    }
+
+    /// Takes a scheduled process: NOTE becomes RUN. The caller must drain.
+    pub(crate) fn claim(&self) {
+        // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
+        // no other owner can interfere; a collector may set ASKED meanwhile.
+        let before = self.0.fetch_xor(NOTE | RUN, Ordering::AcqRel);
+        if before & HELD != 0 && !mutated(Mutation::ClaimIgnoresHold) {
+            self.wait_for_release();
+        }
+        debug_assert_eq!(before & (NOTE | RUN | DEAD), NOTE, "a process on a run queue is noted, and nobody runs it");
+    }
+
+    /// What to do between two turns. Goes idle, publishing `filter`, when there is nothing.
+    pub(crate) fn between(&self, filter: u64) -> Between {
+        debug_assert_eq!(filter & !FILTER, 0);
+        let mut card = self.load();
+        loop {
+            if card & ASKED != 0 {
+                return Between::Asked;
+            }
+            if card & NOTE != 0 {
+                // AcqRel: pairs with the release of `notify`: the drain that follows sees what was pushed.
+                self.0.fetch_and(!(NOTE | SIGNAL), Ordering::AcqRel);
+                return Between::Noted;
+            }
+            if mutated(Mutation::FilterAfterIdle) {
+                if self.0.compare_exchange(card, card & FILTER, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                    self.0.fetch_and(!FILTER, Ordering::AcqRel);
+                    self.0.fetch_or(filter, Ordering::AcqRel);
+                    return Between::Idle;
+                }
+                card = self.load();
+                continue;
+            }
+            // AcqRel: the release hands the process to its next owner and the filter to the collector's scan.
+            let idle = ordering(Mutation::IdleRelaxed, Ordering::AcqRel);
+            match self.0.compare_exchange(card, filter, idle, Ordering::Acquire) {
+                Ok(_) => return Between::Idle,
+                Err(now) => card = now,
+            }
+        }
+    }
+
+    /// Is there something to see to at the end of a turn that is not the last one of this run? A signal is then taken
+    /// note of, and the owner must drain.
+    #[inline]
+    pub(crate) fn pressing(&self) -> Pressing {
+        let card = self.load();
+        if card & (ASKED | SIGNAL) == 0 {
+            return Pressing::default();
+        }
+        let signal = card & SIGNAL != 0;
+        if signal {
+            // AcqRel: as in `between`. NOTE stays: more may have come.
+            self.0.fetch_and(!SIGNAL, Ordering::AcqRel);
+        }
+        Pressing { signal, asked: card & ASKED != 0 }
+    }
+
+    /// Gives the process up to a run queue: RUN becomes NOTE.
+    pub(crate) fn requeue(&self) {
+        let mut card = self.load();
+        // AcqRel: the release hands the process to its next owner.
+        while let Err(now) = self.0.compare_exchange(card, (card & !RUN) | NOTE, Ordering::AcqRel, Ordering::Acquire) {
+            card = now;
+        }
+    }
+
+    /// Takes a process that no worker will run any more. `false`: its creator has it still.
+    pub(crate) fn seize(&self) -> bool {
+        // AcqRel: takes the process over from its last owner, and from the senders that noted it.
+        let before = self.0.fetch_or(RUN, Ordering::AcqRel);
+        if before & HELD != 0 {
+            self.wait_for_release();
+        }
+        before & (RUN | DEAD) == 0
+    }
+
+    /// Takes hold of a process that nobody runs, to read what is its owner's. `None`: it has ended. `Some(false)`: somebody
+    /// runs it or has hold of it. Whoever would run it waits until it is [let go](Self::let_go), which must be soon.
+    pub(crate) fn hold(&self) -> Option<bool> {
+        let mut card = self.load();
+        loop {
+            if card & DEAD != 0 {
+                return None;
+            }
+            if card & (RUN | HELD) != 0 {
+                return Some(false);
+            }
+            // AcqRel: the acquire sees what the last owner did.
+            match self.0.compare_exchange(card, card | HELD, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(true),
+                Err(now) => card = now,
+            }
+        }
+    }
+
+    /// Does nobody run the process, and is nobody about to?
+    pub(crate) fn is_idle(&self) -> bool {
+        is_idle(self.load())
+    }
+
+    /// The end of a [`hold`](Self::hold).
+    pub(crate) fn let_go(&self) {
+        // AcqRel: the release pairs with the acquire in `wait_for_release`: what was read is not read any more.
+        self.0.fetch_and(!HELD, ordering(Mutation::LetGoRelaxed, Ordering::AcqRel));
+    }
+
+    #[cold]
+    fn wait_for_release(&self) {
+        while self.load() & HELD != 0 {
+            crate::sync::thread::yield_now();
+        }
+    }
+
+    /// Answers the collection that asked: nothing of this process points into its areas any more.
+    pub(crate) fn answer(&self, collector: &Collector) -> Answer {
+        // AcqRel: the release orders the evacuation before the free (L5).
+        let before = self.0.fetch_and(!(ASKED | WOKEN), ordering(Mutation::AckRelaxed, Ordering::AcqRel));
+        debug_assert_ne!(before & ASKED, 0);
+        Answer { last: collector.answered(), woken: before & WOKEN != 0 }
+    }
+
+    /// Ends the process. Its heap and messages must be gone: this is the answer to a collection that asks.
+    pub(crate) fn die(&self, collector: &Collector) -> Answer {
+        // AcqRel: the release orders the end of the heap before the free of what it pointed to (L5).
+        let before = self.0.swap(DEAD, Ordering::AcqRel);
+        if before & ASKED != 0 && !mutated(Mutation::ExitNoAck) {
+            if mutated(Mutation::ExitDoubleAck) {
+                collector.answered();
+            }
+            return Answer { last: collector.answered(), woken: before & WOKEN != 0 };
+        }
+        Answer { last: false, woken: false }
+    }
+}
