@@ -6,7 +6,8 @@ use crate::process::{Mailbox, Node, Queue, Recipient, SmallMap, SpawnError, caug
 use crate::sync::atomic::{Ordering, fence};
 use crate::{Pid, Reference};
 use std::ptr::NonNull;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 /// A mailbox with a pid that a thread receives from: how processes answer the world outside.
@@ -44,8 +45,22 @@ unsafe impl Send for Port {}
 #[derive(Debug)]
 struct Cell {
     recipient: Recipient,
-    has_come: Mutex<bool>,
+    told: Mutex<Told>,
     comes: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    /// Something was sent since somebody looked last.
+    has_come: bool,
+    /// Who waits for that without blocking a thread.
+    waker: Option<Waker>,
+}
+
+impl Cell {
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A port has no card: no collection finds it.
@@ -58,8 +73,16 @@ const ACTS: ActsRef = unsafe { ActsRef::of(&Acts { schedule: tell, look: |_, _| 
 unsafe fn tell(occupant: NonNull<Occupant>) {
     // SAFETY: the caller's promise; the cell lives, because the sender is online.
     let cell = unsafe { occupant.cast::<Cell>().as_ref() };
-    *cell.has_come.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    let waker = {
+        let mut told = cell.told();
+        told.has_come = true;
+        told.waker.take()
+    };
     cell.comes.notify_one();
+    if let Some(waker) = waker {
+        // It is the executor's code, whose panic is not the sender's.
+        let _ = caught(|| waker.wake());
+    }
 }
 
 impl Port {
@@ -69,7 +92,7 @@ impl Port {
         Mailbox::of(door.mail()).open();
         let cell = Box::new(Cell {
             recipient: Recipient { occupant: Occupant { pid, acts: ACTS }, door: door.marked(), bound: None },
-            has_come: Mutex::new(false),
+            told: Mutex::default(),
             comes: Condvar::new(),
         });
         let cell = NonNull::from(Box::leak(cell));
@@ -165,17 +188,68 @@ impl Port {
                 Some(deadline) => deadline.checked_duration_since(Instant::now())?,
                 None => Duration::MAX,
             };
-            let mut has_come = self.cell().has_come.lock().unwrap_or_else(PoisonError::into_inner);
-            if !*has_come {
-                has_come = self.cell().comes.wait_timeout(has_come, left).unwrap_or_else(PoisonError::into_inner).0;
+            let mut told = self.cell().told();
+            if !told.has_come {
+                told = self.cell().comes.wait_timeout(told, left).unwrap_or_else(PoisonError::into_inner).0;
             }
-            *has_come = false;
+            told.has_come = false;
+        }
+    }
+
+    /// The next message, for asynchronous code: a future that any executor may poll, and that blocks no thread. Dropped before
+    /// it is ready, it has taken nothing. Who sends wakes the task, within its turn; a lock is held for a few stores.
+    ///
+    /// Ready with a message and with nothing else: who would wait for somebody that may end [monitors](Self::monitor) them, and
+    /// who would not wait for ever gives the future a timeout, as any other.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let rt = Runtime::new()?;
+    /// let double = rt.spawn_fn(|cx| cx.nil(), |cx, s, message| {
+    ///     let (from, n): (Pid, i64) = message.get()?;
+    ///     cx.send(from, cx.int(2 * n));
+    ///     Ok(Next(s))
+    /// })?;
+    /// let mut port = rt.port()?;
+    /// let ask = async {
+    ///     let me = port.pid();
+    ///     rt.send_new(double, |h| term!(h, {me, 21})).ok()?;
+    ///     port.recv().await.root().as_int()
+    /// };
+    /// let tokio = tokio::runtime::Builder::new_current_thread().build()?;
+    /// assert_eq!(tokio.block_on(ask), Some(42));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn recv(&mut self) -> impl Future<Output = Region> + Send + '_ {
+        std::future::poll_fn(|cx| self.poll_recv(cx))
+    }
+
+    /// As [`recv`](Self::recv), for a future or stream of one's own. Of several tasks that poll, the last one is woken.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Region> {
+        loop {
+            if let Some(message) = self.try_recv() {
+                return Poll::Ready(message);
+            }
+            // Cloned and dropped without the lock: it is the executor's.
+            let waker = cx.waker().clone();
+            let mut told = self.cell().told();
+            if std::mem::take(&mut told.has_come) {
+                continue;
+            }
+            // Whoever sends from here on finds it.
+            let old = told.waker.replace(waker);
+            drop(told);
+            drop(old);
+            return Poll::Pending;
         }
     }
 }
 
 impl Drop for Port {
     fn drop(&mut self) {
+        // Not with the cell: a task may wait for its wakers to be gone.
+        let waker = self.cell().told().waker.take();
+        let _ = caught(|| drop(waker));
         let domain = self.node.domain();
         let monitors = std::mem::take(&mut self.monitors);
         if monitors.len() > 0 {
