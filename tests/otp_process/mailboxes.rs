@@ -65,6 +65,42 @@ fn a_mailbox_with_a_limit() {
     assert_eq!(said(&mut port).len(), taken);
 }
 
+/// Terms that a process sends are let in as regions are: up to the limit, and one when nothing waits, whatever its size.
+#[test]
+fn a_limit_for_terms() {
+    for (limit, admits) in [
+        (MailboxLimit::Messages(0), 0),
+        (MailboxLimit::Messages(2), 2),
+        (MailboxLimit::Bytes(0), 1),
+        (MailboxLimit::Bytes(1), 1),
+    ] {
+        let (mut rt, mut port) = runtime();
+        let me = port.pid();
+        let options = SpawnOptions::new().mailbox(limit);
+        let bounded = rt.spawn_fn_with(
+            options,
+            |cx| cx.nil(),
+            move |cx, s, m| {
+                cx.send(me, m);
+                Ok(Next(s))
+            },
+        );
+        let bounded = bounded.unwrap();
+        let sender = does(&rt, move |cx, m| {
+            let sent = (0..5).take_while(|_| cx.try_send(bounded, m).is_ok()).count();
+            cx.send(me, cx.int(sent as i64));
+            Ok(())
+        });
+        for _ in 0..2 {
+            go(&rt, sender);
+            rt.run_until_idle();
+            let mut expected = vec![admits.to_string()];
+            expected.extend(vec![String::from("go"); admits]);
+            assert_eq!(said(&mut port), expected, "{limit:?}");
+        }
+    }
+}
+
 /// Under many senders a limit holds, and every message that was taken is received.
 #[test]
 fn a_limit_under_many_senders() {

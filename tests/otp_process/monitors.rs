@@ -1,6 +1,6 @@
 //! Monitors, by pid and by name.
 
-use crate::helpers::{GO, does, go, runtime, said, traps, waits};
+use crate::helpers::{GO, does, go, runtime, said, tell, traps, waits};
 use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::process::{Monitored, from_fns};
@@ -78,6 +78,41 @@ fn demonitor_and_flush() {
         }
     }
     assert!(fired[0] > 0 && fired[1] > 0, "{fired:?}");
+}
+
+/// Of what waits, the end that is taken back goes, and nothing else: not the end of another, nor a message that names the
+/// monitor.
+#[test]
+fn a_flush_takes_one_event_back() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let ended = waits(&rt);
+    rt.kill(ended).unwrap();
+    rt.run_until_idle();
+    let mut monitors = Vec::new();
+    let p = rt.spawn(from_fns(
+        |cx| cx.nil(),
+        move |cx, s, m| {
+            if m.as_atom() == Some(GO) {
+                // The ends come behind this turn, and stay in the mailbox while what is sent now is received.
+                cx.send(cx.me(), cx.nil());
+                monitors.extend((0..2).map(|_| cx.monitor(ended)));
+                cx.send(cx.me(), term!(cx, {1, monitors[0]}));
+            } else if m.is_nil() {
+                assert!(!cx.demonitor_flush(monitors[0]));
+            } else {
+                cx.send(me, cx.atom(GO));
+            }
+            Ok(Next(s))
+        },
+        move |cx, s, event| {
+            tell(cx, me, event);
+            Ok(Next(s))
+        },
+    ));
+    go(&rt, p.unwrap());
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [format!("{{down,{ended},noproc}}"), String::from("go")]);
 }
 
 /// `monitor_SUITE:named_down`: a monitor by name tells the name, also when nobody has it.

@@ -65,3 +65,28 @@ fn names() {
     said.sort();
     assert_eq!(said, ["go", "out"]);
 }
+
+/// `register_SUITE`, `process_SUITE:otp_6237`: a process gives names and takes them back, its own and others'.
+#[test]
+fn names_in_a_turn() {
+    let (mut rt, _) = runtime();
+    let (a, b) = (Atom::inline("a"), Atom::inline("b"));
+    let other = waits(&rt);
+    let p = does(&rt, move |cx, m| {
+        if m.as_atom() == Some(KILL) {
+            cx.kill(other);
+            return Ok(());
+        }
+        assert_eq!((cx.register(a, cx.me()), cx.register(b, other)), (Ok(()), Ok(())));
+        assert_eq!((cx.whereis(a), cx.whereis(b)), (Some(cx.me()), Some(other)));
+        assert_eq!(cx.register(a, other), Err(RegisterError::Taken(cx.me())));
+        assert_eq!((cx.unregister(a), cx.unregister(a), cx.whereis(a)), (Some(cx.me()), None, None));
+        Ok(())
+    });
+    go(&rt, p);
+    rt.run_until_idle();
+    assert_eq!((rt.is_alive(p), rt.registered()), (true, vec![(b, other)]));
+    rt.send(p, atom("kill")).unwrap();
+    rt.run_until_idle();
+    assert_eq!((rt.is_alive(p), rt.is_alive(other), rt.registered()), (true, false, vec![]));
+}
