@@ -7,7 +7,7 @@ mod common;
 use common::{Tracker, panics, quiet_panic};
 use shared_term::heap::{HeapError, OwnedHeap};
 use shared_term::{Atom, Region, Term, TermRef, term};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn a_region_is_self_contained_and_sendable() {
@@ -296,6 +296,27 @@ fn regions_that_resources_of_regions_hold_are_dropped_at_any_depth() {
     let heap = OwnedHeap::new(|h| h.adopt(nested(100_000, Region::build(|h| h.nil()), &tracker)));
     std::thread::Builder::new().stack_size(1 << 20).spawn(|| drop((region, heap))).unwrap().join().unwrap();
     assert_eq!((tracker.made(), tracker.dropped()), (200_000, 200_000));
+}
+
+/// Young and old generations, with adopted regions between them.
+#[test]
+fn heaps_that_resources_of_heaps_hold_are_dropped_at_any_depth() {
+    let tracker = Tracker::default();
+    let heap = (0..100_000).fold(OwnedHeap::new(|h| h.nil()), |inner, i| {
+        let inner = (Mutex::new(inner), tracker.value());
+        let mut heap = OwnedHeap::new(|h| h.list([h.resource(Arc::new(inner)), h.binary([7; 100])]));
+        if i % 2 == 0 {
+            heap.collect_major().unwrap();
+            heap.turn(|h, old| (h.cons(h.resource(tracker.value()), old), ()));
+        }
+        if i % 3 == 0 {
+            let heap = Region::build(|h| h.list([h.resource(Arc::new(Mutex::new(heap))), h.resource(tracker.value())]));
+            return OwnedHeap::new(|h| h.list([h.resource(tracker.value()), h.adopt(heap)]));
+        }
+        heap
+    });
+    std::thread::Builder::new().stack_size(1 << 20).spawn(|| drop(heap)).unwrap().join().unwrap();
+    assert_eq!((tracker.made(), tracker.dropped()), (216_668, 216_668));
 }
 
 /// The panic reaches whoever drops the outermost, and keeps nothing from being dropped.

@@ -31,6 +31,7 @@ mod chunk;
 mod collect;
 mod compact;
 pub(crate) mod copy;
+mod ending;
 mod evacuation;
 mod forwards;
 mod generations;

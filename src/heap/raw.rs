@@ -5,7 +5,7 @@ use super::chunk::{CHUNK_WORDS, Chunk};
 use super::generations::Old;
 use super::literal::{self, Entry};
 use super::region::Region;
-use super::{off_heap, poison};
+use super::{ending, off_heap, poison};
 use crate::term::word::{self, Word};
 use std::ptr;
 
@@ -533,12 +533,6 @@ pub(crate) struct Parts {
 impl Drop for RawHeap {
     fn drop(&mut self) {
         // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more.
-        let panicked = unsafe {
-            let panicked = off_heap::drop_until(&mut self.off_heap, ptr::null_mut());
-            Chunk::free_until(self.adopted, ptr::null_mut());
-            Chunk::free_until(self.first, ptr::null_mut());
-            panicked
-        };
-        panicked.pass_on();
+        unsafe { ending::end(self.off_heap, [self.adopted, self.first]) }.pass_on();
     }
 }

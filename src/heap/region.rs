@@ -3,13 +3,12 @@
 use super::chunk::{Chunk, Memory, words_layout};
 use super::copy::{Literals, copy};
 use super::literal::Entry;
-use super::off_heap::{self, Panicked};
+use super::off_heap;
 use super::raw::{Parts, RawHeap};
-use super::{Heap, HeapError, pool, unwind};
+use super::{Heap, HeapError, ending, pool, unwind};
 use crate::term::word::{self, Word};
 use crate::term::{Place, Term, TermRef};
 use std::alloc::Layout;
-use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
@@ -474,74 +473,8 @@ impl Drop for Region {
             return unsafe { pool::free(head.cast(), RegionHead::IMMEDIATE) };
         }
         // SAFETY: as above; the head is whole.
-        unsafe { free_chunks(head) };
+        unsafe { ending::end((*head).off_heap, [&raw mut (*head).inline]) }.pass_on();
     }
-}
-
-/// The end of a region whose root is no immediate.
-///
-/// # Safety
-///
-/// As for [`free`].
-unsafe fn free_chunks(head: *mut RegionHead) {
-    // SAFETY: the caller's promise.
-    let panicked = unsafe {
-        if (*head).off_heap.is_null() {
-            return Chunk::free_until(&raw mut (*head).inline, ptr::null_mut());
-        }
-        free(head)
-    };
-    panicked.pass_on();
-}
-
-/// Regions that are dropped one in the other's destructor, because a resource of one holds the next, are dropped one in the
-/// other no deeper than this (invariant 5); those below wait.
-const DEEPEST: u32 = 32;
-
-thread_local! {
-    /// How many regions are being dropped, each in a destructor of the one before. (Plain `std`: of this thread alone.)
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Those that wait until the outermost one is done, linked as in a mailbox.
-    static WAITING: Cell<*mut RegionHead> = const { Cell::new(ptr::null_mut()) };
-}
-
-/// Frees a region, and what its off-heap objects hold: at once, or before the outermost region that is being dropped
-/// has been.
-///
-/// # Safety
-///
-/// The caller must own the region, which is whole; it is no longer afterwards.
-unsafe fn free(head: *mut RegionHead) -> Panicked {
-    /// # Safety
-    ///
-    /// As for [`free`].
-    unsafe fn at_once(head: *mut RegionHead) -> Panicked {
-        // SAFETY: the caller's promise.
-        unsafe {
-            let panicked = off_heap::drop_until(&mut (*head).off_heap, ptr::null_mut());
-            Chunk::free_until(&raw mut (*head).inline, ptr::null_mut());
-            panicked
-        }
-    }
-    let depth = DEPTH.get();
-    if depth == DEEPEST {
-        // SAFETY: the caller's promise; nobody else has the region on a list.
-        unsafe { (*head).next = WAITING.replace(head) };
-        return Panicked::default();
-    }
-    DEPTH.set(depth + 1);
-    // SAFETY: the caller's promise. Nothing in there unwinds.
-    let mut panicked = unsafe { at_once(head) };
-    while depth == 0 && !WAITING.get().is_null() {
-        let next = WAITING.get();
-        // SAFETY: what waits is ours.
-        unsafe {
-            WAITING.set((*next).next);
-            panicked.join(at_once(next));
-        }
-    }
-    DEPTH.set(depth);
-    panicked
 }
 
 impl std::fmt::Debug for Region {

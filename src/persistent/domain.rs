@@ -189,10 +189,10 @@ const fn slack(words: usize) -> usize {
 /// # Safety
 ///
 /// `w` must be the word of a term that is alive during the call.
-pub(super) unsafe fn keeps_too_much(area: &Area, w: Word, at_least: usize) -> bool {
+pub(super) unsafe fn keeps_too_much(area: &Area, w: Word, at_least: usize) -> Result<bool, HeapError> {
     let kept = area.closure_words;
     // SAFETY: the caller's promise.
-    kept > slack(at_least) && kept > slack(unsafe { size_words(w) })
+    Ok(kept > slack(at_least) && kept > slack(unsafe { size_words(w) }?))
 }
 
 impl Domain {
@@ -255,7 +255,7 @@ impl Domain {
             return Ok(unsafe { Frozen::new(self, w) });
         }
         // SAFETY: the caller's promise, here and below.
-        let (words, at_least) = unsafe { words_to_copy(w, literals) };
+        let (words, at_least) = unsafe { words_to_copy(w, literals) }?;
         // SAFETY: as above.
         let keeps_too_much = |area: &Area| unsafe { keeps_too_much(area, w, at_least) };
         // SAFETY: as above.
@@ -264,7 +264,7 @@ impl Domain {
             // The value is part of another one, as it is.
             // SAFETY: the caller is online and has found it unretired (R4).
             let owner = unsafe { literal::entry(root).area().as_ref() };
-            if keeps_too_much(owner) {
+            if keeps_too_much(owner)? {
                 // SAFETY: as above.
                 return unsafe { self.freeze(w, Literals::Flatten) };
             }
@@ -272,12 +272,14 @@ impl Domain {
             // SAFETY: the reference just taken.
             return Ok(unsafe { Frozen::new(self, root) });
         };
-        if matches!(literals, Literals::Keep { .. }) && keeps_too_much(&area) {
-            self.discard(area);
-            // SAFETY: as above.
-            return unsafe { self.freeze(w, Literals::Flatten) };
+        let flatten = if matches!(literals, Literals::Keep { .. }) { keeps_too_much(&area) } else { Ok(false) };
+        if let Ok(false) = flatten {
+            return Ok(self.frozen(area, root));
         }
-        Ok(self.frozen(area, root))
+        self.discard(area);
+        flatten?;
+        // SAFETY: as above.
+        unsafe { self.freeze(w, Literals::Flatten) }
     }
 
     /// A new area, held by the value that is its root.

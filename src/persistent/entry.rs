@@ -117,7 +117,7 @@ impl Entry {
         }
         // SAFETY: the region lives during the calls. A copy fits its memory.
         let region = unsafe {
-            let words = crate::heap::copy::size_words(w);
+            let words = crate::heap::copy::size_words(w)?;
             Region::copy_sized(w, words, crate::heap::copy::Literals::Flatten)?
         };
         Ok((region.root_word(), Room { region: ManuallyDrop::new(region) }))

@@ -175,14 +175,17 @@ impl Domain {
         unsafe {
             match builder.freeze(root, literals, literal::Area::retain) {
                 Built::Copy(root) => Ok(self.freeze(root, literals)?),
-                Built::Area(area, root)
-                    if keeps_too_much(&area, root, words_to_copy(root, literals).1.max(area.words)) =>
-                {
-                    // It leans on too much (H28).
+                Built::Area(area, root) => {
+                    // Held from here on, so that an error gives it back.
                     let frozen = self.frozen(area, root);
-                    Ok(self.freeze(frozen.word(), Literals::Flatten)?)
+                    let area = literal::entry(root).area().as_ref();
+                    let at_least = words_to_copy(root, literals)?.1.max(area.words);
+                    if keeps_too_much(area, root, at_least)? {
+                        // It leans on too much (H28).
+                        return Ok(self.freeze(root, Literals::Flatten)?);
+                    }
+                    Ok(frozen)
                 }
-                Built::Area(area, root) => Ok(self.frozen(area, root)),
             }
         }
     }

@@ -16,7 +16,7 @@ use super::sorting::Sorting;
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
 use super::{Atom, Pid, Reference};
-use crate::heap::{make_place, make_room};
+use crate::heap::{make_place, make_room, unwind};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -211,7 +211,7 @@ impl Comparison {
             pairs += 1;
             if pairs == patience {
                 // SAFETY: the caller's promise: the root is alive.
-                if unsafe { crate::heap::copy::reaches(a, pairs) } {
+                if unsafe { crate::heap::copy::reaches(a, pairs) }.unwrap_or_else(|error| unwind(error)) {
                     patience *= 2;
                 } else {
                     this.seen = Some(Classes::default());

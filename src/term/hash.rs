@@ -13,7 +13,7 @@
 use super::number::Number;
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
-use crate::heap::{make_place, make_room};
+use crate::heap::{make_place, make_room, unwind};
 use std::collections::HashMap;
 
 /// Objects visited before it is asked whether that is too many.
@@ -154,7 +154,7 @@ unsafe fn deep(w: Word) -> u64 {
                     visited += 1;
                     if visited == patience {
                         // SAFETY: the caller's promise: the root is alive.
-                        if unsafe { crate::heap::copy::reaches(w, visited) } {
+                        if unsafe { crate::heap::copy::reaches(w, visited) }.unwrap_or_else(|error| unwind(error)) {
                             patience *= 2;
                         } else {
                             known = Some(HashMap::new());

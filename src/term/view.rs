@@ -564,7 +564,7 @@ impl<'h, P: Place> Term<'h, P> {
     /// ```
     pub fn size_words(self) -> usize {
         // SAFETY: the term is alive while this runs.
-        unsafe { crate::heap::copy::size_words(self.word()) }
+        unsafe { crate::heap::copy::size_words(self.word()) }.unwrap_or_else(|error| crate::heap::unwind(error))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Literals, with_tables};
 use crate::heap::marks::Marks;
 use crate::heap::pages::reserve;
-use crate::heap::{HeapError, make_place, make_room, unwind};
+use crate::heap::{HeapError, make_place, make_room};
 use crate::term::word::{self, Object, Word};
 use std::collections::HashMap;
 
@@ -34,12 +34,10 @@ enum Step {
 
 /// Calls `visit` with the pointer to each object that `root` reaches, literals included, as it says.
 ///
-/// Unwinds when there is no memory to work with, as every allocation of a turn.
-///
 /// # Safety
 ///
 /// `root` must be the word of a term that is alive during the call.
-unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> Step) {
+unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> Step) -> Result<(), HeapError> {
     let mut go = |marks: &mut Marks| -> Result<(), HeapError> {
         // What is left of an object: its next word, and how many there are. No longer than the term is deep.
         let mut work: Vec<(*const Word, usize)> = Vec::new();
@@ -68,9 +66,7 @@ unsafe fn walk(root: Word, mut visit: impl FnMut(Word) -> Step) {
             (p, left) = unsafe { children(w) };
         }
     };
-    if let Err(error) = with_tables(|tables| go(&mut tables.marks)) {
-        unwind(error);
-    }
+    with_tables(|tables| go(&mut tables.marks))
 }
 
 /// The words of a pointer's object.
@@ -88,16 +84,16 @@ unsafe fn words_of(w: Word) -> usize {
 /// # Safety
 ///
 /// `root` must be the word of a term that is alive during the call.
-pub(crate) unsafe fn reaches(root: Word, n: usize) -> bool {
+pub(crate) unsafe fn reaches(root: Word, n: usize) -> Result<bool, HeapError> {
     let mut objects = 0;
     // SAFETY: the caller's promise.
     unsafe {
         walk(root, |_| {
             objects += 1;
             if objects == n { Step::Stop } else { Step::Enter }
-        });
+        })?;
     }
-    objects == n
+    Ok(objects == n)
 }
 
 /// The distinct words that a term reaches, those of literals included.
@@ -105,16 +101,16 @@ pub(crate) unsafe fn reaches(root: Word, n: usize) -> bool {
 /// # Safety
 ///
 /// `root` must be the word of a term that is alive during the call.
-pub(crate) unsafe fn size_words(root: Word) -> usize {
+pub(crate) unsafe fn size_words(root: Word) -> Result<usize, HeapError> {
     let mut words = 0;
     // SAFETY: the caller's promise.
     unsafe {
         walk(root, |w| {
             words += words_of(w);
             Step::Enter
-        });
+        })?;
     }
-    words
+    Ok(words)
 }
 
 /// The words that a copy of the term takes, and how many the term reaches at least: those, and twice the pairs of the
@@ -124,7 +120,7 @@ pub(crate) unsafe fn size_words(root: Word) -> usize {
 ///
 /// As for [`copy`](super::copy).
 #[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
-pub(crate) unsafe fn words_to_copy(root: Word, literals: Literals) -> (usize, usize) {
+pub(crate) unsafe fn words_to_copy(root: Word, literals: Literals) -> Result<(usize, usize), HeapError> {
     let (mut words, mut pairs) = (0, 0);
     // SAFETY: the caller's promise; of a large map, the word behind its header is the number of its pairs.
     unsafe {
@@ -138,9 +134,9 @@ pub(crate) unsafe fn words_to_copy(root: Word, literals: Literals) -> (usize, us
             }
             words += words_of(w);
             Step::Enter
-        });
+        })?;
     }
-    (words, words.max(2 * pairs))
+    Ok((words, words.max(2 * pairs)))
 }
 
 /// An object whose words are being added up: those still to come, and the sum of those before.
