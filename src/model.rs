@@ -153,7 +153,7 @@ impl World {
     pub fn send_later(&self, to: Pid, message: Region) {
         let _guard = self.store().pin();
         let id = self.store().make_ref();
-        self.node.set_timer(id, Duration::from_secs(1), Destination::Pid(to), message);
+        self.node.set_timer(id, Duration::from_secs(1), Destination::Pid(to), message).expect("a model has memory");
     }
 
     /// How many timers run.

@@ -54,11 +54,8 @@ unsafe fn end_with<const N: usize>(mut objects: *mut Word, chunks: [*mut Chunk; 
     let panicked = unsafe {
         let mut panicked = off_heap::drop_until(&mut objects, ptr::null_mut());
         free(chunks);
-        while depth == 0 {
+        while depth == 0 && !WAITING.get().0.is_null() {
             let (mut objects, chunks) = WAITING.replace((ptr::null_mut(), ptr::null_mut()));
-            if objects.is_null() {
-                break;
-            }
             panicked.join(off_heap::drop_until(&mut objects, ptr::null_mut()));
             free([chunks]);
         }

@@ -14,10 +14,21 @@
 //! payload that no panic hook sees: the runtime turns it into the end of that one process, and
 //! [`Region::try_build`] into an error value. A limit is that of one heap: it goes through every builder of another.
 //!
-//! So do walks over a term (comparing, hashing, measuring, printing), for what they work with. What is not covered are
-//! blocks of a few words that `std` and `bytes` allocate for themselves: an `Arc`, a second handle on a `Bytes`, the payload
-//! of the unwinding; the tables of names, links, monitors and timers; and what user code allocates. Where there is
-//! not even memory for those, the program ends, as every Rust program does.
+//! So do walks over a term (comparing, hashing, measuring, printing), for what they work with, and the tables of processes
+//! and stores (links, monitors, names, timers, keys, atoms) before they are changed. A process that ends so is like any
+//! other that ends: whom it was linked to, or who monitors it, is told, those too whom it had no memory to note; with the
+//! reason `error` if there is none for a copy of the true one.
+//!
+//! Not covered is what `std` and other crates allocate for themselves, without a way to ask first. Where there is not even
+//! memory for that, the program ends, as every Rust program does:
+//!
+//! * blocks of a few words: an `Arc`, a `Box` around what waits for a grace period, the handle that a `Bytes` makes when it
+//!   is first cloned, the payload of the unwinding;
+//! * lists that grow by a word or a few for each entry: what waits for a grace period, what a batch of changes commits, the
+//!   areas of one collection, run queues;
+//! * the timer wheel, which holds what is due in more than 4.3 s;
+//! * what a call outside of turns is answered with: lists of pids or names, channels;
+//! * what user code allocates.
 //!
 //! A turn holds on to everything that it makes: what is garbage already goes when the turn has ended. A turn that makes a
 //! lot on the way to little does so in [`Heap::scratch`], which frees it at once, or lets itself be called again
@@ -80,7 +91,7 @@ pub(crate) use collect::{Literals, literals_of};
 pub(crate) use collect::{Parents, collect_major, collect_minor};
 pub(crate) use compact::compact;
 #[cfg(feature = "runtime")]
-pub(crate) use pages::try_box;
+pub(crate) use pages::{reserve, reserve_place, try_box};
 #[cfg(feature = "runtime")]
 pub(crate) use rewrite::Gathered;
 pub(crate) use verify::verify;
@@ -157,9 +168,7 @@ pub(crate) fn make_room<T>(list: &mut Vec<T>, n: usize) {
 /// As [`make_room`], for one more in a table.
 #[inline]
 pub(crate) fn make_place<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
-    if table.try_reserve(1).is_err() {
-        unwind(HeapError::OutOfMemory { words: 2 * table.len() });
-    }
+    pages::reserve_place(table).unwrap_or_else(|error| unwind(error));
 }
 
 /// The heap error in the payload of a panic, or the payload.

@@ -4,6 +4,8 @@
 
 use super::HeapError;
 use crate::term::word::Word;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
 
 /// Slots of a table that is kept when it is empty.
 const KEPT_SLOTS: usize = 1 << 11;
@@ -92,6 +94,15 @@ pub(crate) fn try_box<T>(value: T) -> Result<Box<T>, HeapError> {
     let one = Box::into_raw(one.into_boxed_slice()).cast::<T>();
     // SAFETY: a slice of one lies in memory like the one value.
     Ok(unsafe { Box::from_raw(one) })
+}
+
+/// A place for one more in a table, or an error value (invariant 10).
+#[inline]
+pub(crate) fn reserve_place<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) -> Result<(), HeapError> {
+    table.try_reserve(1).map_err(|_| {
+        let bytes = 2 * table.capacity().max(1) * (size_of::<(K, V)>() + 1);
+        HeapError::OutOfMemory { words: bytes.div_ceil(size_of::<Word>()) }
+    })
 }
 
 /// Room for `n` more, or an error value (invariant 10).

@@ -19,6 +19,7 @@ use crate::sync::atomic::Ordering;
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Key;
 use crate::term::word::{self, Word};
+use std::alloc::{Layout, handle_alloc_error};
 use std::collections::VecDeque;
 use std::fmt;
 use std::ptr::NonNull;
@@ -227,7 +228,11 @@ impl Domain {
                         unused.push(plan.entry);
                         entry
                     }
-                    None => self.table.insert(plan.entry, plan.hash, &self.quiescence, &self.limbo),
+                    // Where a batch commits nothing may fail: what it still needs then is a few words a key.
+                    None => match self.table.insert(plan.entry, plan.hash, &self.quiescence, &self.limbo) {
+                        Ok(entry) => entry,
+                        Err(_) => handle_alloc_error(Layout::new::<Entry>()),
+                    },
                 };
                 found.push((entry, plan.value));
             }

@@ -6,6 +6,7 @@ use super::PersistentTerms;
 use super::domain::{Domain, Span};
 use super::entry::Entry;
 use crate::heap::HeapError;
+use crate::heap::off_heap::error_of;
 use crate::sync::mutation::{Mutation, mutated};
 #[cfg(feature = "runtime")]
 use crate::term::Term;
@@ -50,11 +51,19 @@ impl Slot {
         let _span = Span::new(domain);
         let fresh = if domain.table.find(hash, key).is_none() { Some(Entry::new(hash, key)?) } else { None };
         let lock = domain.table.lock(hash);
+        let insert = |entry| domain.table.insert(entry, hash, &domain.quiescence, &domain.limbo);
         let entry = match (domain.table.find(hash, key), fresh) {
-            (Some(entry), _) => entry,
-            (None, Some(entry)) => domain.table.insert(entry, hash, &domain.quiescence, &domain.limbo),
+            (Some(entry), _) => Ok(entry),
+            (None, Some(entry)) => insert(entry),
             // Erased since it was found.
-            (None, None) => domain.table.insert(Entry::new(hash, key)?, hash, &domain.quiescence, &domain.limbo),
+            (None, None) => insert(Entry::new(hash, key)?),
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err((error, entry)) => {
+                drop(lock);
+                return Err(error_of(entry, error));
+            }
         };
         pin(entry);
         drop(lock);

@@ -11,6 +11,7 @@
 use super::entry::{Entry, load_snapshot};
 use super::limbo::Limbo;
 use super::quiescence::Quiescence;
+use crate::heap::HeapError;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
 use crate::term::Key;
@@ -35,18 +36,18 @@ impl Array {
         Layout::new::<Self>().extend(slots).expect("a table has fewer slots than memory has").0.pad_to_align()
     }
 
-    fn new(capacity: usize) -> *mut Self {
+    fn new(capacity: usize) -> Option<*mut Self> {
         let layout = Self::layout(capacity);
         // SAFETY: the layout is not empty; the mask and every slot are written before the array is used.
         unsafe {
             let this = alloc(layout).cast::<Self>();
             if this.is_null() {
-                handle_alloc_error(layout);
+                return None;
             }
             (&raw mut (*this).mask).write(capacity - 1);
             let slots = (&raw mut (*this).slots).cast::<AtomicPtr<Entry>>();
             (0..capacity).for_each(|i| slots.add(i).write(AtomicPtr::new(ptr::null_mut())));
-            this
+            Some(this)
         }
     }
 
@@ -126,7 +127,9 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn new() -> Self {
         Self {
-            array: AtomicPtr::new(Array::new(FIRST_CAPACITY)),
+            array: AtomicPtr::new(
+                Array::new(FIRST_CAPACITY).unwrap_or_else(|| handle_alloc_error(Array::layout(FIRST_CAPACITY))),
+            ),
             commits: AtomicU64::new(0),
             live: AtomicUsize::new(0),
             versions: AtomicU64::new(0),
@@ -210,15 +213,47 @@ impl Table {
         }
     }
 
-    /// Links a new entry. The caller holds the lock of its hash and has found no entry of its key.
-    pub(crate) fn insert(&self, entry: Box<Entry>, hash: u64, quiescence: &Quiescence, limbo: &Limbo) -> &Entry {
-        let mut shape = self.shape.lock();
+    /// Makes a place for one more entry, which nobody else may take. Only where no other key is being inserted.
+    #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "names have one writer at a time"))]
+    pub(crate) fn reserve(&self, quiescence: &Quiescence, limbo: &Limbo) -> Result<(), HeapError> {
+        self.make_place(&mut self.shape.lock(), quiescence, limbo).map(drop)
+    }
+
+    /// The array that has a place for one more.
+    fn make_place(&self, shape: &mut Shape, quiescence: &Quiescence, limbo: &Limbo) -> Result<*mut Array, HeapError> {
         // Relaxed: changed under the lock alone.
-        let mut array = self.array.load(Ordering::Relaxed);
+        let array = self.array.load(Ordering::Relaxed);
         // SAFETY: the current array is freed after it was replaced.
-        if unsafe { (shape.used + 1) * 2 > (*array).mask + 1 } {
-            array = self.grow(&mut shape, quiescence, limbo);
+        let capacity = unsafe { (*array).mask + 1 };
+        if (shape.used + 1) * 2 <= capacity {
+            return Ok(array);
         }
+        match self.grow(shape, quiescence, limbo) {
+            Some(grown) => Ok(grown),
+            // Without memory for a larger one it becomes fuller than it should, and the next key tries again. One slot
+            // stays null: where probing ends.
+            None if shape.used + 2 <= capacity => Ok(array),
+            None => Err(HeapError::OutOfMemory { words: 2 * capacity }),
+        }
+    }
+
+    /// Links a new entry. The caller holds the lock of its hash and has found no entry of its key.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory, with the entry, whose key may own things of the user's: not to be dropped under a lock.
+    pub(crate) fn insert(
+        &self,
+        entry: Box<Entry>,
+        hash: u64,
+        quiescence: &Quiescence,
+        limbo: &Limbo,
+    ) -> Result<&Entry, (HeapError, Box<Entry>)> {
+        let mut shape = self.shape.lock();
+        let array = match self.make_place(&mut shape, quiescence, limbo) {
+            Ok(array) => array,
+            Err(error) => return Err((error, entry)),
+        };
         let mut i = hash as u32 as usize;
         let slot = loop {
             // SAFETY: as above.
@@ -237,14 +272,14 @@ impl Table {
         // Release: pairs with the acquire in `find`.
         slot.store(entry.map_addr(|a| a | tag(hash)), Ordering::Release);
         // SAFETY: the caller holds the lock without which the entry is not unlinked.
-        unsafe { &*entry }
+        Ok(unsafe { &*entry })
     }
 
-    /// Replaces the array by one with room, without tombstones. Waits for nobody; O(keys).
-    fn grow(&self, shape: &mut Shape, quiescence: &Quiescence, limbo: &Limbo) -> *mut Array {
+    /// Replaces the array by one with room, without tombstones, if there is memory for it. Waits for nobody; O(keys).
+    fn grow(&self, shape: &mut Shape, quiescence: &Quiescence, limbo: &Limbo) -> Option<*mut Array> {
         let capacity = ((shape.entries + 1) * 3).next_power_of_two().max(FIRST_CAPACITY);
         let old = self.array.load(Ordering::Relaxed);
-        let new = Array::new(capacity);
+        let new = Array::new(capacity)?;
         shape.used = 0;
         // SAFETY: the old array is current, the new one nobody has seen; what they lead to are linked entries.
         unsafe {
@@ -264,7 +299,7 @@ impl Table {
         self.array.store(new, Ordering::Release);
         // SAFETY: an array is not null.
         limbo.put(quiescence, Box::new(Retired(unsafe { NonNull::new_unchecked(old) })));
-        new
+        Some(new)
     }
 
     /// Unlinks an entry, if it has no value and nothing pins it. O(1) expected. The caller holds the lock of its hash, and

@@ -116,7 +116,13 @@ impl Domain {
             };
             let entry = match (entry, fresh.take()) {
                 (Some(entry), _) => entry,
-                (None, Some(entry)) => self.table.insert(entry, hash, &self.quiescence, &self.limbo),
+                (None, Some(entry)) => match self.table.insert(entry, hash, &self.quiescence, &self.limbo) {
+                    Ok(entry) => entry,
+                    Err((error, entry)) => {
+                        drop(lock);
+                        return Err(error_of((entry, new), error).into());
+                    }
+                },
                 (None, None) => unreachable!("looked at under the lock"),
             };
             let (word, version) = (new.word(), self.table.next_version());

@@ -3,7 +3,7 @@
 use super::bound::Bound;
 use super::links::Relations;
 use super::mailbox::{Mailbox, Queue};
-use super::node::Node;
+use super::node::{Node, Parent};
 use super::options::Settings;
 use super::{Exit, Process, caught};
 use crate::Pid;
@@ -202,6 +202,7 @@ unsafe impl Send for Task {}
 pub(crate) struct Room<P> {
     cell: NonNull<Cell<P>>,
     bound: Option<Box<Bound>>,
+    relations: Option<Box<Relations>>,
 }
 
 impl<P: Process> Room<P> {
@@ -211,12 +212,26 @@ impl<P: Process> Room<P> {
         let layout = Layout::new::<Cell<P>>();
         let words = layout.size() / size_of::<Word>();
         let cell = NonNull::new(pool::allocate(layout).cast()).ok_or(HeapError::OutOfMemory { words })?;
-        Ok(Self { cell, bound })
+        Ok(Self { cell, bound, relations: None })
     }
 
-    fn into_parts(self) -> (NonNull<Cell<P>>, Option<Box<Bound>>) {
+    /// Makes places for what the process is to know of its parent, and the parent of it, and for a name.
+    pub(super) fn know(&mut self, parent: Option<&Parent>) -> Result<(), HeapError> {
+        let mut mine = try_box(Relations::default())?;
+        if let Some(parent) = parent {
+            let monitored = parent.monitor.is_some();
+            // SAFETY: the parent is in a turn that the caller runs; the borrow ends with the statement.
+            unsafe { parent.task.relations() }?.reserve(parent.link, monitored, false)?;
+            mine.reserve(parent.link, false, monitored)?;
+        }
+        self.relations = Some(mine);
+        Ok(())
+    }
+
+    #[allow(clippy::type_complexity, reason = "what it is made of, once")]
+    fn into_parts(self) -> (NonNull<Cell<P>>, Option<Box<Bound>>, Option<Box<Relations>>) {
         let mut this = ManuallyDrop::new(self);
-        (this.cell, this.bound.take())
+        (this.cell, this.bound.take(), this.relations.take())
     }
 }
 
@@ -255,7 +270,7 @@ impl Task {
         let door = node.domain().slots.door(pid.slot());
         door.card().revive();
         Mailbox::of(door.mail()).open();
-        let (memory, bound) = room.into_parts();
+        let (memory, bound, relations) = room.into_parts();
         let cell = Cell {
             header: Header {
                 recipient: Recipient {
@@ -280,7 +295,7 @@ impl Task {
                     next: NextTurn::Init,
                     flags: if settings.keep_parents { Flags::KEEPS_PARENTS } else { Flags::default() },
                 }),
-                relations: UnsafeCell::new(None),
+                relations: UnsafeCell::new(relations),
             },
             behaviour: UnsafeCell::new(ManuallyDrop::new(behaviour)),
         };
@@ -346,9 +361,13 @@ impl Task {
     ///
     /// The caller must own the process, and end the borrow before it runs code of the user's.
     #[allow(clippy::mut_from_ref, reason = "as for `owned`")]
-    pub(super) unsafe fn relations<'a>(self) -> &'a mut Relations {
+    pub(super) unsafe fn relations<'a>(self) -> Result<&'a mut Relations, HeapError> {
         // SAFETY: the caller's promise; the process lives as long as its owner has it.
-        unsafe { &mut *(*self.0.as_ptr()).relations.get() }.get_or_insert_default()
+        let relations = unsafe { &mut *(*self.0.as_ptr()).relations.get() };
+        if relations.is_none() {
+            *relations = Some(try_box(Relations::default())?);
+        }
+        Ok(relations.as_deref_mut().expect("just made"))
     }
 
     /// As [`relations`](Self::relations), if there is anything.

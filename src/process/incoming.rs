@@ -38,8 +38,8 @@ pub(super) fn drain(task: Task, budget: &mut u32) -> Result<(), Exit> {
     // SAFETY: as above.
     let seen = unsafe { signals::handle(task, &mut all, budget) };
     // SAFETY: as above.
-    unsafe { task.leave_unseen(all) };
-    seen
+    let left = unsafe { task.leave_unseen(all) };
+    seen.and(left)
 }
 
 /// What has come and was not looked at yet, if there is any.
@@ -49,7 +49,8 @@ pub(super) fn drain(task: Task, budget: &mut u32) -> Result<(), Exit> {
 /// The caller must own the process, whose flags these are, and run no turn of it while the borrow lasts.
 pub(super) unsafe fn unseen<'a>(task: Task, flags: Flags) -> Option<&'a mut Queue> {
     // SAFETY: the caller's promise.
-    flags.has(Flags::UNSEEN).then(|| &mut unsafe { task.relations() }.unseen)
+    let relations = if flags.has(Flags::UNSEEN) { unsafe { task.relations_if_any() } } else { None };
+    relations.map(|relations| &mut relations.unseen)
 }
 
 impl Task {
@@ -64,22 +65,30 @@ impl Task {
             return Queue::new();
         }
         // SAFETY: as above.
-        std::mem::take(&mut unsafe { self.relations() }.unseen)
+        unsafe { self.relations_if_any() }.map(|relations| std::mem::take(&mut relations.unseen)).unwrap_or_default()
     }
 
-    /// Leaves what was not looked at for later.
+    /// Leaves what was not looked at for later. Without a place for it that ends the process, which answers it.
     ///
     /// # Safety
     ///
     /// The caller must own the process, of which nothing must be unseen.
-    unsafe fn leave_unseen(self, unseen: Queue) {
+    unsafe fn leave_unseen(self, mut unseen: Queue) -> Result<(), Exit> {
         if unseen.is_empty() {
-            return; // without a place for it: most processes never have one
+            return Ok(()); // without a place for it: most processes never have one
         }
-        // SAFETY: the caller's promise; the borrow ends with the statement.
-        unsafe { self.relations() }.unseen = unseen;
+        // SAFETY: the caller's promise, here and below; each borrow ends with its statement.
+        match unsafe { self.relations() } {
+            Ok(relations) => relations.unseen = unseen,
+            Err(error) => {
+                // SAFETY: as above.
+                unsafe { self.owned() }.inbox.append(&mut unseen);
+                return Err(Exit::heap(error));
+            }
+        }
         // SAFETY: as above.
         unsafe { self.owned() }.flags.set(Flags::UNSEEN, true);
+        Ok(())
     }
 
     /// Messages, events and signals that are out of the mailbox.

@@ -3,7 +3,7 @@
 use super::cell::{Flags, Task};
 use super::mailbox::Load;
 use super::node::Node;
-use crate::heap::{HeapInfo, Region};
+use crate::heap::{HeapInfo, Region, reserve};
 use crate::term::{Atom, Reference};
 use crate::{HeapError, Pid};
 use std::sync::{Arc, mpsc};
@@ -40,7 +40,8 @@ pub struct ProcessInfo {
     pub signals: usize,
     /// Their bytes: a head, and the words in use of each; binaries outside of heaps not counted.
     pub message_bytes: usize,
-    /// What only its owner knows; `None` of a process that runs, but for the one that asks.
+    /// What only its owner knows; `None` of a process that runs, but for the one that asks, and where there is no memory for
+    /// the lists.
     pub details: Option<Details>,
 }
 
@@ -68,25 +69,29 @@ impl Task {
     /// # Safety
     ///
     /// The caller must own the process, or have hold of it.
-    unsafe fn details(self) -> Details {
+    unsafe fn details(self) -> Result<Details, HeapError> {
         #[cfg(all(loom, feature = "loom"))]
         crate::model::looks();
         // SAFETY: the caller's promise; nothing is changed.
         let (owned, relations) = unsafe { (&*self.owned_ptr(), self.known_relations()) };
-        Details {
+        let mut watchers = Vec::new();
+        let (links, monitors) = match relations {
+            Some(relations) => {
+                reserve(&mut watchers, relations.watchers.len())?;
+                watchers.extend(relations.watchers.keys()?.into_iter().map(|(pid, _)| pid));
+                (relations.links.keys()?, relations.monitors.pairs()?)
+            }
+            None => (Vec::new(), Vec::new()),
+        };
+        Ok(Details {
             deferred: owned.deferred.load().messages,
             heap: owned.heap.info(),
             turns: owned.turns.begun(),
             traps_exits: owned.flags.has(Flags::TRAPS_EXITS),
-            links: relations.map(|r| r.links.keys()).unwrap_or_default(),
-            monitors: relations.map(|r| r.monitors.pairs()).unwrap_or_default(),
-            watchers: relations
-                .map(|r| r.watchers.keys())
-                .unwrap_or_default()
-                .into_iter()
-                .map(|(pid, _)| pid)
-                .collect(),
-        }
+            links,
+            monitors,
+            watchers,
+        })
     }
 
     /// The figures of a process whose owner the caller is; `more` waits too.
@@ -106,13 +111,13 @@ impl Task {
             messages: load.messages,
             signals: load.signals,
             message_bytes: load.bytes,
-            details: Some(details),
+            details: details.ok(),
         }
     }
 }
 
 /// A question to a process that runs, which it answers at its next boundary. Dropped unanswered when it ends first.
-pub(super) struct Inquiry(pub(super) mpsc::Sender<ProcessInfo>);
+pub(super) struct Inquiry(pub(super) mpsc::SyncSender<ProcessInfo>);
 
 /// The caller must be online.
 impl Node {
@@ -138,7 +143,7 @@ impl Node {
             let status = if task.card().is_idle() { Status::Idle } else { Status::Runnable };
             // SAFETY: the hold.
             let (details, private) = unsafe { (task.details(), task.private_load()) };
-            (status, public + private, Some(details))
+            (status, public + private, details.ok())
         } else {
             (Status::Running, public, None)
         };
@@ -149,7 +154,7 @@ impl Node {
 
     /// Asks a process for its figures. `None`: there is nobody.
     pub(crate) fn inquire(&self, pid: Pid) -> Result<Option<mpsc::Receiver<ProcessInfo>>, HeapError> {
-        let (tx, rx) = mpsc::channel();
+        let (tx, rx) = mpsc::sync_channel(1);
         let question = Region::try_build::<HeapError>(|h| Ok(h.resource(Arc::new(Inquiry(tx)))))?;
         Ok(self.send_inquiry(pid, question).then_some(rx))
     }

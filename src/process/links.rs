@@ -70,12 +70,24 @@ impl Relations {
         self.watchers.shrink();
     }
 
-    /// Links and monitors a process that is being spawned, of which nobody else knows yet.
+    /// Makes places for one more link and one more monitor, either way.
+    pub(super) fn reserve(&mut self, link: bool, monitors: bool, monitored: bool) -> Result<(), HeapError> {
+        if link {
+            self.links.reserve()?;
+        }
+        if monitors {
+            self.monitors.reserve()?;
+        }
+        if monitored { self.watchers.reserve() } else { Ok(()) }
+    }
+
+    /// Links and monitors a process that is being spawned, of which nobody else knows yet. Both must have
+    /// [places](Self::reserve) for that.
     pub(super) fn beget(&mut self, me: Pid, child: Pid, of_child: &mut Self, link: bool, monitor: Option<Reference>) {
         if link {
             let id = self.number();
             self.links.insert(child, Link { mine: id, ..Link::default() });
-            of_child.link_came(Some(me), id, false);
+            of_child.links.insert(me, Link { mine: 0, theirs: id, late: false });
         }
         if let Some(id) = monitor {
             self.monitors.insert(id, child);
@@ -83,12 +95,15 @@ impl Relations {
         }
     }
 
-    pub(super) fn link_came(&mut self, from: Option<Pid>, id: u64, late: bool) {
-        let Some(from) = from else { return };
-        match self.links.get_mut(&from) {
-            Some(link) => link.theirs = id,
-            None => self.links.insert(from, Link { mine: 0, theirs: id, late }),
+    pub(super) fn link_came(&mut self, from: Option<Pid>, id: u64, late: bool) -> Result<(), HeapError> {
+        let Some(from) = from else { return Ok(()) };
+        if let Some(link) = self.links.get_mut(&from) {
+            link.theirs = id;
+            return Ok(());
         }
+        self.links.reserve()?;
+        self.links.insert(from, Link { mine: 0, theirs: id, late });
+        Ok(())
     }
 
     /// The peer has ended the link, of which it knew this number of this process. Its own number needs no name: what it has
@@ -116,7 +131,7 @@ impl Relations {
 }
 
 /// What a turn cannot do without memory ends the process, as any allocation there.
-fn or_unwind(result: Result<bool, HeapError>) -> bool {
+fn or_unwind<T>(result: Result<T, HeapError>) -> T {
     result.unwrap_or_else(|error| unwind(error))
 }
 
@@ -137,7 +152,7 @@ fn or_unwind(result: Result<bool, HeapError>) -> bool {
 impl<'h> Cx<'h> {
     fn relations(self) -> &'h mut Relations {
         // SAFETY: a turn owns its process; nobody keeps this borrow while it runs code of the user's.
-        unsafe { self.task().relations() }
+        or_unwind(unsafe { self.task().relations() })
     }
 
     /// Links this process with another: when one of them ends, the other is sent an exit signal with the reason. That
@@ -163,6 +178,8 @@ impl<'h> Cx<'h> {
         if to == me || relations.links.contains(&to) {
             return;
         }
+        // A place first: the peer may know of the link from here on.
+        or_unwind(relations.links.reserve());
         let id = relations.number();
         if or_unwind(self.node().send_link(me, to, id)) {
             relations.links.insert(to, Link { mine: id, ..Link::default() });
@@ -222,6 +239,7 @@ impl<'h> Cx<'h> {
 
     fn monitor_as(self, whom: Option<Pid>, object: Monitored) -> Reference {
         let (me, relations) = (self.me(), self.relations());
+        or_unwind(relations.monitors.reserve());
         let id = self.make_ref();
         let there = whom.is_some_and(|whom| or_unwind(self.node().send_monitor(me, whom, id, object)));
         relations.monitors.insert(id, whom.unwrap_or(me));

@@ -2,12 +2,13 @@
 
 use super::cell::Task;
 use super::node::Node;
+use super::small_map::thin_out;
 use crate::Pid;
-use crate::heap::HeapError;
+use crate::heap::{HeapError, reserve_place};
 use crate::persistent::{Entry, Table};
 use crate::sync::{Mutex, MutexGuard};
 use crate::term::{Atom, Key};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,8 +16,10 @@ use std::sync::Arc;
 pub(crate) struct Names {
     table: Table,
     /// The same the other way round; its lock excludes writers.
-    of: Mutex<BTreeMap<Pid, Atom>>,
+    of: Mutex<Of>,
 }
+
+type Of = HashMap<Pid, Atom>;
 
 /// A name could not be given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,22 +66,31 @@ pub(super) fn entry_of(name: Atom) -> Result<Box<Entry>, HeapError> {
 /// The right to change the names.
 pub(super) struct Registrar<'n> {
     node: &'n Node,
-    of: MutexGuard<'n, BTreeMap<Pid, Atom>>,
+    of: MutexGuard<'n, Of>,
 }
 
 impl Names {
     pub(super) fn new() -> Self {
-        Self { table: Table::new(), of: Mutex::new(BTreeMap::new()) }
+        Self { table: Table::new(), of: Mutex::new(Of::new()) }
     }
 }
 
 impl Registrar<'_> {
-    /// Gives a name that nobody has to a process that has none; `entry` is the name's.
+    /// Makes a place for one more name.
+    pub(super) fn reserve(&mut self) -> Result<(), HeapError> {
+        reserve_place(&mut self.of)?;
+        let domain = self.node.domain();
+        self.node.names.table.reserve(&domain.quiescence, &domain.limbo)
+    }
+
+    /// Gives a name that nobody has to a process that has none, for which there is a [place](Self::reserve); `entry` is the
+    /// name's.
     pub(super) fn insert(&mut self, entry: Box<Entry>, name: Atom, pid: Pid) {
         let (table, domain, hash) = (&self.node.names.table, self.node.domain(), hash_of(name));
         entry.replace(pid.word());
         let _writers = table.lock(hash);
-        table.insert(entry, hash, &domain.quiescence, &domain.limbo);
+        let inserted = table.insert(entry, hash, &domain.quiescence, &domain.limbo);
+        assert!(inserted.is_ok(), "there is a place for it");
         self.of.insert(pid, name);
     }
 
@@ -89,6 +101,7 @@ impl Registrar<'_> {
         let pid = Pid::from_word(entry.replace(0)?);
         table.unlink_idle(entry, &domain.quiescence, &domain.limbo);
         self.of.remove(&pid);
+        thin_out(&mut self.of);
         Some(pid)
     }
 }
@@ -123,6 +136,7 @@ impl Node {
         if !task.is_some_and(|task| std::ptr::eq(Arc::as_ptr(&task.header().node), self)) {
             return Err(RegisterError::NoProcess);
         }
+        registrar.reserve()?;
         // First, so that whoever is told of the name by the process finds it.
         registrar.insert(entry, name, pid);
         // The process gives its name back when it ends. It knows of the name, or finds this among what came too late, or
@@ -161,6 +175,8 @@ impl Node {
 
     /// All names, in the order of the pids.
     pub(crate) fn names(&self) -> Vec<(Atom, Pid)> {
-        self.names.of.lock().iter().map(|(pid, name)| (*name, *pid)).collect()
+        let mut names: Vec<_> = self.names.of.lock().iter().map(|(pid, name)| (*name, *pid)).collect();
+        names.sort_unstable_by_key(|(_, pid)| *pid);
+        names
     }
 }

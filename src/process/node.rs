@@ -36,7 +36,7 @@ pub(crate) struct Parent {
 }
 
 /// Who waits for the end of a process, and a number to take it back by.
-type Watcher = (u64, mpsc::Sender<Arc<Exit>>);
+type Watcher = (u64, mpsc::SyncSender<Arc<Exit>>);
 
 /// What the processes of one runtime share.
 pub(crate) struct Node {
@@ -121,7 +121,7 @@ impl Node {
         if let Some(name) = name {
             return self.spawn_named(behaviour, settings, name, parent, in_turn);
         }
-        let (room, pid) = self.reserve(settings)?;
+        let (room, pid) = self.reserve(settings, parent.as_ref(), false)?;
         let task = self.create(pid, room, behaviour, settings, parent);
         task.publish();
         Ok(self.start(task, in_turn))
@@ -135,17 +135,18 @@ impl Node {
         parent: Option<Parent>,
         in_turn: bool,
     ) -> Result<Pid, SpawnError> {
-        let entry = entry_of(name).unwrap_or_else(|error| crate::heap::unwind(error));
+        let entry = entry_of(name).map_err(SpawnError::Heap)?;
         let _span = self.store.pin();
         let mut registrar = self.registrar();
         if let Some(pid) = self.whereis(name) {
             return Err(SpawnError::NameTaken(pid));
         }
+        registrar.reserve().map_err(SpawnError::Heap)?;
         // Apart from the rest: a behaviour that is refused is dropped without the lock of the names.
-        let (room, pid) = self.reserve(settings)?;
+        let (room, pid) = self.reserve(settings, parent.as_ref(), true)?;
         let task = self.create(pid, room, behaviour, settings, parent);
         // SAFETY: nobody else knows the process yet.
-        unsafe { task.relations() }.name = Some(name);
+        unsafe { task.relations_if_any() }.expect("reserved for the name").name = Some(name);
         task.publish();
         registrar.insert(entry, name, task.pid());
         drop(registrar);
@@ -153,12 +154,20 @@ impl Node {
     }
 
     /// Memory and a pid for a process, which must then be created.
-    fn reserve<P: Process>(&self, settings: Settings) -> Result<(Room<P>, Pid), SpawnError> {
+    fn reserve<P: Process>(
+        &self,
+        settings: Settings,
+        parent: Option<&Parent>,
+        named: bool,
+    ) -> Result<(Room<P>, Pid), SpawnError> {
         // A limit, kept to within the threads that spawn at once.
         if self.max_processes != usize::MAX && self.processes.live() >= self.max_processes {
             return Err(SpawnError::TooMany);
         }
-        let room = Room::new(settings).map_err(SpawnError::Heap)?;
+        let mut room = Room::new(settings).map_err(SpawnError::Heap)?;
+        if parent.is_some() || named {
+            room.know(parent).map_err(SpawnError::Heap)?;
+        }
         let Some(pid) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
         self.processes.begin();
         Ok((room, pid))
@@ -176,7 +185,8 @@ impl Node {
         let task = Task::create(self, pid, room, behaviour, settings);
         if let Some(Parent { task: parent, link, monitor }) = parent {
             // SAFETY: the parent is in a turn that the caller runs, and nobody else knows the child yet.
-            let (of_parent, of_child) = unsafe { (parent.relations(), task.relations()) };
+            let (of_parent, of_child) = unsafe { (parent.relations_if_any(), task.relations_if_any()) };
+            let (of_parent, of_child) = of_parent.zip(of_child).expect("reserved for both");
             of_parent.beget(parent.pid(), pid, of_child, link, monitor);
         }
         task
@@ -298,7 +308,7 @@ impl Node {
 
     /// Will give the reason of the end of a process.
     pub(crate) fn watch(&self, pid: Pid) -> mpsc::Receiver<Arc<Exit>> {
-        let (tx, rx) = mpsc::channel();
+        let (tx, rx) = mpsc::sync_channel(1);
         let _span = self.store.pin();
         // SAFETY: found in this span.
         let task = || self.domain().slots.find(pid).and_then(|occupant| unsafe { Task::of(occupant) });

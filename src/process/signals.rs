@@ -84,7 +84,7 @@ impl Kind {
         !matches!(self, Self::Message | Self::ExitEvent | Self::DownEvent | Self::TimeoutEvent)
     }
 
-    fn set(self, signal: &mut Region) {
+    pub(super) fn set(self, signal: &mut Region) {
         signal.set_mark(self as u8);
     }
 }
@@ -115,6 +115,12 @@ fn with_copy(kind: Kind, front: &[Word], last: Word, literals: Literals) -> Resu
     let mut signal = unsafe { Region::tuple_with_copy(front, last, literals) }?;
     kind.set(&mut signal);
     Ok(signal)
+}
+
+/// A signal of this kind: a tuple of immediates, and the reason of an end. Without memory for a copy of that, the reason is
+/// the atom `error`: that there was an end is what must not be lost.
+fn with_reason(kind: Kind, front: &[Word], reason: Word) -> Result<Region, HeapError> {
+    with_copy(kind, front, reason, Literals::Flatten).or_else(|_| tuple(kind, front, Atom::ERROR.word()))
 }
 
 /// What a process gets whose alarm this is.
@@ -219,13 +225,13 @@ impl Node {
 
     /// `reason` must be without literals.
     fn send_link_exit(&self, from: Pid, to: Pid, reason: Word) -> Result<bool, HeapError> {
-        Ok(self.signal(to, with_copy(Kind::LinkExit, &[EXIT, from.word()], reason, Literals::Flatten)?))
+        Ok(self.signal(to, with_reason(Kind::LinkExit, &[EXIT, from.word()], reason)?))
     }
 
     /// `reason` must be without literals.
     pub(super) fn send_down(&self, to: Pid, id: Reference, object: Monitored, reason: Word) -> Result<bool, HeapError> {
         let front = [DOWN, id.word(), PROCESS, object.word()];
-        Ok(self.signal(to, with_copy(Kind::Down, &front, reason, Literals::Flatten)?))
+        Ok(self.signal(to, with_reason(Kind::Down, &front, reason)?))
     }
 }
 
@@ -264,19 +270,20 @@ pub(super) unsafe fn handle(task: Task, all: &mut Queue, budget: &mut u32) -> Re
             Kind::LinkExit => {
                 let from = fields(&signal).get(1).and_then(|from| from.as_pid());
                 // SAFETY: the caller's promise, here and below.
-                if unsafe { task.relations() }.unlinked(from) { exit(task, &signal) } else { Seen::Drop }
+                let linked = unsafe { task.relations_if_any() }.is_some_and(|relations| relations.unlinked(from));
+                if linked { exit(task, &signal) } else { Seen::Drop }
             }
             Kind::Down => {
                 let id = fields(&signal).get(1).and_then(|id| id.as_reference());
                 // SAFETY: as above.
-                let active = id.is_some_and(|id| unsafe { task.relations() }.demonitored(id).is_some());
+                let relations = unsafe { task.relations_if_any() };
+                let active = id.zip(relations).is_some_and(|(id, relations)| relations.demonitored(id).is_some());
                 if active { Seen::Keep(Kind::DownEvent) } else { Seen::Drop }
             }
-            _ => {
-                // SAFETY: as above.
-                relate(unsafe { task.relations() }, kind, &signal, false);
-                Seen::Drop
-            }
+            _ => match relate(task, kind, &signal, false) {
+                Ok(()) => Seen::Drop,
+                Err(error) => Seen::End(Exit::heap(error)),
+            },
         };
         match seen {
             Seen::Keep(kind) => {
@@ -319,13 +326,35 @@ fn exit(task: Task, signal: &Region) -> Seen {
     })
 }
 
-/// Notes in `relations` what a signal says of links and monitors; `late` when the process has ended before it saw it.
-fn relate(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) {
+/// Notes what a signal says of links and monitors; `late` when the process has ended before it saw it. Who cannot be noted
+/// for want of memory is told that there is no such process: it ends, or has.
+fn relate(task: Task, kind: Kind, signal: &Region, late: bool) -> Result<(), HeapError> {
+    // SAFETY: the caller owns the process; the borrow ends with the statement.
+    let noted = unsafe { task.relations() }.and_then(|relations| note(relations, kind, signal, late));
+    let (node, me) = (&task.header().node, task.pid());
+    if noted.is_err() {
+        // As in `farewell`: without memory for the signal there is nobody to tell.
+        match (kind, fields(signal)) {
+            (Kind::Link, &[from, _]) => _ = from.as_pid().map(|from| node.send_link_exit(me, from, NOPROC.word())),
+            (Kind::Monitor, &[from, id, object]) => {
+                if let (Some(from), Some(id), Some(object)) = (from.as_pid(), id.as_reference(), Monitored::of(object))
+                {
+                    let _ = node.send_down(from, id, object, NOPROC.word());
+                }
+            }
+            _ => {}
+        }
+    }
+    noted
+}
+
+fn note(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) -> Result<(), HeapError> {
     match (kind, fields(signal)) {
-        (Kind::Link, &[from, id]) => relations.link_came(from.as_pid(), number_of(id), late),
+        (Kind::Link, &[from, id]) => relations.link_came(from.as_pid(), number_of(id), late)?,
         (Kind::Unlink, &[from, id]) => relations.unlink_came(from.as_pid(), number_of(id)),
         (Kind::Monitor, &[from, id, object]) => {
             if let (Some(from), Some(id), Some(object)) = (from.as_pid(), id.as_reference(), Monitored::of(object)) {
+                relations.watchers.reserve()?;
                 relations.watchers.insert((from, id), Watched { object, late });
             }
         }
@@ -337,6 +366,7 @@ fn relate(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) {
         (Kind::Named, _) => relations.name = signal.root().as_atom(),
         _ => {}
     }
+    Ok(())
 }
 
 /// Notes what is found in the mailbox of a process that has ended.
@@ -347,8 +377,8 @@ fn relate(relations: &mut Relations, kind: Kind, signal: &Region, late: bool) {
 pub(super) unsafe fn too_late(task: Task, signal: &Region) {
     let kind = Kind::of(signal);
     if matches!(kind, Kind::Link | Kind::Unlink | Kind::Monitor | Kind::Demonitor | Kind::Named) {
-        // SAFETY: the caller's promise.
-        relate(unsafe { task.relations() }, kind, signal, true);
+        // Who cannot be noted has been told.
+        let _ = relate(task, kind, signal, true);
     }
 }
 

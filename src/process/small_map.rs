@@ -1,17 +1,25 @@
 //! A map that is a short list for as long as it is small: most processes have a link or two, some have a million.
+//!
+//! What needs memory says so (invariant 10): a place is made first, then filled.
 
-use std::collections::BTreeMap;
+use crate::heap::{HeapError, reserve, reserve_place};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
 
 /// Up to so many pairs are a list.
 const FEW: usize = 16;
+/// A table with room for so many times what is in it is too large.
+const SPARSE: usize = 8;
+
+/// Without a secret, which keys that this crate gives out need not have: the order is the same in each run.
+type Table<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
 
 /// Iterates in an order that depends on its contents and its history alone, so that the deterministic runtime repeats
 /// itself.
 #[derive(Debug)]
 pub(crate) enum SmallMap<K, V> {
     Few(Vec<(K, V)>),
-    // A tree, not a hash table: the order is the same in each run.
-    Many(BTreeMap<K, V>),
+    Many(Table<K, V>),
 }
 
 impl<K, V> Default for SmallMap<K, V> {
@@ -20,7 +28,7 @@ impl<K, V> Default for SmallMap<K, V> {
     }
 }
 
-impl<K: Ord + Copy, V> SmallMap<K, V> {
+impl<K: Eq + Hash + Copy, V> SmallMap<K, V> {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Few(pairs) => pairs.len(),
@@ -39,19 +47,29 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
         self.get_mut(key).is_some()
     }
 
-    /// Inserts a pair, or replaces the value of a key that is there.
+    /// Makes a place for one more key.
+    pub(crate) fn reserve(&mut self) -> Result<(), HeapError> {
+        match self {
+            Self::Few(pairs) if pairs.len() < FEW => reserve(pairs, 1),
+            Self::Few(pairs) => {
+                let mut map = Table::default();
+                map.try_reserve(2 * FEW).map_err(|_| HeapError::OutOfMemory { words: 2 * FEW })?;
+                map.extend(pairs.drain(..));
+                *self = Self::Many(map);
+                Ok(())
+            }
+            Self::Many(map) => reserve_place(map),
+        }
+    }
+
+    /// Inserts a pair, or replaces the value of a key that is there. There must be a [place](Self::reserve) for it.
     pub(crate) fn insert(&mut self, key: K, value: V) {
         if let Some(old) = self.get_mut(&key) {
             *old = value;
             return;
         }
         match self {
-            Self::Few(pairs) if pairs.len() < FEW => pairs.push((key, value)),
-            Self::Few(pairs) => {
-                let mut map: BTreeMap<_, _> = std::mem::take(pairs).into_iter().collect();
-                map.insert(key, value);
-                *self = Self::Many(map);
-            }
+            Self::Few(pairs) => pairs.push((key, value)),
             Self::Many(map) => _ = map.insert(key, value),
         }
     }
@@ -68,46 +86,78 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
             }
             Self::Many(map) => {
                 let value = map.remove(key)?;
-                // Well below the length at which a list becomes a tree, so that it does not go to and fro.
+                // Well below the length at which a list becomes a table, so that it does not go to and fro.
                 if map.len() <= FEW / 2 {
-                    *self = Self::Few(std::mem::take(map).into_iter().collect());
+                    // Without memory for less, it stays as it is.
+                    let mut pairs = Vec::new();
+                    if reserve(&mut pairs, map.len()).is_ok() {
+                        pairs.extend(map.drain());
+                        *self = Self::Few(pairs);
+                    }
+                } else {
+                    thin_out(map);
                 }
                 Some(value)
             }
         }
     }
 
-    /// Keeps no room for more pairs.
+    /// Keeps no room for more pairs, if there is memory for less.
     pub(crate) fn shrink(&mut self) {
-        if let Self::Few(pairs) = self {
-            pairs.shrink_to_fit();
+        if let Self::Few(pairs) = self
+            && pairs.capacity() > pairs.len()
+        {
+            let mut tight = Vec::new();
+            if tight.try_reserve_exact(pairs.len()).is_ok() {
+                tight.append(pairs);
+                *pairs = tight;
+            }
         }
     }
 
-    pub(crate) fn keys(&self) -> Vec<K> {
+    pub(crate) fn keys(&self) -> Result<Vec<K>, HeapError> {
+        let mut keys = Vec::new();
+        reserve(&mut keys, self.len())?;
         match self {
-            Self::Few(pairs) => pairs.iter().map(|(k, _)| *k).collect(),
-            Self::Many(map) => map.keys().copied().collect(),
+            Self::Few(pairs) => keys.extend(pairs.iter().map(|(k, _)| *k)),
+            Self::Many(map) => keys.extend(map.keys()),
         }
+        Ok(keys)
     }
 
-    pub(crate) fn pairs(&self) -> Vec<(K, V)>
+    pub(crate) fn pairs(&self) -> Result<Vec<(K, V)>, HeapError>
     where
         V: Copy,
     {
+        let mut all = Vec::new();
+        reserve(&mut all, self.len())?;
         match self {
-            Self::Few(pairs) => pairs.clone(),
-            Self::Many(map) => map.iter().map(|(k, v)| (*k, *v)).collect(),
+            Self::Few(pairs) => all.extend_from_slice(pairs),
+            Self::Many(map) => all.extend(map.iter().map(|(k, v)| (*k, *v))),
         }
+        Ok(all)
     }
 
     /// Takes the pairs apart one by one.
     pub(crate) fn into_pairs(self) -> impl Iterator<Item = (K, V)> {
         let (few, many) = match self {
-            Self::Few(pairs) => (pairs, BTreeMap::new()),
+            Self::Few(pairs) => (pairs, Table::default()),
             Self::Many(map) => (Vec::new(), map),
         };
         few.into_iter().chain(many)
+    }
+}
+
+/// Moves what is left in a table that was much larger to a smaller one, if there is memory for that: O(1) for each pair that
+/// was removed.
+pub(crate) fn thin_out<K: Eq + Hash, V, S: std::hash::BuildHasher + Default>(map: &mut HashMap<K, V, S>) {
+    if map.capacity() <= SPARSE * map.len().max(FEW) {
+        return;
+    }
+    let mut less = HashMap::default();
+    if less.try_reserve(2 * map.len()).is_ok() {
+        less.extend(map.drain());
+        *map = less;
     }
 }
 
@@ -115,6 +165,7 @@ impl<K: Ord + Copy, V> SmallMap<K, V> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     proptest! {
         #[test]
@@ -122,6 +173,7 @@ mod tests {
             let (mut map, mut model) = (SmallMap::default(), BTreeMap::new());
             for (i, (key, insert)) in steps.into_iter().enumerate() {
                 if insert {
+                    map.reserve().unwrap();
                     map.insert(key, i);
                     model.insert(key, i);
                 } else {
@@ -134,5 +186,23 @@ mod tests {
             pairs.sort_unstable();
             prop_assert_eq!(pairs, model.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_table_that_was_large_gives_its_memory_back() {
+        let mut map = SmallMap::default();
+        for i in 0..10_000 {
+            map.reserve().unwrap();
+            map.insert(i, ());
+        }
+        for i in 20..10_000 {
+            map.remove(&i);
+        }
+        let SmallMap::Many(table) = &map else { panic!("twenty are many") };
+        assert!(table.capacity() <= SPARSE * 20 && map.len() == 20);
+        for i in 8..20 {
+            map.remove(&i);
+        }
+        assert!(matches!(map, SmallMap::Few(pairs) if pairs.len() == 8));
     }
 }

@@ -7,6 +7,7 @@ use super::wheel::{Timer, Wheel};
 use super::{Cx, Letter, caught};
 use crate::Pid;
 use crate::heap::copy::Literals;
+use crate::heap::off_heap::error_of;
 use crate::heap::{HeapError, Region, unwind};
 use crate::persistent::TurnMark;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 pub(super) const TIMEOUT: Word = Atom::inline("timeout").word();
 
 /// Timers that are due, or end, are taken this many at a time, so that neither a grace period nor others wait for all of them.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 
 /// Where the message of a timer goes.
 #[derive(Debug, Clone, Copy)]
@@ -117,29 +118,43 @@ impl Timers {
         Some(timer)
     }
 
-    fn set(&self, id: Reference, after: u64, to: Destination, message: Region) {
+    /// Without memory the message is handed back.
+    fn set(&self, id: Reference, after: u64, to: Destination, message: Region) -> Result<(), (HeapError, Region)> {
         let now = self.now();
         let due = now.saturating_add(after);
         {
             let mut running = self.running.lock();
             if running.stopped {
                 drop(running);
-                return drop(message); // outside of the lock
+                drop(message); // outside of the lock
+                return Ok(());
             }
+            let set = running.wheel.insert(id, Timer { due, to, message }, now);
+            set.map_err(|(error, timer)| (error, timer.message))?;
             if let Destination::Pid(pid) = to {
-                // Relaxed: there is a fence behind it, in `set_timer`.
+                // Relaxed: there is a fence behind it, in `set_timer`; and who takes it out has the lock after this.
                 self.of_process(pid).fetch_add(1, Ordering::Relaxed);
             }
-            running.wheel.insert(id, Timer { due, to, message }, now);
             if due >= running.looks_at {
-                return;
+                return Ok(());
             }
             running.looks_at = due;
         }
         if let Clock::Real(_, sleeper) = &self.clock {
             sleeper.unpark();
         }
+        Ok(())
     }
+}
+
+/// What `take` gives, up to its first `None`: without memory for a list.
+fn first_some<T, const N: usize>(mut take: impl FnMut() -> Option<T>) -> [Option<T>; N] {
+    let mut more = true;
+    std::array::from_fn(|_| {
+        let one = if more { take() } else { None };
+        more = one.is_some();
+        one
+    })
 }
 
 /// In more than 584 years nobody is there to see the difference.
@@ -150,12 +165,30 @@ pub(crate) fn nanoseconds(duration: Duration) -> u64 {
 /// What the callers of all of these have to be: online.
 impl Node {
     /// Sends the message then; at once when that is now. The message must have no literals (H4).
-    pub(crate) fn set_timer(&self, id: Reference, after: Duration, to: Destination, message: Region) {
+    pub(crate) fn set_timer(
+        &self,
+        id: Reference,
+        after: Duration,
+        to: Destination,
+        message: Region,
+    ) -> Result<(), HeapError> {
+        self.try_set_timer(id, after, to, message).map_err(|(error, message)| error_of(message, error))
+    }
+
+    /// As [`set_timer`](Self::set_timer), with the message back.
+    fn try_set_timer(
+        &self,
+        id: Reference,
+        after: Duration,
+        to: Destination,
+        message: Region,
+    ) -> Result<(), (HeapError, Region)> {
         debug_assert_eq!(message.filter(), 0, "nothing would find a literal in a timer");
         if after.is_zero() {
-            return self.fire(to, message);
+            self.fire(to, message);
+            return Ok(());
         }
-        self.timers.set(id, nanoseconds(after), to, message);
+        self.timers.set(id, nanoseconds(after), to, message)?;
         if let Destination::Pid(pid) = to {
             // Pairs with the fence in `ended`: either the end of the process sees that there are timers, or this sees it
             // gone.
@@ -166,6 +199,7 @@ impl Node {
                 drop(self.timers.remove(id));
             }
         }
+        Ok(())
     }
 
     /// What was left, if it had not fired.
@@ -200,18 +234,18 @@ impl Node {
             let now = self.timers.now();
             let (due, next) = {
                 let mut running = self.timers.running.lock();
-                let due = running.wheel.take_due(now, BATCH);
+                let due: [_; BATCH] = first_some(|| running.wheel.take_due(now));
                 let next = running.wheel.next();
-                running.looks_at = if due.is_empty() { next.unwrap_or(u64::MAX) } else { 0 };
+                running.looks_at = if due[0].is_none() { next.unwrap_or(u64::MAX) } else { 0 };
                 (due, next)
             };
-            if due.is_empty() {
+            if due[0].is_none() {
                 return next.map(|next| Duration::from_nanos(next.saturating_sub(now)));
             }
             // What a message owns may be the runtime itself, whose end must not wait for this thread.
             let _mark = TurnMark::new();
             let _span = self.store().pin();
-            for timer in due {
+            for timer in due.into_iter().flatten() {
                 self.timers.is_gone(&timer);
                 self.fire(timer.to, timer.message);
             }
@@ -239,9 +273,12 @@ impl Node {
             return;
         }
         loop {
-            let timers = self.timers.running.lock().wheel.take_of(pid.word(), BATCH);
-            let last = timers.len() < BATCH;
-            for timer in timers {
+            let timers: [_; BATCH] = {
+                let mut running = self.timers.running.lock();
+                first_some(|| running.wheel.take_of(pid.word()))
+            };
+            let last = timers[BATCH - 1].is_none();
+            for timer in timers.into_iter().flatten() {
                 self.timers.is_gone(&timer);
                 let _ = caught(|| drop(timer));
                 one();
@@ -290,7 +327,8 @@ pub(super) unsafe fn unless_void(task: Task, owned: &mut Owned, message: Region)
 pub(super) unsafe fn running(task: Task, owned: &Owned) -> Option<u64> {
     let runs = owned.flags.has(Flags::TIMEOUT);
     // SAFETY: the caller's promise; the borrow ends with the statement.
-    if runs { unsafe { task.relations() }.timeout.map(|timeout| timeout.number) } else { None }
+    let relations = if runs { unsafe { task.relations_if_any() } } else { None };
+    relations.and_then(|relations| relations.timeout).map(|timeout| timeout.number)
 }
 
 /// An alarm has gone off: the event, if the timeout is over.
@@ -302,13 +340,17 @@ pub(super) unsafe fn running(task: Task, owned: &Owned) -> Option<u64> {
 unsafe fn alarmed(task: Task, owned: &mut Owned, event: Region) -> Option<Region> {
     let id = super::event::fields(&event).get(1).and_then(|id| id.as_reference());
     // SAFETY: the caller's promise; setting a timer looks at no relations.
-    let relations = unsafe { task.relations() };
+    let relations = unsafe { task.relations_if_any() }?;
     let alarm = relations.alarm.take_if(|alarm| Some(alarm.id) == id)?;
     let timeout = relations.timeout.filter(|_| owned.flags.has(Flags::TIMEOUT))?;
     if timeout.due > alarm.due {
         relations.alarm = Some(Alarm { due: timeout.due, ..alarm });
         let (node, to) = (&task.header().node, Destination::Pid(task.pid()));
-        node.set_timer(alarm.id, node.left(timeout.due), to, event);
+        if let Err((_, mut event)) = node.try_set_timer(alarm.id, node.left(timeout.due), to, event) {
+            // It would wait for ever: it ends, for which there is memory.
+            Kind::Kill.set(&mut event);
+            node.signal(task.pid(), event);
+        }
         return None;
     }
     relations.timeout = None;
@@ -324,7 +366,8 @@ unsafe fn alarmed(task: Task, owned: &mut Owned, event: Region) -> Option<Region
 #[cold]
 pub(super) unsafe fn message_taken(task: Task, number: u64) {
     // SAFETY: the caller's promise; the borrow ends with the statement.
-    if unsafe { task.relations() }.timeout.is_some_and(|timeout| timeout.number == number) {
+    let timeout = unsafe { task.relations_if_any() }.and_then(|relations| relations.timeout);
+    if timeout.is_some_and(|timeout| timeout.number == number) {
         // SAFETY: as above.
         unsafe { end_timeout(task) };
     }
@@ -399,7 +442,7 @@ impl<'h> Cx<'h> {
     fn set_timer(self, after: Duration, to: Destination, message: impl Letter<'h>) -> Reference {
         let id = self.make_ref();
         let message = message.flat().unwrap_or_else(|error| unwind(error));
-        self.node().set_timer(id, after, to, message);
+        self.node().set_timer(id, after, to, message).unwrap_or_else(|error| unwind(error));
         id
     }
 
@@ -427,7 +470,8 @@ impl<'h> Cx<'h> {
         let id = self.make_ref();
         // SAFETY: a term of this turn.
         let message = unsafe { Region::tuple_with_copy(&[TIMEOUT, id.word()], message.word(), Literals::Flatten) };
-        self.node().set_timer(id, after, Destination::Pid(to), message.unwrap_or_else(|error| unwind(error)));
+        let message = message.unwrap_or_else(|error| unwind(error));
+        self.node().set_timer(id, after, Destination::Pid(to), message).unwrap_or_else(|error| unwind(error));
         id
     }
 
@@ -506,7 +550,7 @@ impl<'h> Cx<'h> {
         let now = node.timers.now();
         let due = now.saturating_add(nanoseconds(after));
         // SAFETY: a turn owns its process; setting a timer looks at no relations.
-        let relations = unsafe { task.relations() };
+        let relations = unsafe { task.relations() }.unwrap_or_else(|error| unwind(error));
         if !relations.alarm.is_some_and(|alarm| (now + 1..=due).contains(&alarm.due)) {
             let id = self.make_ref();
             let event = signals::timeout_event(id).unwrap_or_else(|error| unwind(error));
@@ -514,7 +558,10 @@ impl<'h> Cx<'h> {
                 // The event owns nothing of the user's.
                 node.cancel_timer(old.id);
             }
-            node.set_timer(id, after, Destination::Pid(self.me()), event);
+            if let Err(error) = node.set_timer(id, after, Destination::Pid(self.me()), event) {
+                relations.alarm = None;
+                unwind(error);
+            }
         }
         relations.timeout = Some(Timeout { number: relations.number(), due });
         // SAFETY: as above; the borrow ends with the statement.

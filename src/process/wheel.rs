@@ -1,17 +1,19 @@
 //! Which timers run, and which of them are due.
 //!
 //! Time is nanoseconds since the runtime was built, cut into *steps* of 2^32 of them, 4.3 s. What is due in the step that
-//! time is in, or was due before, lies in an ordered set, to the nanosecond. What is due in a later step lies in a timer
+//! time is in, or was due before, lies in a heap, to the nanosecond. What is due in a later step lies in a timer
 //! wheel, which counts steps and gives out at the beginning of each what is due in it: O(1) to insert, and its range of
 //! 2^32 steps is 584 years. Whoever waits wakes up when a timer is due, and at most once a step for the wheel.
 
+use super::small_map::thin_out;
 use super::timer::Destination;
-use crate::heap::Region;
+use crate::heap::{HeapError, Region, reserve_place};
 use crate::term::Reference;
 use crate::term::word::Word;
 use hierarchical_hash_wheel_timer::wheels::Skip;
 use hierarchical_hash_wheel_timer::wheels::quad_wheel::QuadWheelWithOverflow;
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 /// A moment's step is what is above so many bits.
@@ -30,13 +32,26 @@ pub(super) struct Timer {
     pub(super) message: Region,
 }
 
+/// A timer, and what is known of it beside.
+struct Running {
+    timer: Timer,
+    /// Is it in `soon`?
+    soon: bool,
+    /// Its neighbours among the timers of its process.
+    before: Option<Reference>,
+    behind: Option<Reference>,
+}
+
 #[derive(Default)]
 pub(super) struct Wheel {
-    all: HashMap<Reference, Timer>,
-    /// What is due in this step or was before.
-    soon: BTreeSet<(u64, Reference)>,
-    /// The timers of each process, which end with it.
-    of_processes: BTreeSet<(Word, Reference)>,
+    all: HashMap<Reference, Running>,
+    /// What is due in this step or was before, and what was and is no more; the first is one that is. There is room for all
+    /// that is due later, so that nothing fails when it comes here.
+    soon: BinaryHeap<Reverse<(u64, Reference)>>,
+    /// How many of these are.
+    live_soon: usize,
+    /// The oldest and the newest timer of each process; they end with it.
+    of_processes: HashMap<Word, [Reference; 2]>,
     /// What is due later, and what was and is no more. Made for the first; it counts steps as milliseconds.
     later: Option<QuadWheelWithOverflow<Reference>>,
     /// How much is in there.
@@ -45,26 +60,46 @@ pub(super) struct Wheel {
 }
 
 impl Wheel {
-    /// `id` must be new. Time never goes back.
-    pub(super) fn insert(&mut self, id: Reference, mut timer: Timer, now: u64) {
+    /// `id` must be new. Time never goes back. Without memory the timer is handed back.
+    pub(super) fn insert(&mut self, id: Reference, mut timer: Timer, now: u64) -> Result<(), (HeapError, Timer)> {
         self.turn_to(now >> STEP);
-        timer.due = timer.due.min(LAST);
-        if let Destination::Pid(pid) = timer.to {
-            self.of_processes.insert((pid.word(), id));
+        if let Err(error) = self.reserve() {
+            return Err((error, timer));
         }
-        self.place(id, timer.due);
-        self.all.insert(id, timer);
+        timer.due = timer.due.min(LAST);
+        let mut before = None;
+        if let Destination::Pid(pid) = timer.to {
+            let [_, newest] = self.of_processes.entry(pid.word()).or_insert([id; 2]);
+            before = Some(std::mem::replace(newest, id)).filter(|&before| before != id);
+        }
+        if let Some(before) = before.and_then(|before| self.all.get_mut(&before)) {
+            before.behind = Some(id);
+        }
+        let soon = !self.place_later(id, timer.due);
+        if soon {
+            self.live_soon += 1;
+            self.soon.push(Reverse((timer.due, id)));
+        }
+        self.all.insert(id, Running { timer, soon, before, behind: None });
+        Ok(())
     }
 
-    fn place(&mut self, id: Reference, due: u64) {
+    /// Makes a place for one more. (The wheel itself allocates as it likes.)
+    fn reserve(&mut self) -> Result<(), HeapError> {
+        reserve_place(&mut self.all)?;
+        reserve_place(&mut self.of_processes)?;
+        let more = self.later_and_live() + 1;
+        self.soon.try_reserve(more).map_err(|_| HeapError::OutOfMemory { words: 2 * more })
+    }
+
+    /// Puts into the wheel what is not due in this step; was it?
+    fn place_later(&mut self, id: Reference, due: u64) -> bool {
         let steps = (due >> STEP).saturating_sub(self.step);
         // From one to 2^31 steps is well within the range.
         let delay = Duration::from_millis(steps);
-        if steps > 0 && self.later.get_or_insert_default().insert_with_delay(id, delay).is_ok() {
-            self.in_later += 1;
-        } else {
-            self.soon.insert((due, id));
-        }
+        let placed = steps > 0 && self.later.get_or_insert_default().insert_with_delay(id, delay).is_ok();
+        self.in_later += usize::from(placed);
+        placed
     }
 
     pub(super) fn len(&self) -> usize {
@@ -72,37 +107,83 @@ impl Wheel {
     }
 
     pub(super) fn due(&self, id: Reference) -> Option<u64> {
-        self.all.get(&id).map(|timer| timer.due)
+        self.all.get(&id).map(|running| running.timer.due)
     }
 
     pub(super) fn remove(&mut self, id: Reference) -> Option<Timer> {
-        let timer = self.all.remove(&id)?;
-        if let Destination::Pid(pid) = timer.to {
-            self.of_processes.remove(&(pid.word(), id));
+        let running = self.all.remove(&id)?;
+        if let Destination::Pid(pid) = running.timer.to {
+            self.unlink(pid.word(), &running);
         }
-        // What is not here is in the wheel, which cannot be searched.
-        if !self.soon.remove(&(timer.due, id)) && self.in_later > 2 * self.later_and_live() + STALE {
+        if running.soon {
+            self.live_soon -= 1;
+            self.tidy_soon();
+        } else if self.in_later > 2 * self.later_and_live() + STALE {
+            // The wheel cannot be searched.
             self.rebuild();
         }
-        Some(timer)
+        thin_out(&mut self.all);
+        Some(running.timer)
+    }
+
+    /// Takes a timer out of those of its process.
+    fn unlink(&mut self, process: Word, &Running { before, behind, .. }: &Running) {
+        if let Some(before) = before.and_then(|before| self.all.get_mut(&before)) {
+            before.behind = behind;
+        }
+        if let Some(behind) = behind.and_then(|behind| self.all.get_mut(&behind)) {
+            behind.before = before;
+        }
+        if before.is_some() && behind.is_some() {
+            return;
+        }
+        match (self.of_processes.get_mut(&process), behind, before) {
+            (Some([oldest, _]), Some(next), _) => *oldest = next,
+            (Some([_, newest]), None, Some(last)) => *newest = last,
+            _ => {
+                self.of_processes.remove(&process);
+                thin_out(&mut self.of_processes);
+            }
+        }
+    }
+
+    /// Lets go of what is no more: all of it where it is much, which as many that were removed pay for, and in any case what
+    /// is first.
+    fn tidy_soon(&mut self) {
+        let all = &self.all;
+        if self.soon.len() > 2 * self.live_soon + STALE {
+            self.soon.retain(|Reverse((_, id))| all.contains_key(id));
+            let room = self.soon.len() + self.later_and_live();
+            let mut less = BinaryHeap::new();
+            // Without memory for less, it keeps what it has.
+            if self.soon.capacity() > 4 * room.max(STALE) && less.try_reserve(2 * room).is_ok() {
+                less.append(&mut self.soon);
+                self.soon = less;
+            }
+        }
+        while self.soon.peek().is_some_and(|Reverse((_, id))| !self.all.contains_key(id)) {
+            self.soon.pop();
+        }
     }
 
     /// How many timers are due later.
     fn later_and_live(&self) -> usize {
-        self.all.len() - self.soon.len()
+        self.all.len() - self.live_soon
     }
 
     /// Rids the wheel of what is no more: O(timers), paid for by as many that were removed.
     fn rebuild(&mut self) {
+        let mut all = std::mem::take(&mut self.all);
         self.later = None;
         self.in_later = 0;
-        let later: Vec<_> = self.all.iter().map(|(&id, timer)| (id, timer.due)).collect();
-        for (id, due) in later {
-            if due >> STEP > self.step {
-                self.place(id, due);
+        for (&id, running) in &mut all {
+            if !running.soon && !self.place_later(id, running.timer.due) {
+                running.soon = true;
+                self.live_soon += 1;
+                self.soon.push(Reverse((running.timer.due, id)));
             }
         }
-        self.all.shrink_to(2 * self.all.len());
+        self.all = all;
     }
 
     /// Goes on to a step.
@@ -126,8 +207,10 @@ impl Wheel {
                     self.step += 1;
                     self.in_later -= due.len();
                     for id in due {
-                        if let Some(timer) = self.all.get(&id) {
-                            self.soon.insert((timer.due, id));
+                        if let Some(running) = self.all.get_mut(&id) {
+                            running.soon = true;
+                            self.live_soon += 1;
+                            self.soon.push(Reverse((running.timer.due, id)));
                         }
                     }
                 }
@@ -135,33 +218,25 @@ impl Wheel {
         }
     }
 
-    /// Takes out what is due, in order, at most `most`.
-    pub(super) fn take_due(&mut self, now: u64, most: usize) -> Vec<Timer> {
+    /// Takes out the first that is due.
+    pub(super) fn take_due(&mut self, now: u64) -> Option<Timer> {
         self.turn_to(now >> STEP);
-        let mut taken = Vec::new();
-        while taken.len() < most
-            && let Some(&(due, id)) = self.soon.first()
-            && due <= now
-        {
-            taken.extend(self.remove(id));
+        let &Reverse((due, id)) = self.soon.peek()?;
+        if due > now {
+            return None;
         }
-        taken
+        self.soon.pop();
+        self.remove(id)
     }
 
-    /// Takes out timers of a process, at most `most`.
-    pub(super) fn take_of(&mut self, pid: Word, most: usize) -> Vec<Timer> {
-        let mut taken = Vec::new();
-        while taken.len() < most
-            && let Some(&(_, id)) =
-                self.of_processes.range((pid, Reference::FIRST)..).next().filter(|&&(of, _)| of == pid)
-        {
-            taken.extend(self.remove(id));
-        }
-        taken
+    /// Takes out the oldest timer of a process.
+    pub(super) fn take_of(&mut self, pid: Word) -> Option<Timer> {
+        let &[id, _] = self.of_processes.get(&pid)?;
+        self.remove(id)
     }
 
     pub(super) fn into_timers(self) -> impl Iterator<Item = Timer> {
-        self.all.into_values()
+        self.all.into_values().map(|running| running.timer)
     }
 
     /// When there may be something to do next; never too late.
@@ -169,7 +244,7 @@ impl Wheel {
         if self.all.is_empty() {
             return None;
         }
-        let soon = self.soon.first().map(|&(due, _)| due);
+        let soon = self.soon.peek().map(|&Reverse((due, _))| due);
         let steps = match self.later.as_ref().map(QuadWheelWithOverflow::can_skip) {
             _ if self.later_and_live() == 0 => None,
             None | Some(Skip::Empty) => None,
@@ -199,18 +274,18 @@ mod tests {
         let (refs, mut wheel) = (References::new(), Wheel::default());
         let stays: Vec<_> = (0..10).map(|_| refs.make()).collect();
         for (i, &id) in (1..).zip(&stays) {
-            wheel.insert(id, timer(i * YEAR), 0);
+            wheel.insert(id, timer(i * YEAR), 0).ok().unwrap();
         }
         for i in 0..100_000 {
             let id = refs.make();
-            wheel.insert(id, timer((1 + i % 7) * YEAR), i);
+            wheel.insert(id, timer((1 + i % 7) * YEAR), i).ok().unwrap();
             assert!(wheel.remove(id).is_some() && wheel.remove(id).is_none());
             assert!(wheel.in_later <= 2 * stays.len() + STALE);
         }
-        assert!(wheel.all.capacity() < 100);
+        assert!(wheel.all.capacity() < 300);
         for i in 1..=10 {
-            assert_eq!(wheel.take_due(i * YEAR - 1, 9).len(), 0);
-            assert_eq!(wheel.take_due(i * YEAR, 9).len(), 1);
+            assert!(wheel.take_due(i * YEAR - 1).is_none());
+            assert!(wheel.take_due(i * YEAR).is_some() && wheel.take_due(i * YEAR).is_none());
         }
         assert_eq!((wheel.len(), wheel.next()), (0, None));
     }
@@ -219,10 +294,10 @@ mod tests {
     fn who_waits_is_woken_a_few_times_and_never_too_late() {
         for due in [1, 1 << STEP, 60_000_000_000, 86_400_000_000_000, YEAR, LAST] {
             let (refs, mut wheel) = (References::new(), Wheel::default());
-            wheel.insert(refs.make(), timer(due), 0);
+            wheel.insert(refs.make(), timer(due), 0).ok().unwrap();
             let mut looks = 0;
             let mut now = 0;
-            while wheel.take_due(now, 1).is_empty() {
+            while wheel.take_due(now).is_none() {
                 looks += 1;
                 let next = wheel.next().unwrap();
                 assert!(next > now && next <= due, "{next} after {now}");

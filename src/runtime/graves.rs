@@ -24,8 +24,13 @@ impl Graves {
         }
     }
 
+    /// Without memory for that the batch stays open, and is closed with those that follow.
     fn close_batch(&mut self, domain: &Domain) {
-        let tasks = std::mem::replace(&mut self.fresh, Vec::with_capacity(BATCH));
+        let mut next = Vec::new();
+        if self.waiting.try_reserve(1).is_err() || next.try_reserve_exact(BATCH).is_err() {
+            return;
+        }
+        let tasks = std::mem::replace(&mut self.fresh, next);
         self.waiting.push_back((domain.quiescence.advance(), Remains::new(tasks)));
     }
 

@@ -162,6 +162,7 @@ impl Port {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn monitor(&mut self, whom: Pid) -> Result<Reference, HeapError> {
+        self.monitors.reserve()?;
         let _guard = self.node.store().pin();
         let id = self.node.monitor_for_port(self.pid(), whom)?;
         self.monitors.insert(id, whom);

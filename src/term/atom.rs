@@ -1,7 +1,7 @@
 //! Atoms: names compared by one word.
 
 use super::word::{self, Word};
-use std::collections::HashMap;
+use std::collections::{HashMap, TryReserveError};
 use std::fmt;
 use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
@@ -37,12 +37,15 @@ pub enum AtomError {
         /// Length of the refused name.
         bytes: usize,
     },
+    /// There was no memory.
+    OutOfMemory,
 }
 
 impl fmt::Display for AtomError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TableFull => write!(f, "the atom table is full ({} names)", Atom::LIMIT),
+            Self::OutOfMemory => f.write_str("no memory for an atom"),
             Self::TooLong { bytes } => write!(f, "an atom has at most {} bytes, not {bytes}", Atom::MAX_BYTES),
         }
     }
@@ -110,7 +113,7 @@ impl Atom {
     ///
     /// # Errors
     ///
-    /// When the name is too long or the table is full. Nothing is ever removed from the table.
+    /// When the name is too long, the table is full, or there is no memory. Nothing is ever removed from the table.
     ///
     /// ```
     /// # use shared_term::Atom;
@@ -133,11 +136,27 @@ impl Atom {
         if i == Self::LIMIT {
             return Err(AtomError::TableFull);
         }
-        let name: &'static str = Box::leak(Box::from(name));
-        let page = NAMES[i / PAGE].get_or_init(|| (0..PAGE).map(|_| OnceLock::new()).collect());
-        page[i % PAGE].get_or_init(|| name);
-        index.insert(name, i as u32);
+        Self::intern(&mut index, name, i).map_err(|_| AtomError::OutOfMemory)?;
         Ok(Self(word::interned_atom(i as u32)))
+    }
+
+    /// Enters a name that is not there, if there is memory for all of it.
+    fn intern(index: &mut HashMap<&'static str, u32>, name: &str, i: usize) -> Result<(), TryReserveError> {
+        index.try_reserve(1)?;
+        let page = &NAMES[i / PAGE];
+        if page.get().is_none() {
+            let mut names = Vec::new();
+            names.try_reserve_exact(PAGE)?;
+            names.resize_with(PAGE, OnceLock::new);
+            page.get_or_init(|| names.into_boxed_slice());
+        }
+        let mut owned = String::new();
+        owned.try_reserve_exact(name.len())?;
+        owned.push_str(name);
+        let name: &'static str = owned.leak();
+        page.get().expect("made above")[i % PAGE].get_or_init(|| name);
+        index.insert(name, i as u32);
+        Ok(())
     }
 
     /// The atom of a name if it exists already: for bytes from outside, which must not fill the table.

@@ -26,10 +26,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Reference(Word);
 
 impl Reference {
-    /// Not greater than any.
-    #[cfg(feature = "runtime")]
-    pub(crate) const FIRST: Self = Self(0);
-
     pub(crate) const fn word(self) -> Word {
         self.0
     }
