@@ -531,7 +531,17 @@ pub(crate) struct Parts {
 }
 
 impl Drop for RawHeap {
+    #[inline]
     fn drop(&mut self) {
+        // Of most processes that end at once there is nothing.
+        if !self.first.is_null() || !self.adopted.is_null() {
+            self.free_all();
+        }
+    }
+}
+
+impl RawHeap {
+    fn free_all(&mut self) {
         // SAFETY: the heap owns its chunks and its off-heap objects, and nothing points into it any more.
         unsafe { ending::end(self.off_heap, [self.adopted, self.first]) }.pass_on();
     }

@@ -211,8 +211,9 @@ mod tests {
             let mut occupant = Box::new(Occupant { pid, acts: unsafe { ActsRef::of(&ACTS) } });
             let card = slots.door(*slot).card();
             card.revive();
+            card.claim();
             card.between(filter);
-            slots.occupy(NonNull::from(&mut *occupant), pid);
+            slots.door(*slot).occupy(NonNull::from(&mut *occupant));
             occupant
         };
         idle.iter().map(occupy).collect()

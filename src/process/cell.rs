@@ -69,6 +69,8 @@ pub(crate) struct VTable {
     ///
     /// As above; the process must have ended, and nobody may look at it any more.
     free: unsafe fn(NonNull<Header>),
+    /// Does anything happen when the behaviour is dropped?
+    needs_drop: bool,
 }
 
 /// A process, but for its behaviour, which follows in the same allocation.
@@ -255,6 +257,7 @@ impl<P: Process> Erase<P> {
             cell.drop_in_place();
             pool::free(cell.cast(), Layout::new::<Cell<P>>());
         },
+        needs_drop: std::mem::needs_drop::<P>(),
     };
 }
 
@@ -431,17 +434,16 @@ impl Task {
         // A panic in either is the behaviour's loss: the process has ended, and its reason is settled.
         // SAFETY: the caller's promise.
         let _ = caught(|| unsafe { self.behaviour() }.ended(exit));
-        // SAFETY: as above; dropped once: the cell keeps it in a `ManuallyDrop`.
-        let _ = caught(|| unsafe {
-            std::ptr::drop_in_place((self.vtable().behaviour)(self.0));
-        });
+        if self.vtable().needs_drop {
+            // SAFETY: as above; dropped once: the cell keeps it in a `ManuallyDrop`.
+            let _ = caught(|| unsafe { std::ptr::drop_in_place((self.vtable().behaviour)(self.0)) });
+        }
     }
 
     /// Lets the slot lead here.
     pub(crate) fn publish(self) {
-        let slots = &self.header().node.domain().slots;
         // The occupant is the first field of all; its pointer is the task's, good for the whole process.
-        slots.occupy(self.0.cast(), self.pid());
+        self.header().recipient.door.occupy(self.0.cast());
     }
 
     /// Frees the memory.

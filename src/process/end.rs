@@ -90,7 +90,7 @@ pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>) {
     }
     // SAFETY: as above.
     unsafe { signals::give_name_back(task) };
-    domain.slots.vacate(task.pid());
+    task.header().recipient.door.vacate();
     if !mutated(Mutation::DeadBeforeDrop) {
         domain.collector.after(task.card().die(&domain.collector), domain);
     }
@@ -102,6 +102,5 @@ pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>) {
     if let Some((observed, last)) = last {
         observed.exited(task.pid(), &exit, &last);
     }
-    // The reason may be an error of the user's.
-    let _ = caught(|| node.ended(task.pid(), exit, pieces));
+    node.ended(task.pid(), exit, pieces);
 }

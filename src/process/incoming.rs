@@ -4,7 +4,7 @@
 //! all that comes behind it, is *unseen* until it goes on, in this run or the next. It stays in the order of its arrival, counts among what waits,
 //! and is as private as the messages: a collection finds what it points into, and the end of the process answers it.
 
-use super::cell::{Flags, Task};
+use super::cell::{Flags, Owned, Task};
 use super::mailbox::{Load, Queue};
 use super::{Exit, signals};
 
@@ -13,26 +13,33 @@ pub(super) const SIGNALS_PER_TURN: u32 = 8;
 
 /// Takes the messages out of the mailbox, and sees to the signals among them while `budget` lasts; one of those may end
 /// the process. The caller owns it, between two turns.
+#[inline]
 pub(super) fn drain(task: Task, budget: &mut u32) -> Result<(), Exit> {
     let header = task.header();
     let mut new = Queue::new();
     let filter_and_marks = header.recipient.mailbox().drain(&mut new, &header.node.surveys);
-    // SAFETY: the caller owns the process; no borrow of it outlives the last use of this one.
+    // SAFETY: the caller owns the process; the borrow ends before anybody else may have one.
     let owned = unsafe { task.owned() };
-    let behind = owned.flags.has(Flags::UNSEEN);
-    if new.is_empty() && !behind {
-        return Ok(());
-    }
     let filter = filter_and_marks & !0xff;
-    if !behind && owned.inbox.is_empty() && owned.deferred.is_empty() {
-        owned.messages_filter = 0;
+    if owned.flags.has(Flags::UNSEEN) || filter_and_marks != filter {
+        owned.messages_filter = filter | if has_messages(owned) { owned.messages_filter } else { 0 };
+        return see_to(task, new, budget);
     }
-    owned.messages_filter |= filter;
-    if !behind && filter_and_marks == filter {
+    if !new.is_empty() {
+        owned.messages_filter = filter | if has_messages(owned) { owned.messages_filter } else { 0 };
         owned.inbox.append(&mut new);
-        return Ok(());
     }
-    // SAFETY: as above.
+    Ok(())
+}
+
+fn has_messages(owned: &Owned) -> bool {
+    owned.flags.has(Flags::UNSEEN) || !owned.inbox.is_empty() || !owned.deferred.is_empty()
+}
+
+/// Sees to what has come, signals among it.
+#[inline(never)]
+fn see_to(task: Task, mut new: Queue, budget: &mut u32) -> Result<(), Exit> {
+    // SAFETY: the caller owns the process.
     let mut all = unsafe { task.take_unseen() };
     all.append(&mut new);
     // SAFETY: as above.

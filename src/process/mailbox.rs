@@ -141,6 +141,7 @@ impl Mailbox {
     /// marks, all in one. The owner's alone. Whoever counts meanwhile holds `surveys`.
     ///
     /// Always an exchange, also when there is nothing: whoever pushes behind it has acquired what was done before it.
+    #[inline]
     pub(crate) fn drain(&self, queue: &mut Queue, surveys: &Mutex<()>) -> u64 {
         if mutated(Mutation::DrainSkips) && !self.has_mail() {
             return 0;
@@ -151,10 +152,16 @@ impl Mailbox {
         unsafe { queue.append_reversed(Self::undisturbed(head, surveys)) }
     }
 
+    #[cold]
+    fn wait_for_survey(surveys: &Mutex<()>) {
+        drop(surveys.lock());
+    }
+
     /// What was taken out of the mailbox, once nobody else looks at it.
+    #[inline]
     fn undisturbed(head: *mut RegionHead, surveys: &Mutex<()>) -> *mut RegionHead {
         if head.addr() & SURVEYED != 0 && !mutated(Mutation::DrainIgnoresSurvey) {
-            drop(surveys.lock());
+            Self::wait_for_survey(surveys);
         }
         without_bit(head)
     }
@@ -243,6 +250,7 @@ impl Queue {
     /// # Safety
     ///
     /// `stack` must be null or a stack of regions, newest first, that nobody else reaches.
+    #[inline]
     unsafe fn append_reversed(&mut self, mut stack: *mut RegionHead) -> u64 {
         let (last, mut first, mut filter) = (stack, ptr::null_mut(), 0);
         // SAFETY: the caller's promise; each node is linked anew once.
@@ -262,6 +270,7 @@ impl Queue {
     /// # Safety
     ///
     /// `first` to `last` must be a list of regions that nobody else reaches, or both null.
+    #[inline]
     unsafe fn append_list(&mut self, first: *mut RegionHead, last: *mut RegionHead) {
         if first.is_null() {
             return;

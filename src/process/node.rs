@@ -1,6 +1,7 @@
 //! What processes of one runtime share: their domain, and where they go when they can run.
 
 use super::bound::Bound;
+use super::caught;
 use super::cell::{Recipient, Room, Task};
 use super::names::{Names, entry_of};
 use super::observer::Observed;
@@ -198,7 +199,6 @@ impl Node {
         if let Some(observed) = &self.observed {
             observed.spawned(pid);
         }
-        task.card().requeue();
         if in_turn {
             // Whoever closes the node waits for the turn, and then finds the process in its slot.
             self.ready(task);
@@ -347,14 +347,25 @@ impl Node {
         }
         self.end_timers_of(pid, || pieces.one());
         if self.watched.load(Ordering::Relaxed) > 0 {
-            let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
-            self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);
-            let exit = Arc::new(exit);
-            for (_, tx) in waiting {
-                // The watcher may have given up.
-                let _ = tx.send(Arc::clone(&exit));
-            }
+            self.tell(pid, exit);
+        } else if !exit.is_normal() {
+            // It may be an error of the user's.
+            let _ = caught(|| drop(exit));
         }
+    }
+
+    /// Tells those who watch a process how it has ended.
+    #[cold]
+    fn tell(&self, pid: Pid, exit: Exit) {
+        let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
+        self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);
+        let exit = Arc::new(exit);
+        for (_, tx) in waiting {
+            // The watcher may have given up.
+            let _ = tx.send(Arc::clone(&exit));
+        }
+        // As above.
+        let _ = caught(|| drop(exit));
     }
 }
 

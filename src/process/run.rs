@@ -69,12 +69,15 @@ fn run_on(
     loop {
         if turns.left > 0 && has_turn(owned()) {
             match observed {
-                None => run_turns(task, participant, &mut turns)?,
+                None => run_turns(task, participant, &mut turns),
                 Some(observed) => {
                     let rest = std::mem::replace(&mut turns.left, 1) - 1;
-                    observed.turn(task.pid(), || run_turns(task, participant, &mut turns))?;
+                    observed.turn(task.pid(), || run_turns(task, participant, &mut turns));
                     turns.left = rest;
                 }
+            }
+            if let Some(exit) = turns.end.take() {
+                return Err(exit);
             }
             if turns.passed {
                 domain.passed();

@@ -20,11 +20,14 @@ pub(super) struct Turns {
     /// The epoch has changed, and somebody may be waiting for this.
     pub(super) passed: bool,
     pub(super) pressing: Pressing,
+    /// Why the process ends, if it does. Not a result of what is called one in the other: that is copied from frame to frame
+    /// in pieces of another size than it was written in, and each copy waits for the one before to leave the processor.
+    pub(super) end: Option<Exit>,
 }
 
 impl Turns {
     pub(super) fn new(left: u32) -> Self {
-        Self { left, passed: false, pressing: Pressing::default() }
+        Self { left, passed: false, pressing: Pressing::default(), end: None }
     }
 }
 
@@ -32,33 +35,25 @@ pub(super) fn has_turn(owned: &Owned) -> bool {
     owned.next != NextTurn::Receive || !owned.inbox.is_empty()
 }
 
-/// Runs so many turns, or fewer: until there is none, or the process yields, or there is something to see to. An error ends
-/// the process (invariant 9). The caller owns it, which has a turn, and is online as `participant`.
-pub(super) fn run_turns(task: Task, participant: &Participant, turns: &mut Turns) -> Result<(), Exit> {
+/// Runs so many turns, or fewer: until there is none, or the process yields or ends, or there is something to see to. An error
+/// ends the process (invariant 9). The caller owns it, which has a turn, and is online as `participant`.
+pub(super) fn run_turns(task: Task, participant: &Participant, turns: &mut Turns) {
     // Caught once for all of them, since none follows one that unwinds. The message of that one stays out here: if it were
     // dropped while another destructor unwinds, and unwound too, the program would abort.
     let mut message = None;
-    let mut result = Ok(());
-    if let Err(exit) = caught(|| result = one_by_one(task, participant, turns, &mut message)) {
-        result = Err(exit);
+    if let Err(exit) = caught(|| one_by_one(task, participant, turns, &mut message)) {
+        turns.end = Some(exit);
     }
     if let Some(message) = message
         && let Err(exit) = caught(|| drop(message))
-        && result.is_ok()
     {
-        result = Err(exit);
+        turns.end.get_or_insert(exit);
     }
-    result
 }
 
 /// As [`run_turns`], but unwinds with what a turn, or a destructor behind it, unwinds with. `message` is then what it was
 /// about, if nobody else has that.
-fn one_by_one(
-    task: Task,
-    participant: &Participant,
-    turns: &mut Turns,
-    message: &mut Option<Region>,
-) -> Result<(), Exit> {
+fn one_by_one(task: Task, participant: &Participant, turns: &mut Turns, message: &mut Option<Region>) {
     let header = task.header();
     let quiescence = &header.node.domain().quiescence;
     let counts = header.recipient.bound.is_some();
@@ -77,12 +72,13 @@ fn one_by_one(
                 owned.turns.begin();
                 let root = plain.root_word();
                 // SAFETY: the state is the process's, and the message stays out here.
-                call(task, |behaviour, cx| unsafe {
+                call(task, &mut turns.end, |behaviour, cx| unsafe {
                     behaviour.receive(cx, Term::from_word(state), Term::from_word(root))
                 })
             }
-            _ => other_turn(task, kind, message),
-        }?;
+            _ => other_turn(task, kind, message, &mut turns.end),
+        };
+        let Some(went) = went else { return };
         // SAFETY: the turn is over, and with it every borrow of it.
         let owned = unsafe { task.owned() };
         match went {
@@ -90,7 +86,9 @@ fn one_by_one(
             // no heap now as then.
             Went::Next(new) if leaves_no_trace(owned, &mark, new) => owned.state = new,
             went => {
-                settle(task, participant, &mark, state, went, message)?;
+                if let Err(exit) = settle(task, participant, &mark, state, went, message) {
+                    return turns.end = Some(exit);
+                }
                 // SAFETY: as above.
                 mark = unsafe { task.owned() }.heap.mark();
             }
@@ -103,14 +101,14 @@ fn one_by_one(
         let owned = unsafe { task.owned() };
         let ends = turns.left == 0 || owned.next != NextTurn::Receive || owned.inbox.is_empty();
         if ends || turns.passed || turns.pressing.any() {
-            return Ok(());
+            return;
         }
     }
 }
 
 /// A turn that is about no message, or about an event, or of a process with a timeout or a limit on its mailbox.
 #[inline(never)]
-fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>) -> Result<Went, Exit> {
+fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>, end: &mut Option<Exit>) -> Option<Went> {
     let bound = task.header().recipient.bound.as_deref();
     // SAFETY: the caller owns the process, between two turns. The borrow ends before the behaviour runs.
     let owned = unsafe { task.owned() };
@@ -119,7 +117,7 @@ fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>) -> Resul
         // SAFETY: as above.
         *message = unsafe { timer::unless_void(task, owned, taken) };
         if message.is_none() {
-            return Ok(Went::Next(state));
+            return Some(Went::Next(state));
         }
         // SAFETY: as above.
         timeout = unsafe { timer::running(task, owned) };
@@ -130,7 +128,7 @@ fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>) -> Resul
     let plain = message.as_ref().filter(|message| message.mark() == 0);
     let counted = bound.and(plain).map(Load::bytes_of);
     // SAFETY: the state is the process's, the message is the caller's.
-    let went = call(task, |behaviour, cx| unsafe {
+    let went = call(task, end, |behaviour, cx| unsafe {
         let state = Term::from_word(state);
         match (kind, message.as_ref()) {
             (NextTurn::Init, _) => behaviour.init(cx).map(Flow::Next),
@@ -142,7 +140,7 @@ fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>) -> Resul
             },
         }
     });
-    if !matches!(went, Ok(Went::Defer)) {
+    if !matches!(went, Some(Went::Defer)) {
         if let (Some(bound), Some(bytes)) = (bound, counted) {
             bound.leaves(bytes);
         }
@@ -217,20 +215,27 @@ enum Went {
     Forward(crate::Pid),
 }
 
-/// Calls the behaviour. The caller owns the process and is online.
+/// Calls the behaviour. `None`: it says why the process ends. The caller owns that and is online.
 #[inline(always)]
-fn call(task: Task, how: impl for<'h> FnOnce(&mut dyn Process, Cx<'h>) -> Turn<'h>) -> Result<Went, Exit> {
+fn call(
+    task: Task,
+    end: &mut Option<Exit>,
+    how: impl for<'h> FnOnce(&mut dyn Process, Cx<'h>) -> Turn<'h>,
+) -> Option<Went> {
     let turn = TurnState::new(task);
     // SAFETY: the caller owns the process and is online. The brand is the lifetime of `turn`, which lives for this
     // call alone; `how` takes any `'h`, so that it can tell it from no other (invariant 1).
     let flow = unsafe { how(task.behaviour(), Cx::new(&turn)) };
     match flow {
-        Ok(Flow::Next(state)) => Ok(Went::Next(state.word())),
-        Ok(Flow::NextReoffer(state)) => Ok(Went::Reoffer(state.word())),
-        Ok(Flow::Again(state)) => Ok(Went::Again(state.word())),
-        Ok(Flow::Defer) => Ok(Went::Defer),
-        Ok(Flow::Forward(to)) => Ok(Went::Forward(to)),
-        Ok(Flow::Stop(exit)) | Err(exit) => Err(exit),
+        Ok(Flow::Next(state)) => Some(Went::Next(state.word())),
+        Ok(Flow::NextReoffer(state)) => Some(Went::Reoffer(state.word())),
+        Ok(Flow::Again(state)) => Some(Went::Again(state.word())),
+        Ok(Flow::Defer) => Some(Went::Defer),
+        Ok(Flow::Forward(to)) => Some(Went::Forward(to)),
+        Ok(Flow::Stop(exit)) | Err(exit) => {
+            *end = Some(exit);
+            None
+        }
     }
 }
 

@@ -97,7 +97,7 @@ impl Port {
         });
         let cell = NonNull::from(Box::leak(cell));
         // The card stays dead: what a port holds points into no area.
-        node.domain().slots.occupy(cell.cast(), pid);
+        door.occupy(cell.cast());
         Ok(Self { node: Arc::clone(node), cell, queue: Queue::new(), monitors: SmallMap::default() })
     }
 
@@ -260,7 +260,7 @@ impl Drop for Port {
                 guard.repin();
             }
         }
-        domain.slots.vacate(self.pid());
+        self.cell().recipient.door.vacate();
         // Pairs with the fence in `set_timer`.
         fence(Ordering::SeqCst);
         self.node.end_timers_of(self.pid(), || ());

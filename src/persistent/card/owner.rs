@@ -43,10 +43,10 @@ impl Card {
         Self(AtomicU64::new(DEAD))
     }
 
-    /// A new process starts owned by its creator: nobody else can schedule it before its first turn.
+    /// A new process starts scheduled, on no run queue yet: nobody but its creator puts it there, whatever comes for it.
     pub(crate) fn revive(&self) {
         // Release: pairs with the acquire of whoever reads the card; the slot is out of everyone's sight.
-        self.0.store(RUN, Ordering::Release);
+        self.0.store(NOTE, Ordering::Release);
     }
 
     /// Notes that something has come. `true`: the process was idle, and the caller must put it on a run queue.
@@ -138,7 +138,7 @@ impl Card {
         }
     }
 
-    /// Takes a process that no worker will run any more. `false`: its creator has it still.
+    /// Takes a process that no worker will run any more. `false`: somebody else has.
     pub(crate) fn seize(&self) -> bool {
         // AcqRel: takes the process over from its last owner, and from the senders that noted it.
         let before = self.0.fetch_or(RUN, Ordering::AcqRel);

@@ -11,7 +11,7 @@ use crate::term::word::GENERATIONS;
 use std::collections::VecDeque;
 use std::ptr::{self, NonNull};
 
-/// Card and mailbox of a slot that was handed out. A mark, which is the floor above's, may be put on it.
+/// Card, mailbox and place of the occupant of a slot that was handed out. A mark, which is the floor above's, may be put on it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Door(NonNull<Card>);
 
@@ -41,6 +41,25 @@ impl Door {
         // SAFETY: as above; the pointer was made from one to the group, where the heads lie behind the cards in the same
         // order, and are as large.
         unsafe { &*self.0.as_ptr().map_addr(|a| a & !MARK).byte_add(TO_MAIL).cast() }
+    }
+
+    fn occupant<'a>(self) -> &'a AtomicPtr<Occupant> {
+        const TO_OCCUPANT: usize = std::mem::offset_of!(Group, occupants);
+        const _: () = assert!(size_of::<Card>() == size_of::<AtomicPtr<Occupant>>());
+        // SAFETY: as for the head.
+        unsafe { &*self.0.as_ptr().map_addr(|a| a & !MARK).byte_add(TO_OCCUPANT).cast() }
+    }
+
+    /// Lets the slot lead to its new process, or port.
+    pub(crate) fn occupy(self, occupant: NonNull<Occupant>) {
+        // Release: pairs with the acquire in `find`: the process is initialised, and its mailbox open.
+        self.occupant().store(occupant.as_ptr(), Ordering::Release);
+    }
+
+    /// Takes the process out of its slot. Who has looked it up before may use it until the grace period ends.
+    pub(crate) fn vacate(self) {
+        // Release: a stale lookup that sees null sees nothing else.
+        self.occupant().store(ptr::null_mut(), Ordering::Release);
     }
 }
 
@@ -121,29 +140,11 @@ impl Slots {
         Some((unsafe { first.add(group) }, at))
     }
 
-    /// Card and mailbox of a slot that was handed out.
+    /// The door of a slot that was handed out.
     pub(crate) fn door(&self, slot: u32) -> Door {
         let (group, at) = self.group(slot).expect("a slot is handed out after its segment");
         // SAFETY: the group lives as long as `self`, and `at` is one of its places.
         Door(unsafe { group.cast::<Card>().add(at) })
-    }
-
-    fn occupant(&self, slot: u32) -> &AtomicPtr<Occupant> {
-        let (group, at) = self.group(slot).expect("a slot is handed out after its segment");
-        // SAFETY: the group lives as long as `self`.
-        &unsafe { group.as_ref() }.occupants[at]
-    }
-
-    /// Lets a slot lead to its new process.
-    pub(crate) fn occupy(&self, occupant: NonNull<Occupant>, pid: Pid) {
-        // Release: pairs with the acquire in `find`: the process is initialised, and its mailbox open.
-        self.occupant(pid.slot()).store(occupant.as_ptr(), Ordering::Release);
-    }
-
-    /// Takes the process out of its slot. Who has looked it up before may use it until the grace period ends.
-    pub(crate) fn vacate(&self, pid: Pid) {
-        // Release: a stale lookup that sees null sees nothing else.
-        self.occupant(pid.slot()).store(ptr::null_mut(), Ordering::Release);
     }
 
     /// The process of that name, if it lives. The caller must be online, and the result is valid until its next boundary.
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn card_and_mailbox_of_a_door_are_those_of_its_slot() {
+    fn what_a_door_leads_to_is_of_its_slot() {
         let slots = Slots::new();
         for _ in 0..1000 {
             slots.take();
@@ -256,9 +257,9 @@ mod tests {
             // SAFETY: the table lives.
             let group = unsafe { group.as_ref() };
             let door = slots.door(slot).marked();
-            assert!(
-                ptr::eq(door.card(), &raw const group.cards[at]) && ptr::eq(door.mail(), &raw const group.mails[at])
-            );
+            assert!(ptr::eq(door.card(), &raw const group.cards[at]));
+            assert!(ptr::eq(door.mail(), &raw const group.mails[at]));
+            assert!(ptr::eq(door.occupant(), &raw const group.occupants[at]));
         }
     }
 
