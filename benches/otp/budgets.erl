@@ -1,9 +1,8 @@
 %% The Erlang side of `cargo bench --bench budgets`. See benches/README.md for what each row measures.
 %%
-%% `main/0` reads commands from stdin, one a line, `ROW N`, and answers each with one line: `ok VALUE` or
-%% `error WHY`. A command does one run. N is the number of operations, or the number of processes where the
-%% row is about a population. The population is made by a row's first command and stays for the next ones, so
-%% a VM serves one such row only.
+%% `main/0` serves commands, `ROW N`, by `commands.erl`. A command does one run. N is the number of operations, or the
+%% number of processes where the row is about a population. The population is made by a row's first command and stays
+%% for the next ones, so a VM serves one such row only.
 -module(budgets).
 -export([main/0]).
 
@@ -16,36 +15,7 @@
 -define(LIVE_CELLS, 10000).
 -define(SENDS_PER_RECEIVER, 300).
 
-main() ->
-    Server = self(),
-    %% A process of its own waits for input, so that the end of the input ends the VM even during a run.
-    spawn_link(fun() -> read(Server) end),
-    io:format("ready ~s ~s ~w~n", [
-        erlang:system_info(otp_release), erlang:system_info(version), erlang:system_info(schedulers_online)
-    ]),
-    serve().
-
-read(Server) ->
-    case io:get_line("") of
-        Line when is_list(Line) ->
-            Server ! {command, string:lexemes(Line, " \n")},
-            read(Server);
-        _ ->
-            erlang:halt(0, [{flush, false}])
-    end.
-
-serve() ->
-    receive
-        {command, [Row, N]} ->
-            try run(list_to_existing_atom(Row), list_to_integer(N)) of
-                Value -> io:format("ok ~.6f~n", [float(Value)])
-            catch
-                _:Why -> io:format("error ~0tP~n", [Why, 20])
-            end;
-        {command, _} ->
-            io:format("error malformed command~n")
-    end,
-    serve().
+main() -> commands:main(fun(Row, N) -> run(list_to_existing_atom(Row), N) end).
 
 %% One row, one run.
 

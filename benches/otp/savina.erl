@@ -1,43 +1,13 @@
 %% The Erlang side of `cargo bench --bench savina`, compiled with the figures of `benches/savina/work.rs` as macros.
 %%
-%% `main/0` reads commands from stdin, one a line, `ROW N`, and answers each with one line: `ok VALUE` or
-%% `error WHY`. A row is a program, run N times one after the other: the nanoseconds that all of them take. The row
-%% with `_result` gives the result of one run, which all later ones must give.
+%% `main/0` serves commands, `ROW N`, by `commands.erl`. A row is a program, run N times one after the other: the
+%% nanoseconds that all of them take. The row with `_result` gives the result of one run, which all later ones must give.
 -module(savina).
 -export([main/0]).
 
 -define(PROGRAMS, [pingpong, threadring, fjcreate, fjthrput, big, bndbuffer]).
 
-main() ->
-    Server = self(),
-    %% A process of its own waits for input, so that the end of the input ends the VM even during a run.
-    spawn_link(fun() -> read(Server) end),
-    io:format("ready ~s ~s ~w~n", [
-        erlang:system_info(otp_release), erlang:system_info(version), erlang:system_info(schedulers_online)
-    ]),
-    serve().
-
-read(Server) ->
-    case io:get_line("") of
-        Line when is_list(Line) ->
-            Server ! {command, string:lexemes(Line, " \n")},
-            read(Server);
-        _ ->
-            erlang:halt(0, [{flush, false}])
-    end.
-
-serve() ->
-    receive
-        {command, [Row, N]} ->
-            try command(Row, list_to_integer(N)) of
-                Value -> io:format("ok ~.1f~n", [float(Value)])
-            catch
-                _:Why -> io:format("error ~0tP~n", [Why, 20])
-            end;
-        {command, _} ->
-            io:format("error malformed command~n")
-    end,
-    serve().
+main() -> commands:main(fun command/2).
 
 command(Row, N) ->
     [{Program, Rest}] = [{P, R} || P <- ?PROGRAMS, R <- [string:prefix(Row, atom_to_list(P))], R =/= nomatch],

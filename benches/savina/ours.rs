@@ -2,13 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 
 use shared_term::prelude::*;
 
 use crate::work::{
-    COST, CREATED, HOPS, ITEMS, PEERS, PINGS, PRODUCERS, Program, QUESTIONS, RING, ROOM, TASKS, WORKERS, compute,
+    COST, CREATED, HOPS, ITEMS, PEERS, PINGS, PRODUCERS, Program, QUESTIONS, RING, ROOM, TASKS, Tally, WORKERS, compute,
 };
 use crate::{Contender, threads};
 
@@ -57,27 +56,6 @@ impl Process for Start {
 
 fn number(cx: Cx<'_>, n: u64) -> Term<'_> {
     cx.int(n as i64)
-}
-
-/// A sum to which each of so many adds once.
-struct Tally {
-    sum: AtomicU64,
-    left: AtomicU64,
-    result: Sender<u64>,
-}
-
-impl Tally {
-    fn new(parts: u64, result: Sender<u64>) -> Arc<Self> {
-        Arc::new(Self { sum: AtomicU64::new(0), left: AtomicU64::new(parts), result })
-    }
-
-    fn add(&self, part: u64) -> Result<(), Exit> {
-        self.sum.fetch_add(part, Ordering::AcqRel);
-        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.result.send(self.sum.load(Ordering::Acquire))?;
-        }
-        Ok(())
-    }
 }
 
 // pingpong

@@ -5,11 +5,10 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{SendError, Sender};
 
 use crate::work::{
-    COST, CREATED, HOPS, ITEMS, PEERS, PINGS, PRODUCERS, Program, QUESTIONS, RING, ROOM, TASKS, WORKERS, compute,
+    COST, CREATED, HOPS, ITEMS, PEERS, PINGS, PRODUCERS, Program, QUESTIONS, RING, ROOM, TASKS, Tally, WORKERS, compute,
 };
 
 /// What starts actors and brings them messages.
@@ -41,27 +40,11 @@ pub(crate) async fn run<Y: System>(program: Program, result: Sender<u64>) {
 }
 
 fn tell(result: &Sender<u64>, sum: u64) {
-    result.send(sum).expect("somebody waits for the result");
+    told(result.send(sum));
 }
 
-/// A sum to which each of so many adds once.
-struct Tally {
-    sum: AtomicU64,
-    left: AtomicU64,
-    result: Sender<u64>,
-}
-
-impl Tally {
-    fn new(parts: u64, result: Sender<u64>) -> Arc<Self> {
-        Arc::new(Self { sum: AtomicU64::new(0), left: AtomicU64::new(parts), result })
-    }
-
-    fn add(&self, part: u64) {
-        self.sum.fetch_add(part, Ordering::AcqRel);
-        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            tell(&self.result, self.sum.load(Ordering::Acquire));
-        }
-    }
+fn told(sent: Result<(), SendError<u64>>) {
+    sent.expect("somebody waits for the result");
 }
 
 // pingpong
@@ -173,7 +156,7 @@ async fn fork_join_create<Y: System>(result: Sender<u64>) {
     let tally = Tally::new(CREATED, result);
     for i in 0..CREATED {
         let to = Y::start(Arc::clone(&tally), |_, tally, i| {
-            tally.add(compute(i, 1));
+            told(tally.add(compute(i, 1)));
             Break(())
         })
         .await;
@@ -198,7 +181,7 @@ async fn fork_join_throughput<Y: System>(result: Sender<u64>) {
             if me.left > 0 {
                 return Continue(());
             }
-            me.tally.add(me.sum);
+            told(me.tally.add(me.sum));
             Break(())
         });
         workers.push(to.await);

@@ -1,6 +1,10 @@
 //! What is done, how much of it, and what must come out. Every contender has these figures; the Erlang module is
 //! compiled with them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SendError, Sender};
+
 /// Messages that one process sends another and gets back.
 pub(crate) const PINGS: u64 = 5_000;
 /// Members of the ring.
@@ -108,5 +112,26 @@ impl Program {
                 items.map(|item| compute(item, COST)).sum()
             }
         }
+    }
+}
+
+/// A sum to which each of so many adds once; the last one tells.
+pub(crate) struct Tally {
+    sum: AtomicU64,
+    left: AtomicU64,
+    result: Sender<u64>,
+}
+
+impl Tally {
+    pub(crate) fn new(parts: u64, result: Sender<u64>) -> Arc<Self> {
+        Arc::new(Self { sum: AtomicU64::new(0), left: AtomicU64::new(parts), result })
+    }
+
+    pub(crate) fn add(&self, part: u64) -> Result<(), SendError<u64>> {
+        self.sum.fetch_add(part, Ordering::AcqRel);
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.result.send(self.sum.load(Ordering::Acquire))?;
+        }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The Erlang side: finds and compiles a module of `benches/otp`, starts VMs, and asks them for runs.
 //!
 //! Such a module has a `main/0` that says `ready RELEASE ERTS ..`, and answers each line `ROW N` with `ok VALUE` or
-//! `error WHY`.
+//! `error WHY`: it leaves that to `commands.erl`, which is compiled with each.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -20,6 +20,9 @@ pub(crate) const COOL_DOWN: Duration = Duration::from_millis(10);
 
 /// OTP's default process limit.
 pub(crate) const DEFAULT_PROCESSES: u32 = 1 << 18;
+
+/// The module by which all others serve.
+const COMMANDS: (&str, &str) = ("commands", include_str!("../otp/commands.erl"));
 
 /// An Erlang module that serves runs.
 #[derive(Clone, Copy)]
@@ -50,8 +53,12 @@ impl Installed {
         let directory = std::env::temp_dir().join(format!("shared-term-{name}-{}-{now}", std::process::id()));
         fs::create_dir(&directory).map_err(|e| format!("cannot make {}: {e}", directory.display()))?;
         let installed = Installed { module, directory };
-        let source = installed.directory.join(format!("{name}.erl"));
-        fs::write(&source, text).map_err(|e| format!("cannot write {}: {e}", source.display()))?;
+        let mut sources = Vec::new();
+        for (name, text) in [(name, text), COMMANDS] {
+            let source = installed.directory.join(format!("{name}.erl"));
+            fs::write(&source, text).map_err(|e| format!("cannot write {}: {e}", source.display()))?;
+            sources.push(source);
+        }
         if !starts("erl") {
             return Err("`erl` is not on the path".to_string());
         }
@@ -59,7 +66,7 @@ impl Installed {
             .args(defines.iter().map(|(name, value)| format!("-D{name}={value}")))
             .arg("-o")
             .arg(&installed.directory)
-            .arg(&source)
+            .args(&sources)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
