@@ -463,6 +463,7 @@ mod processes {
     }
 
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
     fn links_without_memory_end_the_process_that_makes_them() {
         let failures = failures_of(|cx, others| {
             cx.trap_exits(true);
@@ -475,6 +476,7 @@ mod processes {
     }
 
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
     fn monitors_without_memory_end_the_process_that_makes_them() {
         let failures = failures_of(|cx, others| {
             for p in others {
@@ -486,6 +488,7 @@ mod processes {
     }
 
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
     fn timers_without_memory_end_the_process_that_sets_them() {
         let failures = failures_of(|cx, others| {
             for (i, p) in (1..).zip(others.iter().cycle().take(200)) {
@@ -498,6 +501,7 @@ mod processes {
     }
 
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
     fn names_without_memory_are_error_values() {
         let failures = failures_of(|cx, others| {
             for (i, p) in others.iter().enumerate() {
@@ -510,6 +514,7 @@ mod processes {
 
     /// Who cannot be noted is told at once, and the others at the end.
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
     fn who_monitors_a_process_without_memory_is_told_of_its_end() {
         let world = || {
             let rt = Runtime::deterministic(1);
@@ -533,6 +538,7 @@ mod processes {
     }
 
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
     fn who_links_to_a_process_without_memory_is_told_of_its_end() {
         let world = || {
             let mut rt = Runtime::deterministic(1);
@@ -569,6 +575,7 @@ mod processes {
 
     /// A process that holds what is replaced has to copy it.
     #[test]
+    #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
     fn a_holder_without_memory_for_what_it_holds_ends_and_holds_up_nothing() {
         const KEY: Atom = Atom::inline("key");
         let world = || {
