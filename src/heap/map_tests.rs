@@ -267,3 +267,30 @@ proptest! {
         COLLIDE.set(u64::MAX);
     }
 }
+
+/// What an adversary can make of a map who finds keys that all hash alike: lookups find their way, whatever is built stays in
+/// proportion to the pairs, and an insertion or a removal copies the pairs once, and at most one node a level.
+#[test]
+fn keys_that_hash_alike_cost_no_more_than_a_copy_of_their_pairs() {
+    COLLIDE.set(0);
+    for n in [100, 1000, 4000] {
+        let mut heap = OwnedHeap::new(|h| h.map((0..n).map(|i| (i, i))));
+        let words = heap.used_words();
+        assert!(words <= 2 * n as usize + 16 * 8, "{n} pairs take {words} words");
+        let map = heap.root().as_map().unwrap();
+        assert!((0..n).all(|i| map.get(i).and_then(|v| v.as_int()) == Some(i.into())) && map.get(n).is_none());
+        for step in 0..4 {
+            let before = heap.used_words();
+            heap.turn(|h, map| match step {
+                0 => (h.insert(map, h.int(n), h.nil()).unwrap(), ()),
+                1 => (h.insert(map, h.int(n / 2), h.nil()).unwrap(), ()),
+                2 => (h.remove(map, n / 3).unwrap(), ()),
+                _ => (h.remove(map, n).unwrap(), ()),
+            });
+            let new = heap.used_words() - before;
+            assert!(new <= 2 * (n as usize + 1) + 16 * 8, "{n} pairs, step {step}: {new} words");
+        }
+        heap.verify().unwrap();
+    }
+    COLLIDE.set(u64::MAX);
+}
