@@ -1,7 +1,7 @@
 //! What it costs to read and to replace one value, and what is kept alive meanwhile: every way of reclamation beside what
 //! one would take without the library, at 1, 2 and N threads.
 //!
-//! `cargo bench --features epoch,hyaline --bench published`; `-- retention` and `-- table` print the tables of the documentation alone.
+//! `cargo bench --features epoch,hyaline --bench published`; `-- retention`, `-- table` and `-- threads` print the tables of the documentation alone.
 
 mod support;
 
@@ -393,6 +393,101 @@ fn table(_: &mut Criterion) {
     }
 }
 
+/// What each of so many threads at once takes for an operation: nanoseconds, of the slowest of them, in the fastest of the
+/// turns that they ran at the same time but for a tenth of it. A turn that a busy machine ran one thread after the other
+/// says nothing of what they cost each other. `prepare` makes the operation of a thread.
+fn at_once<O: FnMut()>(threads: usize, prepare: impl Fn() -> O + Sync) -> f64 {
+    const LOOPS: u32 = 10_000;
+    const TIME: Duration = Duration::from_secs(1);
+    let (come, last) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
+    let work = |first: bool| {
+        let mut operation = prepare();
+        operation(); // what is made at a thread's first use is made
+        let (start, mut turns) = (Instant::now(), Vec::new());
+        loop {
+            let turn = turns.len();
+            if first && start.elapsed() > TIME {
+                last.store(turn, Relaxed); // the others have come after it
+            }
+            come.fetch_add(1, AcqRel);
+            while come.load(Acquire) < threads * (turn + 1) {
+                std::hint::spin_loop(); // parking takes longer than a turn
+            }
+            if turn >= last.load(Relaxed) {
+                return turns;
+            }
+            let begun = Instant::now();
+            (0..LOOPS).for_each(|_| operation());
+            turns.push((begun, Instant::now()));
+        }
+    };
+    let all: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|i| scope.spawn(move || work(i == 0))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let turn = |turn: usize| {
+        let all = || all.iter().map(|of_one| of_one[turn]);
+        let slowest = all().map(|(begun, ended)| ended - begun).max()?;
+        let together =
+            all().map(|(_, ended)| ended).min()?.checked_duration_since(all().map(|(begun, _)| begun).max()?)?;
+        (together >= slowest * 9 / 10).then_some(slowest)
+    };
+    let fastest = (0..all[0].len()).filter_map(turn).min();
+    fastest.map_or(f64::NAN, |turn| turn.as_secs_f64() * 1e9 / f64::from(LOOPS))
+}
+
+/// Reads, reads under a held guard and stores on one thread, on two, and on as many as can run at once.
+fn threads(_: &mut Criterion) {
+    fn row(name: &str, operations: [Option<&dyn Fn(usize) -> f64>; 3]) {
+        let cells = operations.iter().flat_map(|operation| {
+            thread_counts().into_iter().map(move |threads| match operation {
+                Some(operation) => match operation(threads) {
+                    ns if ns.is_nan() => format!(" {:>8}", "busy"), // no such turn
+                    ns => format!(" {ns:>8.2}"),
+                },
+                None => format!(" {:>8}", "-"),
+            })
+        });
+        println!("  {name:28}{}", cells.collect::<String>());
+    }
+    fn ours<R: Reclaim>(name: &str, stores: bool) {
+        let cell = Published::<u64, R>::new(7);
+        let read = |threads| at_once(threads, || || _ = black_box(*cell.read()));
+        let held = |threads| {
+            at_once(threads, || {
+                let mut pin = cell.pin();
+                move || _ = black_box(*pin.get())
+            })
+        };
+        // With another cell: a pin would keep all that is replaced.
+        let replaced = Published::<u64, R>::new(7);
+        let store = |threads| at_once(threads, || || replaced.store(black_box(1)));
+        row(name, [Some(&read), Some(&held), stores.then_some(&store)]);
+    }
+    if !wanted("threads") {
+        return;
+    }
+    println!("published/threads, ns for each operation of each thread");
+    let head = |what| thread_counts().into_iter().map(move |threads| format!(" {:>8}", format!("{what} {threads}")));
+    println!("  {:28}{}", "", ["read", "held", "store"].into_iter().flat_map(head).collect::<String>());
+    let bare = AtomicU64::new(7);
+    let load = |threads| at_once(threads, || || _ = black_box(black_box(&bare).load(Relaxed)));
+    row("floor: relaxed load", [Some(&load), Some(&load), None]);
+    // What it keeps would be all the memory there is.
+    ours::<Leak>("Leak", false);
+    ours::<Counted>("Counted", true);
+    ours::<Epoch>("Epoch", true);
+    ours::<Hyaline>("Hyaline", true);
+    let swap = ArcSwap::from_pointee(7_u64);
+    let load = |threads| at_once(threads, || || _ = black_box(**swap.load()));
+    let store = |threads| at_once(threads, || || swap.store(Arc::new(black_box(1))));
+    row("arc-swap", [Some(&load), None, Some(&store)]);
+    let lock = RwLock::new(Arc::new(7_u64));
+    let read = |threads| at_once(threads, || || _ = black_box(**lock.read().unwrap()));
+    let store = |threads| at_once(threads, || || *lock.write().unwrap() = Arc::new(black_box(1)));
+    row("RwLock<Arc>", [Some(&read), None, Some(&store)]);
+}
+
 /// Is a table that is no benchmark of criterion's among those asked for?
 fn wanted(name: &str) -> bool {
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
@@ -402,6 +497,6 @@ fn wanted(name: &str) -> bool {
 criterion_group! {
     name = benches;
     config = support::criterion().measurement_time(Duration::from_millis(500)).configure_from_args();
-    targets = retention, table, reads, beside_a_writer, writes
+    targets = retention, table, threads, reads, beside_a_writer, writes
 }
 criterion_main!(benches);
