@@ -40,28 +40,8 @@ fn by_key<P: Place, Q: Place>(a: Term<'_, P>, b: Term<'_, Q>) -> Ordering {
     unsafe { compare(a.word(), b.word(), Numbers::Keys) }
 }
 
-/// The keys or the values of a flat map.
-struct Few<'h> {
-    terms: [Term<'h>; MAX_FLAT],
-    n: usize,
-}
-
-impl<'h> Few<'h> {
-    /// Of `first`, and then `more`: of no more than there may be.
-    fn of(heap: Heap<'h>, first: &[Term<'h>], more: impl IntoIterator<Item = Term<'h>>) -> Self {
-        let mut this = Self { terms: [heap.nil(); MAX_FLAT], n: first.len() };
-        this.terms[..first.len()].copy_from_slice(first);
-        for term in more {
-            this.terms[this.n] = term;
-            this.n += 1;
-        }
-        this
-    }
-
-    fn as_slice(&self) -> &[Term<'h>] {
-        &self.terms[..self.n]
-    }
-}
+/// The keys or the values of a flat map: those of one that is there, with some left out or put in between.
+type Parts<'a, 'h> = [&'a [Term<'h>]; 3];
 
 /// Changes to the words of a node: at an index, so many words give way to others. In order.
 type Splices<'a> = [(usize, usize, &'a [Word]); 2];
@@ -154,24 +134,55 @@ impl<'h> Heap<'h> {
             }
             same
         });
-        let keys = Few::of(self, &[], pairs.iter().map(|pair| pair.0));
-        let values = Few::of(self, &[], pairs.iter().map(|pair| pair.1));
-        self.map_of(self.tuple(keys.as_slice()), values.as_slice())
+        let mut all = [[self.nil(); MAX_FLAT]; 2];
+        for (i, (key, value)) in pairs.iter().enumerate() {
+            (all[0][i], all[1][i]) = (*key, *value);
+        }
+        let [keys, values] = all.each_ref().map(|all| [&all[..pairs.len()], &[], &[]]);
+        self.flat(keys, values)
     }
 
-    /// A map from a tuple of sorted, distinct keys, and as many values.
-    fn map_of(self, keys: Term<'h>, values: &[Term<'h>]) -> Term<'h> {
-        if values.is_empty() {
+    /// A map from sorted, distinct keys, and as many values.
+    fn flat(self, keys: Parts<'_, 'h>, values: Parts<'_, 'h>) -> Term<'h> {
+        let n = keys.iter().map(|part| part.len()).sum();
+        if n == 0 {
             return self.term(word::EMPTY_MAP);
         }
-        let p = self.alloc(2 + values.len());
+        let p = self.alloc(1 + n);
         // SAFETY: as many words were just allocated.
         unsafe {
-            p.write(word::header(Object::Map, 0, 1 + values.len()));
+            p.write(word::header(Object::Tuple, 0, n));
+            self.store_parts(p.add(1), keys);
+        }
+        self.map_of(self.term(word::pointer(p, word::BOXED)), values)
+    }
+
+    /// A map from the tuple of its keys, of which there are some, and its values.
+    fn map_of(self, keys: Term<'h>, values: Parts<'_, 'h>) -> Term<'h> {
+        let n: usize = values.iter().map(|part| part.len()).sum();
+        let p = self.alloc(2 + n);
+        // SAFETY: as many words were just allocated.
+        unsafe {
+            p.write(word::header(Object::Map, 0, 1 + n));
             self.store(p.add(1), keys);
-            self.store_all(p.add(2), values);
+            self.store_parts(p.add(2), values);
         }
         self.term(word::pointer(p, word::BOXED))
+    }
+
+    /// As [`store_all`](Self::store_all), one part behind the other.
+    ///
+    /// # Safety
+    ///
+    /// As there, for all of them.
+    unsafe fn store_parts(self, mut p: *mut Word, parts: Parts<'_, 'h>) {
+        for part in parts {
+            // SAFETY: the caller's promise.
+            unsafe {
+                self.store_all(p, part);
+                p = p.add(part.len());
+            }
+        }
     }
 
     /// `map` with `value` at `key`, or `None` when it is no map. Up to 32 pairs O(n) words, of which a key that is there
@@ -193,20 +204,14 @@ impl<'h> Heap<'h> {
         let at = match position(keys, key) {
             Ok(i) if values[i].word() == value.word() => return Some(map),
             Ok(i) => {
-                let mut values = Few::of(self, values, []);
-                values.terms[i] = value;
-                return Some(self.map_of(self.keys_of(map), values.as_slice()));
+                return Some(self.map_of(self.keys_of(map), [&values[..i], &[value], &values[i + 1..]]));
             }
             Err(at) => at,
         };
         if keys.len() == MAX_FLAT {
             return Some(self.map(old.iter().chain([(key, value)])));
         }
-        let [keys, values] = [(keys, key), (values, value)].map(|(old, new)| {
-            let (before, behind) = old.split_at(at);
-            Few::of(self, before, std::iter::once(new).chain(behind.iter().copied()))
-        });
-        Some(self.map_of(self.tuple(keys.as_slice()), values.as_slice()))
+        Some(self.flat([&keys[..at], &[key], &keys[at..]], [&values[..at], &[value], &values[at..]]))
     }
 
     /// `map` without `key` (the same map when it has none), or `None` when it is no map. O(n) words up to 33 pairs, O(log n)
@@ -221,8 +226,7 @@ impl<'h> Heap<'h> {
         let old = map.as_map()?;
         let Some((keys, values)) = old.as_flat() else { return Some(self.remove_large(map, old, key)) };
         let Ok(i) = position(keys, key) else { return Some(map) };
-        let [keys, values] = [keys, values].map(|old| Few::of(self, &old[..i], old[i + 1..].iter().copied()));
-        Some(self.map_of(self.tuple(keys.as_slice()), values.as_slice()))
+        Some(self.flat([&keys[..i], &[], &keys[i + 1..]], [&values[..i], &[], &values[i + 1..]]))
     }
 
     /// The tuple of keys of a flat map that is not empty.
