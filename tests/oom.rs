@@ -615,3 +615,51 @@ mod processes {
         assert!(rt.is_alive(p));
     }
 }
+
+/// A process whose heap and messages are made to share what they hold, without the memory for it: it goes on, or ends by that
+/// alone, and what it held is freed.
+#[cfg(feature = "runtime")]
+#[test]
+fn messages_that_are_to_share_without_memory_share_all_or_end_with_their_process() {
+    use shared_term::prelude::*;
+    use shared_term::runtime::Deterministic;
+
+    const KEY: Atom = Atom::inline("key");
+    let world = || {
+        let tracker = Tracker::default();
+        let mut rt = Runtime::deterministic(1);
+        rt.persistent().put(KEY, mixed(&tracker)).unwrap();
+        let mut sent = false;
+        let p = rt.spawn_fn(
+            |cx| cx.get(KEY).unwrap_or(cx.nil()),
+            move |cx, state, message| {
+                if !std::mem::replace(&mut sent, true) {
+                    (0..3).for_each(|i| cx.send(cx.me(), cx.tuple(&[cx.int(i), state])));
+                    return Ok(Next(state));
+                }
+                if message.is_nil() { Ok(NextReoffer(state)) } else { Ok(Defer) }
+            },
+        );
+        let p = p.unwrap();
+        rt.send_new(p, |h| h.nil()).unwrap();
+        rt.run_until_idle();
+        assert_eq!(rt.info(p).unwrap().messages, 3);
+        (tracker, rt, p)
+    };
+    let collect = |(_, rt, p): &mut (Tracker, Deterministic, Pid)| {
+        rt.persistent().erase(KEY);
+        rt.run_until_idle();
+        if rt.is_alive(*p) { Ok(()) } else { Err(HeapError::OutOfMemory { words: 0 }) }
+    };
+    let after = |(tracker, mut rt, p): (Tracker, Deterministic, Pid), lives: Option<()>| {
+        rt.run_until_idle();
+        let info = rt.persistent().info();
+        assert_eq!((info.retained_bytes, info.areas), (0, usize::from(lives.is_some())));
+        if lives.is_some() {
+            assert_eq!(rt.info(p).unwrap().messages, 3);
+        }
+        drop(rt);
+        assert_eq!(tracker.dropped(), tracker.made());
+    };
+    assert!(failures_in(world, collect, after) > 5);
+}
