@@ -145,3 +145,28 @@ impl Clone for OwnedHeap {
         Self { raw, root, parents: self.parents }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::OwnedHeap;
+    use crate::heap::Region;
+    use bytes::Bytes;
+
+    /// What a process is collected for: at least what its binaries keep alive, and exactly that after a major collection.
+    #[test]
+    fn what_binaries_keep_alive_is_counted_when_it_comes_and_kept_by_collections() {
+        let large = |n: usize| Bytes::from(vec![0; n]);
+        let counted = |heap: &OwnedHeap| (heap.raw.received, heap.raw.old.as_ref().map_or(0, |old| old.pinned));
+        let mut heap = OwnedHeap::new(|h| h.list([h.bytes(large(1000))]));
+        assert_eq!(counted(&heap), (1000, 0));
+        heap.collect_minor().unwrap();
+        assert_eq!(counted(&heap), (1000, 0), "after a minor collection");
+        let (other, moved) = (Region::build(|h| h.bytes(large(500))), Region::build(|h| h.bytes(large(300))));
+        heap.turn(|h, old| (h.cons(h.copy(other.root()), h.cons(h.adopt(moved), old)), ()));
+        assert_eq!(counted(&heap), (1800, 0), "copied and adopted");
+        heap.turn(|h, old| ((h.bytes(large(4000)), old).1, ()));
+        assert_eq!(counted(&heap), (5800, 0), "with garbage");
+        heap.collect_major().unwrap();
+        assert_eq!(counted(&heap), (1800, 1800), "after a major collection");
+    }
+}
