@@ -115,6 +115,37 @@ fn a_flush_takes_one_event_back() {
     assert_eq!(said(&mut port), [format!("{{down,{ended},noproc}}"), String::from("go")]);
 }
 
+/// An end that is on its way when its monitor is ended is never seen.
+#[test]
+fn an_end_that_crosses_the_end_of_its_monitor_is_dropped() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let mut others = Runtime::builder().persistent(rt.persistent().clone()).deterministic(1);
+    let p = waits(&others);
+    let mut monitor = None;
+    let q = traps(&rt, me, move |cx, m| {
+        if m.as_atom() == Some(GO) {
+            monitor = Some(cx.monitor(p));
+        } else {
+            assert!(monitor.is_some_and(|monitor| cx.demonitor(monitor)));
+        }
+        Ok(())
+    });
+    go(&rt, q);
+    rt.run_until_idle();
+    others.run_until_idle();
+    // As many signals as a step looks at, so that it comes to the message, and not to the end behind them.
+    rt.send_new(q, |h| h.nil()).unwrap();
+    for _ in 0..8 {
+        assert!(rt.exit(q, &Region::build(|h| h.int(1))).unwrap());
+    }
+    others.kill(p).unwrap();
+    others.run_until_idle();
+    rt.run_until_idle();
+    assert!(rt.is_alive(q));
+    assert_eq!(said(&mut port), ["{exit,[],1}"; 8]);
+}
+
 /// `monitor_SUITE:named_down`: a monitor by name tells the name, also when nobody has it.
 #[test]
 fn named_down() {

@@ -3,6 +3,7 @@
 use crate::helpers::{GO, NORMAL, atom, does, go, runtime, said, traps, waits};
 use crate::support::LONG;
 use shared_term::prelude::*;
+use shared_term::process::from_fns;
 use shared_term::runtime::Handle;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -58,6 +59,35 @@ fn an_exit_signal_does_not_wait_for_messages() {
     rt.run_until_idle();
     assert!(said(&mut port).is_empty());
     assert!(!rt.is_alive(p));
+}
+
+#[test]
+fn an_event_that_is_forwarded_is_a_message() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let to = rt.spawn(from_fns(
+        |cx| cx.nil(),
+        move |cx, s, m| {
+            cx.send(me, m);
+            Ok(Next(s))
+        },
+        |_, _, _| Ok(Stop(Exit::msg("an event"))),
+    ));
+    let to = to.unwrap();
+    let forwards = rt.spawn(from_fns(
+        |cx| {
+            cx.trap_exits(true);
+            cx.nil()
+        },
+        |_, s, _| Ok(Next(s)),
+        move |_, _, _| Ok(Forward(to)),
+    ));
+    rt.run_until_idle();
+    rt.exit(forwards.unwrap(), &atom("bye")).unwrap();
+    rt.run_until_idle();
+    let message = port.try_recv().unwrap();
+    let (tag, _, why): (Atom, TermRef<'_>, Atom) = message.root().get().unwrap();
+    assert_eq!((tag, why, rt.is_alive(to)), (Atom::inline("EXIT"), Atom::inline("bye"), true));
 }
 
 /// How many signals one step of a deterministic runtime looks at, at most.
