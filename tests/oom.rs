@@ -5,7 +5,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Tracker, hash_of, panics, with_large_allocations};
+use common::{Tracker, hash_of, panics, with_large_allocations, without_allocations_from};
 use shared_term::heap::{HeapError, OwnedHeap};
 use shared_term::{Region, TermRef, term};
 use std::fmt::Write;
@@ -571,6 +571,25 @@ mod processes {
             assert_eq!(std::iter::from_fn(|| port.try_recv()).count(), 40);
         });
         assert!(failures > 0);
+    }
+
+    /// Whether it hears of the name while it lives, which ends it, or has ended before.
+    #[test]
+    fn a_name_that_a_process_has_no_memory_to_note_is_given_back() {
+        const NAME: Atom = Atom::inline("name");
+        for late in [false, true] {
+            let mut rt = Runtime::deterministic(1);
+            let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
+            rt.run_until_idle();
+            if late {
+                rt.kill(p).unwrap();
+            }
+            rt.register(NAME, p).unwrap();
+            // What a process knows of others takes more.
+            without_allocations_from(128, || rt.run_until_idle());
+            assert!(!rt.is_alive(p));
+            assert_eq!((rt.whereis(NAME), rt.registered()), (None, vec![]), "late: {late}");
+        }
     }
 
     /// A process that holds what is replaced has to copy it.

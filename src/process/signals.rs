@@ -342,6 +342,8 @@ fn relate(task: Task, kind: Kind, signal: &Region, late: bool) -> Result<(), Hea
                     let _ = node.send_down(from, id, object, NOPROC.word());
                 }
             }
+            // It ends, or has, and would not know what to give back.
+            (Kind::Named, _) => _ = signal.root().as_atom().map(|name| node.forget_name(name, me)),
             _ => {}
         }
     }

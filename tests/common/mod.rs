@@ -19,6 +19,8 @@ const CHUNK_BYTES: usize = 256;
 thread_local! {
     /// How many more large allocations of this thread succeed.
     static BUDGET: Cell<usize> = const { Cell::new(usize::MAX) };
+    /// From how many bytes on an allocation is large.
+    static LARGE: Cell<usize> = const { Cell::new(CHUNK_BYTES) };
     /// How many allocations this thread has made.
     static MADE: Cell<usize> = const { Cell::new(0) };
 }
@@ -27,7 +29,7 @@ thread_local! {
 unsafe impl GlobalAlloc for Poisoning {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         MADE.set(MADE.get() + 1);
-        if layout.size() >= CHUNK_BYTES {
+        if layout.size() >= LARGE.get() {
             let budget = BUDGET.get();
             if budget == 0 {
                 return std::ptr::null_mut();
@@ -61,6 +63,19 @@ pub(crate) fn with_large_allocations<R>(n: usize, f: impl FnOnce() -> R) -> R {
     let _restore = Restore;
     BUDGET.set(n);
     f()
+}
+
+/// Runs `f` with no memory for anything of so many bytes or more.
+pub(crate) fn without_allocations_from<R>(bytes: usize, f: impl FnOnce() -> R) -> R {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LARGE.set(CHUNK_BYTES);
+        }
+    }
+    let _restore = Restore;
+    LARGE.set(bytes);
+    with_large_allocations(0, f)
 }
 
 /// Runs `f`, and counts the allocations that it makes.
