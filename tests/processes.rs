@@ -785,8 +785,15 @@ fn a_process_spawned_while_its_runtime_ends_ends_too() {
         std::thread::scope(|s| {
             let spawner = s.spawn(|| {
                 started.wait();
-                let spawn = |_| handle.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
-                (0..50).map(spawn).map(|p| (p, handle.exited(p))).collect::<Vec<_>>()
+                let spawn = |_| handle.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)));
+                let spawned = (0..50).map(spawn).map_while(|spawned| match spawned {
+                    Ok(p) => Some((p, handle.exited(p))),
+                    Err(refused) => {
+                        assert_eq!(refused, SpawnError::ShutDown);
+                        None
+                    }
+                });
+                spawned.collect::<Vec<_>>()
             });
             started.wait();
             drop(rt);
@@ -795,6 +802,33 @@ fn a_process_spawned_while_its_runtime_ends_ends_too() {
         });
         assert_eq!(handle.processes(), 0);
     }
+}
+
+/// Who begins again at every end would keep the runtime from coming to its own.
+#[test]
+fn what_spawns_as_it_ends_is_refused_once_its_runtime_ends() {
+    struct Again(Handle, mpsc::Sender<Result<Pid, SpawnError>>);
+
+    impl Process for Again {
+        fn receive<'h>(&mut self, _: Cx<'h>, _: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            Ok(Stop(Exit::NORMAL))
+        }
+
+        fn ended(&mut self, _: &Exit) {
+            self.1.send(self.0.spawn(Self(self.0.clone(), self.1.clone()))).unwrap();
+        }
+    }
+
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let (tx, rx) = mpsc::channel();
+    let first = rt.spawn(Again(Handle::clone(&rt), tx)).unwrap();
+    rt.send_new(first, |h| h.nil()).unwrap();
+    assert!(rx.recv_timeout(LONG).unwrap().is_ok());
+    let handle = Handle::clone(&rt);
+    drop(rt);
+    assert_eq!(rx.iter().collect::<Vec<_>>(), [Err(SpawnError::ShutDown)]);
+    assert_eq!(handle.processes(), 0);
+    assert_eq!(handle.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))), Err(SpawnError::ShutDown));
 }
 
 #[test]

@@ -303,8 +303,8 @@ impl<'h> Cx<'h> {
 
 /// # Names
 impl<'h> Cx<'h> {
-    /// Gives a name to a process of this runtime, until it ends or the name is [taken back](Self::unregister). Takes a lock,
-    /// for O(names of the runtime's processes, logarithm). OTP: `register(Name, Pid)`.
+    /// Gives a name to a process of this runtime, until it ends or the name is [taken back](Self::unregister). Takes a lock;
+    /// O(1), but for the tables of names, which grow now and then. OTP: `register(Name, Pid)`.
     ///
     /// # Errors
     ///

@@ -119,6 +119,11 @@ impl Node {
         parent: Option<Parent>,
         in_turn: bool,
     ) -> Result<Pid, SpawnError> {
+        // While there is no process yet, whose end may spawn the next: the end of a runtime must come to one.
+        // Relaxed: who does not see it yet does in `start`, and ends the process.
+        if !in_turn && self.closed.load(Ordering::Relaxed) {
+            return Err(SpawnError::ShutDown);
+        }
         if let Some(name) = name {
             return self.spawn_named(behaviour, settings, name, parent, in_turn);
         }
@@ -224,7 +229,7 @@ impl Node {
         occupants.filter_map(|occupant| unsafe { Task::of(occupant) }.and_then(mine)).collect()
     }
 
-    /// From here on new processes end where they are created.
+    /// From here on there are no new processes; one that is being created ends where it is.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
         // Pairs with the fence in `spawn`.
@@ -394,6 +399,8 @@ pub enum SpawnError {
     NameTaken(Pid),
     /// The options cannot be had.
     Options(OptionError),
+    /// The runtime has been dropped. A turn that runs still may spawn; what it spawns ends with the rest.
+    ShutDown,
     /// There is no memory for it.
     Heap(HeapError),
 }
@@ -408,6 +415,7 @@ impl std::fmt::Display for SpawnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooMany => f.write_str("too many processes"),
+            Self::ShutDown => f.write_str("the runtime has been shut down"),
             Self::NameTaken(pid) => write!(f, "{pid} has the name"),
             Self::Options(error) => error.fmt(f),
             Self::Heap(error) => error.fmt(f),
@@ -418,7 +426,7 @@ impl std::fmt::Display for SpawnError {
 impl std::error::Error for SpawnError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::TooMany | Self::NameTaken(_) => None,
+            Self::TooMany | Self::ShutDown | Self::NameTaken(_) => None,
             Self::Options(error) => Some(error),
             Self::Heap(error) => Some(error),
         }

@@ -22,7 +22,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the runtime has as many processes as it may have.
+    /// When the runtime has as many processes as it may have, or has been dropped. Dropped while this runs, it ends the
+    /// process.
     pub fn spawn(&self, process: impl Process) -> Result<Pid, SpawnError> {
         self.spawn_with(SpawnOptions::new(), process)
     }
