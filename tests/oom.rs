@@ -5,10 +5,11 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Tracker, hash_of, panics, with_large_allocations, without_allocations_from};
+use common::{Tracker, at_any_depth, hash_of, panics, with_large_allocations, without_allocations_from};
 use shared_term::heap::{HeapError, OwnedHeap};
 use shared_term::{Region, TermRef, term};
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Some kilobytes of lists, with off-heap objects between them.
@@ -89,6 +90,25 @@ fn a_collection_without_memory_is_an_error_and_releases_everything_once() {
         }
     });
     assert!(failures > 2, "the heap was too small to be interrupted in its middle");
+}
+
+/// None of it waits for the heaps around it, which free their chunks later: what was moved has its headers in a space that
+/// goes at once.
+#[test]
+fn a_collection_without_memory_releases_everything_once_while_others_are_dropped() {
+    let failures = Arc::new(AtomicUsize::new(0));
+    for n in 1..4 {
+        let failures = Arc::clone(&failures);
+        let collect = move || {
+            let mut world = tracked();
+            if with_large_allocations(n, || world.1.collect_major()).is_err() {
+                failures.fetch_add(1, Relaxed);
+                is_empty_and_usable(world);
+            }
+        };
+        std::thread::spawn(|| at_any_depth(collect)).join().unwrap();
+    }
+    assert!(failures.load(Relaxed) > 34, "{failures:?}");
 }
 
 /// What lives has been moved once by then: without the memory to move it again, it stays where it is.
@@ -680,5 +700,6 @@ fn messages_that_are_to_share_without_memory_share_all_or_end_with_their_process
         drop(rt);
         assert_eq!(tracker.dropped(), tracker.made());
     };
-    assert!(failures_in(world, collect, after) > 5);
+    let failures = failures_in(world, collect, after);
+    assert!(failures > 4, "{failures}");
 }

@@ -240,7 +240,7 @@ pub(super) unsafe fn move_out(mut from: RawHeap, root: Word, to: &mut RawHeap) -
     }
     // First, while what was moved has its headers where the old ones point to. A destructor that panics keeps nothing of
     // what was moved in `to`: its literals are in no filter yet (invariant 4).
-    let mut panicked = Panicked::default();
+    let mut panicked = release(&mut from);
     panicked.during(|| drop(from));
     // SAFETY: nobody knows what was moved.
     unsafe { to.roll_back(&mark) };
@@ -252,8 +252,24 @@ pub(super) unsafe fn move_out(mut from: RawHeap, root: Word, to: &mut RawHeap) -
 #[cold]
 fn fail(heap: &mut RawHeap, root: &mut Word, error: HeapError) -> HeapError {
     *root = word::NIL;
-    heap.clear();
+    let mut panicked = release(heap);
+    panicked.during(|| heap.clear());
+    panicked.pass_on();
     error
+}
+
+/// Drops the off-heap objects of a heap of which something was moved: now, as their headers may lie in chunks that are not
+/// its own. With the heap they could have to [wait](super::ending), and would outlive those.
+#[cold]
+fn release(heap: &mut RawHeap) -> Panicked {
+    // SAFETY: the heap is given up, and nobody reads its objects.
+    unsafe {
+        let mut panicked = off_heap::drop_until(&mut heap.off_heap, ptr::null_mut());
+        if let Some(old) = &mut heap.old {
+            panicked.join(off_heap::drop_until(&mut old.space.off_heap, ptr::null_mut()));
+        }
+        panicked
+    }
 }
 
 /// Where an object goes that is no literal.

@@ -15,8 +15,8 @@ thread_local! {
     /// How many heaps and regions are being dropped, each in a destructor of the one before. (Plain `std`: of this thread
     /// alone.)
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// What waits: objects, all of which are dropped before the first chunk is freed (an interrupted collection leaves the
-    /// header of an object in a chunk of another generation), and chunks.
+    /// What waits: complete objects, all of which are dropped before the first chunk is freed, and chunks. (What an
+    /// interrupted collection leaves has headers in the chunks of others. It waits for nobody.)
     static WAITING: Cell<(*mut Word, *mut Chunk)> = const { Cell::new((ptr::null_mut(), ptr::null_mut())) };
 }
 

@@ -491,7 +491,6 @@ impl RawHeap {
         let space = old.as_mut().map(|old| old.clear());
         let empty = Self { limit: self.limit, source: self.source, old, ..Self::new(0) };
         let young = std::mem::replace(self, empty);
-        // The young generation first: of an interrupted collection, headers of its objects are in the old one.
         drop((young, space));
     }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use bytes::Bytes;
+use shared_term::Region;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -162,6 +163,22 @@ pub(crate) fn panics<R>(f: impl FnOnce() -> R) -> Option<&'static str> {
         Ok(_) => panic!("it was to panic"),
         Err(payload) => payload.downcast_ref().copied(),
     }
+}
+
+/// Runs `f` in the destructors of resources of regions, each of which has the next one, while all are being dropped: also so
+/// deep inside that what is dropped there waits for the outermost.
+pub(crate) fn at_any_depth(f: impl Fn() + Send + Sync + 'static) {
+    struct OnDrop<F: Fn()>(Arc<F>, Option<Region>);
+
+    impl<F: Fn()> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            self.0();
+        }
+    }
+
+    let f = Arc::new(f);
+    let nest = |inner, _| Some(Region::build(|h| h.resource(Arc::new(OnDrop(Arc::clone(&f), inner)))));
+    drop((0..34).fold(None, nest));
 }
 
 /// A panic that no hook reports.
