@@ -87,8 +87,9 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
         Found::Of(bits) => owned.heap.narrow(bits),
         Found::Retired => {
             let parents = owned.parents();
-            // With messages it goes on pointing there, to be seen to together with them; what is garbage goes first.
-            let copied = if messages == 0 { retired } else { 0 };
+            // With messages it goes on pointing there, to be seen to together with them; what is garbage goes first. But one
+            // message alone must not keep what the heap had.
+            let copied = if messages < 2 { retired } else { 0 };
             // SAFETY: between turns: the state is the only root. The areas live until this process has answered.
             let stats = caught(|| unsafe { collect_major(&mut owned.heap, &mut owned.state, copied, parents) })?
                 .map_err(Exit::heap)?;
@@ -102,8 +103,7 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
         }
     }
     if messages > 0 {
-        let alone = messages == 1 && literals_of(&owned.heap, owned.state, retired) != Found::Retired;
-        words = if alone {
+        words += if messages == 1 {
             evacuate_message(task, owned, retired)?
         } else {
             caught(|| evacuate_together(task, owned, retired, messages))??

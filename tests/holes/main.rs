@@ -323,7 +323,9 @@ fn a_message_that_is_received_keeps_nothing_for_having_waited() {
         |cx| cx.get(X).unwrap_or(cx.nil()),
         move |cx, state, message| match message.tagged() {
             Some((KEEP, [])) => {
-                cx.send(cx.me(), cx.tuple(&[cx.int(1), state]));
+                for i in 0..2 {
+                    cx.send(cx.me(), cx.tuple(&[cx.int(i), state]));
+                }
                 Ok(Next(state))
             }
             Some((OPEN, [])) => {
@@ -343,7 +345,7 @@ fn a_message_that_is_received_keeps_nothing_for_having_waited() {
     rt.run_until_idle();
     store.erase(X);
     rt.run_until_idle();
-    assert_eq!(store.info().areas, 1, "heap and message share a copy");
+    assert_eq!(store.info().areas, 1, "heap and messages share a copy");
     // Kept whole, and not collected: what it was kept by goes all the same.
     rt.send_new(p, |h| term!(h, { OPEN })).unwrap();
     rt.run_until_idle();
@@ -378,6 +380,35 @@ fn what_few_messages_have_left_is_not_what_many_had() {
     rt.send_new(p, |h| term!(h, {OPEN, 8})).unwrap();
     rt.run_until_idle();
     // The one that is left has a list of its own.
+    assert_eq!((store.info().areas, store.info().words), (0, 0));
+    let left = rt.info(p).unwrap();
+    assert!(left.messages == 1 && left.message_bytes < 200, "{left:?}");
+}
+
+#[test]
+fn what_the_heap_had_is_not_what_the_one_message_keeps_that_waits() {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    // A large part for the heap, and a small one for the message.
+    store.put(X, Region::build(|h| term!(h, {h.list(0..10_000), [7]}))).unwrap();
+    let p = rt.spawn_fn(
+        |cx| cx.get(X).expect("it is there"),
+        |cx, state, message| match message.tagged() {
+            Some((KEEP, [])) => {
+                cx.send(cx.me(), cx.tuple(&[cx.int(1), state.as_tuple().expect("both parts")[1]]));
+                Ok(Next(state))
+            }
+            Some((OPEN, [])) => Ok(Next(cx.nil())),
+            _ => Ok(Defer),
+        },
+    );
+    let p = p.unwrap();
+    rt.send_new(p, |h| term!(h, { KEEP })).unwrap();
+    rt.run_until_idle();
+    store.erase(X);
+    rt.run_until_idle();
+    rt.send_new(p, |h| term!(h, { OPEN })).unwrap();
+    rt.run_until_idle();
     assert_eq!((store.info().areas, store.info().words), (0, 0));
     let left = rt.info(p).unwrap();
     assert!(left.messages == 1 && left.message_bytes < 200, "{left:?}");
