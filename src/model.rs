@@ -269,6 +269,12 @@ impl World {
         Some(ready.remove(at))
     }
 
+    /// What dropping the runtime does: no process is spawned from here on, and those there are end.
+    pub fn close(&self) {
+        self.node.close();
+        crate::runtime::end_all(&self.node);
+    }
+
     /// Ends every process, and frees everything.
     pub fn end(self) {
         self.settle();

@@ -404,6 +404,8 @@ pub mod mutation {
         TimerNoFence,
         /// Exit: looks for timers of the process without the fence.
         EndNoFence,
+        /// Shutdown: who has spawned a process looks whether the runtime ends without the fence.
+        SpawnNoFence,
         /// Parking: who goes to sleep looks for work without the fence.
         SleepNoFence,
         /// Parking: who has made work looks for sleepers without the fence.

@@ -7,8 +7,9 @@ use loom_tests::{caught, explore};
 use shared_term::model::{Bed, World};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
-    FindIgnoresGeneration, SleepLooksFirst, SleepNoFence, SlotBackAtOnce, WakeNoFence,
+    FindIgnoresGeneration, SleepLooksFirst, SleepNoFence, SlotBackAtOnce, SpawnNoFence, WakeNoFence,
 };
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 const _: () = assert!(shared_term::IS_LOOM);
@@ -50,6 +51,39 @@ fn stale_send() {
     world.settle();
     assert_eq!(*seen.lock().unwrap(), [1], "a message for another process");
     world.end();
+}
+
+/// A process that says when it ends.
+struct Counted(Arc<AtomicUsize>);
+
+impl Process for Counted {
+    fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        Ok(Next(state))
+    }
+
+    fn ended(&mut self, _: &Exit) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// A process is spawned while its runtime ends. It is refused, or ends on one of the two threads, and on no more.
+fn spawn_and_close() {
+    let (world, ended) = (World::new(), Arc::new(AtomicUsize::new(0)));
+    let spawner = {
+        let (handle, ended) = (world.handle(), Arc::clone(&ended));
+        thread::spawn(move || handle.spawn(Counted(ended)).is_ok())
+    };
+    world.close();
+    let spawned = spawner.join().unwrap();
+    assert_eq!(ended.load(Relaxed), usize::from(spawned), "ends of what was spawned");
+    assert_eq!(world.handle().processes(), 0);
+    world.step();
+}
+
+#[test]
+fn what_is_spawned_while_its_runtime_ends_ends_once() {
+    explore("spawn_and_close", Some(3), spawn_and_close);
+    caught("spawn_and_close", SpawnNoFence, Some(3), spawn_and_close);
 }
 
 #[test]

@@ -211,7 +211,9 @@ impl Node {
         }
         // Pairs with the fence in `close`: either this sees that the node is closed, or the closing thread finds the
         // process in its slot, scheduled, and ends it.
-        fence(Ordering::SeqCst);
+        if !mutated(Mutation::SpawnNoFence) {
+            fence(Ordering::SeqCst);
+        }
         if !self.closed.load(Ordering::Relaxed) {
             self.ready(task);
         } else if task.card().seize() {
@@ -232,7 +234,7 @@ impl Node {
     /// From here on there are no new processes; one that is being created ends where it is.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
-        // Pairs with the fence in `spawn`.
+        // Pairs with the fence in `start`.
         fence(Ordering::SeqCst);
     }
 

@@ -393,7 +393,8 @@ unsafe fn end_timeout(task: Task) -> bool {
 /// is.
 ///
 /// What a timer sends is a copy without literals. Its memory, and what it owns, goes when the timer fires, is cancelled,
-/// when its receiver ends, or with the runtime. A duration of more than 292 years counts as so long.
+/// when its receiver ends, or with the runtime; one for a process of another runtime on the same store not when that ends. A
+/// duration of more than 292 years counts as so long.
 impl<'h> Cx<'h> {
     /// Sends a message after so long, at once if that is zero. Nothing comes of it when the receiver has ended by then,
     /// or its mailbox is full: a receiver that ends takes its timers with it. OTP: `erlang:send_after/3`.
