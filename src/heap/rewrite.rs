@@ -90,6 +90,8 @@ impl Region {
     /// there: a copy has nothing of it. Four words.
     pub(crate) fn keep(&mut self, kept: Arc<dyn Any + Send + Sync>) -> Result<(), HeapError> {
         self.as_mut_heap(|heap, _| {
+            // And no chunk with room for as much again as the region has.
+            heap.set_limit(heap.used() + 1 + RESOURCE_SIZE);
             let p = heap.alloc(1 + RESOURCE_SIZE)?;
             // SAFETY: so many words were just allocated in the heap that the list belongs to.
             unsafe { off_heap::write(p, Object::Resource, RESOURCE_SIZE, kept, &mut heap.off_heap) };
@@ -163,5 +165,30 @@ impl Gathered {
     /// The words of the tuple itself.
     pub(crate) fn len(&self) -> usize {
         self.words.len()
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::RawHeap;
+    use crate::Region;
+    use std::sync::Arc;
+
+    #[test]
+    fn what_is_kept_takes_four_words_and_no_room_for_more() {
+        for n in 0..300 {
+            let mut region = Region::build(|h| h.tuple(&[h.list(0..n)]));
+            let (words, capacity) = (region.words(), region.as_heap(RawHeap::capacity));
+            let (kept, before) = (Arc::new(()), region.root().to_string());
+            for i in 1..4 {
+                region.keep(Arc::clone(&kept) as _).unwrap();
+                assert!(region.as_heap(RawHeap::capacity) <= capacity + 4 * i, "{n}");
+                assert_eq!(region.words(), words + 4 * i);
+            }
+            region.verify().unwrap();
+            assert_eq!((Arc::strong_count(&kept), region.root().to_string()), (4, before));
+            drop(region);
+            assert_eq!(Arc::strong_count(&kept), 1);
+        }
     }
 }
