@@ -16,6 +16,9 @@ use std::ptr::NonNull;
 /// A heap of more words than this is looked at by its own process, not by the collection on the way.
 const SHORT_LOOK: usize = 1 << 12;
 
+/// More messages than these, as above.
+const FEW_MESSAGES: usize = 1 << 10;
+
 /// What the collection does with an idle process whose filter is not clear, before it wakes anybody: does it really point
 /// into an area that is retired? If not, a bit for each area that it does point into, and no bit of what it has let go of
 /// since its filter was made.
@@ -33,7 +36,7 @@ pub(crate) unsafe fn look(occupant: NonNull<Occupant>, retired: u64) -> Option<u
     }
     let Found::Of(bits) = literals_of(&owned.heap, owned.state, retired) else { return None };
     owned.heap.narrow(bits);
-    if messages_may(task, owned, retired) && !mutated(Mutation::InspectForgetsMessages) {
+    if messages_may(task, owned, retired, FEW_MESSAGES) && !mutated(Mutation::InspectForgetsMessages) {
         return None;
     }
     Some(filter(owned))
@@ -52,19 +55,23 @@ pub(crate) unsafe fn fetch(occupant: NonNull<Occupant>) {
     }
 }
 
-/// Does the filter of a private message have one of the bits? Forgets those of messages that are gone.
-fn messages_may(task: Task, owned: &mut Owned, retired: u64) -> bool {
-    if owned.messages_filter & retired != 0 {
-        owned.messages_filter = filter_of_messages(task, owned);
+/// May a private message have one of the bits in its filter? Forgets those of messages that are gone, unless there are more than
+/// `few` that it would have to look at.
+fn messages_may(task: Task, owned: &mut Owned, retired: u64, few: usize) -> bool {
+    if owned.messages_filter & retired != 0
+        && let Some(filter) = filter_of_messages(task, owned, few)
+    {
+        owned.messages_filter = filter;
     }
     owned.messages_filter & retired != 0
 }
 
-/// The bits of the messages and signals that are out of the mailbox. The caller must own the process.
-fn filter_of_messages(task: Task, owned: &Owned) -> u64 {
+/// The bits of the messages and signals that are out of the mailbox, if there are no more than `few`. The caller must own the
+/// process.
+fn filter_of_messages(task: Task, owned: &Owned, mut few: usize) -> Option<u64> {
     // SAFETY: the caller's promise; the borrow ends with the statement.
-    let unseen = unsafe { unseen(task, owned.flags) }.map_or(0, |unseen| unseen.filter());
-    owned.inbox.filter() | owned.deferred.filter() | unseen
+    let unseen = unsafe { unseen(task, owned.flags) }.map_or(Some(0), |unseen| unseen.filter(&mut few))?;
+    Some(owned.inbox.filter(&mut few)? | owned.deferred.filter(&mut few)? | unseen)
 }
 
 /// The answer to a global collection: afterwards nothing of this process points into a retired area.
@@ -76,7 +83,7 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
     // SAFETY: the caller owns the process, between two turns.
     let owned = unsafe { task.owned() };
     let retired = collector.retired();
-    let may = messages_may(task, owned, retired) && !mutated(Mutation::EvacuateForgetsMessages);
+    let may = messages_may(task, owned, retired, usize::MAX) && !mutated(Mutation::EvacuateForgetsMessages);
     let mut messages = 0;
     if may {
         each_message(task, owned, |message| messages += usize::from(message.points_into(retired)));
@@ -109,8 +116,8 @@ pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
             caught(|| evacuate_together(task, owned, retired, messages))??
         };
     }
-    if may {
-        owned.messages_filter = filter_of_messages(task, owned);
+    if may && let Some(filter) = filter_of_messages(task, owned, usize::MAX) {
+        owned.messages_filter = filter;
     }
     if holds {
         collector.evacuated(words);

@@ -282,10 +282,11 @@ impl Queue {
         self.last = last;
     }
 
-    /// The filters of all messages. O(messages).
-    pub(crate) fn filter(&self) -> u64 {
+    /// The filters of all messages, unless there are more than are `left` to be looked at. O(messages), or O(`left`).
+    pub(crate) fn filter(&self, left: &mut usize) -> Option<u64> {
         let (mut filter, mut node) = (0, self.last);
         while !node.is_null() {
+            *left = left.checked_sub(1)?;
             // SAFETY: the node is ours.
             unsafe {
                 filter |= RegionHead::filter_and_mark(node) & !MARK;
@@ -295,7 +296,7 @@ impl Queue {
                 break;
             }
         }
-        filter
+        Some(filter)
     }
 
     pub(crate) fn push(&mut self, message: Region) {

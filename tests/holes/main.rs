@@ -385,6 +385,39 @@ fn what_few_messages_have_left_is_not_what_many_had() {
     assert!(left.messages == 1 && left.message_bytes < 200, "{left:?}");
 }
 
+/// Whoever has many messages looks at them by itself: the collection that keeps it meanwhile would keep it long.
+#[test]
+#[cfg_attr(shared_term_stress, ignore = "it is about when nothing is collected")]
+fn a_look_at_who_is_idle_passes_over_few_messages() {
+    for (messages, cleared) in [(10, 1), (10_000, 0)] {
+        let mut rt = Runtime::deterministic(1);
+        let store = rt.persistent().clone();
+        store.put(X, list(10)).unwrap();
+        let p = rt.spawn_fn(
+            |cx| cx.nil(),
+            |_, state, message| if message.as_int().is_some() { Ok(Defer) } else { Ok(Next(state)) },
+        );
+        let p = p.unwrap();
+        (0..messages).for_each(|i| rt.send_new(p, |h| h.int(i)).unwrap());
+        rt.run_until_idle();
+        // Behind those comes one with a literal, which it keeps nothing of.
+        let sender = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, _| {
+                cx.send(p, cx.tuple(&[cx.get(X).expect("it is there")]));
+                Ok(Next(state))
+            },
+        );
+        rt.send_new(sender.unwrap(), |h| h.nil()).unwrap();
+        rt.run_until_idle();
+        let reports = store.reports(1);
+        store.erase(X);
+        rt.run_until_idle();
+        let report = reports.try_recv().unwrap();
+        assert_eq!((report.areas, report.holders, report.cleared, report.asked), (1, 0, cleared, 1 - cleared));
+    }
+}
+
 #[test]
 fn what_the_heap_had_is_not_what_the_one_message_keeps_that_waits() {
     let mut rt = Runtime::deterministic(1);
