@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use shared_term::heap::{HeapError, OwnedHeap};
 use shared_term::{Region, Term, heap::Heap, term};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 #[test]
 fn the_result_moves_out_and_what_is_outside_stays_where_it_is() {
@@ -108,8 +109,8 @@ fn a_panic_frees_everything_and_leaves_the_outer_heap_as_it_was() {
 
 #[test]
 fn without_memory_the_outer_heap_is_as_it_was() {
-    let mut failures = 0;
-    for n in 0.. {
+    /// Is there memory enough when only `n` large allocations are given?
+    fn is_enough(n: usize) -> bool {
         let tracker = Tracker::default();
         let mut heap = OwnedHeap::new(|h| h.list(0..10));
         let words = heap.used_words();
@@ -125,18 +126,21 @@ fn without_memory_the_outer_heap_is_as_it_was() {
                 (new, ())
             });
         };
-        if with_large_allocations(n, || catch_unwind(AssertUnwindSafe(turn))).is_ok() {
-            heap.verify().unwrap();
+        let is_enough = with_large_allocations(n, || catch_unwind(AssertUnwindSafe(turn))).is_ok();
+        heap.verify().unwrap();
+        if is_enough {
             assert_eq!(heap.root().list().count(), 200);
             assert_eq!(tracker.dropped(), 0);
-            break;
+        } else {
+            assert_eq!((heap.used_words(), tracker.dropped()), (words, tracker.made()));
+            assert_eq!(heap.root().list().count(), 10);
         }
-        failures += 1;
-        heap.verify().unwrap();
-        assert_eq!((heap.used_words(), tracker.dropped()), (words, tracker.made()));
-        assert_eq!(heap.root().list().count(), 10);
+        is_enough
     }
-    assert!(failures > 5, "{failures}");
+
+    // Each on a thread of its own, which has kept no chunk of the one before.
+    let failures = (0..).take_while(|&n| !thread::spawn(move || is_enough(n)).join().unwrap()).count();
+    assert!(failures > 6, "{failures}");
 }
 
 /// Half of the result has moved when the limit is passed; and none of what it holds waits for the heaps around it.
