@@ -457,7 +457,7 @@ impl Depot {
     #[must_use]
     pub fn new(room: usize) -> Self {
         let bytes = pool::BATCH * size_of::<usize>();
-        Self(pool::Depot::new(size_of::<usize>(), std::sync::Arc::new(pool::Room::new(room * bytes))))
+        Self(pool::Depot::new(size_of::<usize>(), 0, std::sync::Arc::new(pool::Room::new(room * bytes))))
     }
 }
 

@@ -99,12 +99,13 @@ pub(crate) struct Depot {
     batches: Mutex<Vec<[Block; BATCH]>>,
     /// Bytes of a batch.
     size: usize,
+    /// Batches that are kept whatever others keep.
+    own: usize,
     room: Arc<Room>,
 }
 
-/// Bytes that depots may keep, all together: most programs ask for few sizes, and for many blocks of those.
-///
-/// A plain count, which nothing is read by.
+/// Bytes that depots may keep, all together, beside what each may by itself: most programs ask for few sizes, and for many
+/// blocks of those. A plain count, which nothing is read by.
 #[derive(Debug)]
 pub(crate) struct Room(AtomicUsize);
 
@@ -129,9 +130,9 @@ unsafe impl Send for Depot {}
 unsafe impl Sync for Depot {}
 
 impl Depot {
-    /// A depot of blocks of `size` bytes.
-    pub(crate) fn new(size: usize, room: Arc<Room>) -> Self {
-        Self { batches: Mutex::new(Vec::new()), size: BATCH * size, room }
+    /// A depot of blocks of `size` bytes, which keeps `own` bytes of them whatever others keep.
+    pub(crate) fn new(size: usize, own: usize, room: Arc<Room>) -> Self {
+        Self { batches: Mutex::new(Vec::new()), size: BATCH * size, own: own / (BATCH * size), room }
     }
 
     /// Puts the blocks of a batch into `batch`, if there is one.
@@ -141,7 +142,9 @@ impl Depot {
         *batch = *last;
         if !mutated(Mutation::PoolTakesTwice) {
             batches.pop();
-            self.room.give(self.size);
+            if batches.len() >= self.own {
+                self.room.give(self.size);
+            }
         }
         true
     }
@@ -149,7 +152,7 @@ impl Depot {
     /// Keeps a batch, if there is room, and memory to note it in.
     fn give(&self, batch: &[Block; BATCH]) -> bool {
         let mut batches = self.batches.lock();
-        let keeps = batches.try_reserve(1).is_ok() && self.room.take(self.size);
+        let keeps = batches.try_reserve(1).is_ok() && (batches.len() < self.own || self.room.take(self.size));
         if keeps {
             batches.push(*batch);
         }
@@ -178,12 +181,13 @@ mod global {
     const CLASSES: usize = 16;
     const LARGEST: usize = SMALLEST + STEP * (CLASSES - 1);
     const ALIGN: usize = 16;
-    /// Bytes that the depots keep.
-    const ROOM: usize = 16 << 20;
+    /// Bytes that each depot keeps, and that they keep beside.
+    const OWN: usize = 1 << 18;
+    const ROOM: usize = 12 << 20;
 
     static DEPOTS: LazyLock<[Depot; CLASSES]> = LazyLock::new(|| {
         let room = Arc::new(Room::new(ROOM));
-        std::array::from_fn(|class| Depot::new(size(class), Arc::clone(&room)))
+        std::array::from_fn(|class| Depot::new(size(class), OWN, Arc::clone(&room)))
     });
 
     struct Caches([Cache; CLASSES]);
@@ -253,7 +257,8 @@ mod global {
     /// Bytes of small blocks that wait to be used again, beside what each thread keeps: messages, first chunks of heaps and
     /// processes that have been freed. O(1); takes some locks for a moment.
     ///
-    /// At most 16 MiB, of sizes up to 264 bytes. For what a thread keeps see [`thread_pooled_bytes`].
+    /// At most 16 MiB, of sizes up to 264 bytes: 256 KiB of each of 16 sizes, and 12 MiB of those that are asked for. The notes
+    /// of where they are, eight bytes a block, are not counted, and are kept. For what a thread keeps see [`thread_pooled_bytes`].
     ///
     /// ```
     /// assert!(shared_term::heap::pooled_bytes() <= 16 << 20);
@@ -292,6 +297,20 @@ mod global {
             }
             assert_eq!(class(Layout::from_size_align(LARGEST + 1, 8).unwrap()), None);
             assert_eq!(class(Layout::from_size_align(64, 32).unwrap()), None);
+        }
+
+        #[test]
+        fn a_depot_keeps_its_own_and_what_there_is_room_for_and_gives_the_room_back() {
+            let bytes = |batches: usize| batches * BATCH * 8;
+            let room = Arc::new(Room::new(bytes(2)));
+            let [a, b] = [(); 2].map(|()| Depot::new(8, bytes(1), Arc::clone(&room)));
+            let batch = &mut [std::ptr::null_mut(); BATCH];
+            assert_eq!([(); 4].map(|()| a.give(batch)), [true, true, true, false]);
+            assert_eq!([(); 2].map(|()| b.give(batch)), [true, false]);
+            assert_eq!((a.bytes(), b.bytes()), (bytes(3), bytes(1)));
+            assert!(a.take(batch) && b.give(batch) && !a.give(batch));
+            assert_eq!([(); 3].map(|()| b.take(batch)), [true, true, false]);
+            assert_eq!([(); 2].map(|()| a.give(batch)), [true, false]);
         }
 
         #[test]
