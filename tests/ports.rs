@@ -71,6 +71,22 @@ fn who_polls_is_woken_by_the_next_message_and_takes_nothing_before() {
 /// The latest moment at which a message can come that nobody would be woken for: behind the look for one, before the waker is
 /// where it is found.
 #[test]
+fn a_task_that_waits_no_more_leaves_nothing_in_the_port() {
+    let rt = Runtime::deterministic(1);
+    let mut port = rt.port().unwrap();
+    let task = Arc::new(Calls::default());
+    let waker = Waker::from(Arc::clone(&task));
+    {
+        let mut waits = std::pin::pin!(port.recv());
+        assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    drop(waker);
+    assert_eq!(Arc::strong_count(&task), 1);
+    rt.send_new(port.pid(), |h| h.int(1)).unwrap();
+    assert_eq!(port.try_recv().unwrap().root().as_int(), Some(1));
+}
+
+#[test]
 fn what_comes_while_a_task_is_about_to_wait_is_seen() {
     type Act = Box<dyn Fn()>;
     /// Wakers over the address of an act, which is done when one is cloned.

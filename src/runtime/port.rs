@@ -5,6 +5,7 @@ use crate::persistent::{Acts, ActsRef, Occupant};
 use crate::process::{Mailbox, Node, Queue, Recipient, SmallMap, SpawnError, caught, received_end};
 use crate::sync::atomic::{Ordering, fence};
 use crate::{Pid, Reference};
+use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -198,7 +199,7 @@ impl Port {
     }
 
     /// The next message, for asynchronous code: a future that any executor may poll, and that blocks no thread. Dropped before
-    /// it is ready, it has taken nothing. Who sends wakes the task, within its turn; a lock is held for a few stores.
+    /// it is ready, it has taken nothing, and leaves nothing of its task here. Who sends wakes the task, within its turn; a lock is held for a few stores.
     ///
     /// Ready with a message and with nothing else: who would wait for somebody that may end [monitors](Self::monitor) them, and
     /// who would not wait for ever gives the future a timeout, as any other.
@@ -222,10 +223,11 @@ impl Port {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn recv(&mut self) -> impl Future<Output = Region> + Send + '_ {
-        std::future::poll_fn(|cx| self.poll_recv(cx))
+        Recv { port: self, waits: false }
     }
 
-    /// As [`recv`](Self::recv), for a future or stream of one's own. Of several tasks that poll, the last one is woken.
+    /// As [`recv`](Self::recv), for a future or stream of one's own. Of several tasks that poll, the last one is woken; its waker
+    /// is kept until then, or until the port is dropped.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Region> {
         loop {
             if let Some(message) = self.try_recv() {
@@ -246,11 +248,41 @@ impl Port {
     }
 }
 
-impl Drop for Port {
+/// A task that waits for a message.
+struct Recv<'p> {
+    port: &'p mut Port,
+    waits: bool,
+}
+
+impl Future for Recv<'_> {
+    type Output = Region;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Region> {
+        let polled = self.port.poll_recv(cx);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl Drop for Recv<'_> {
     fn drop(&mut self) {
-        // Not with the cell: a task may wait for its wakers to be gone.
+        if self.waits {
+            self.port.forget_waker();
+        }
+    }
+}
+
+impl Port {
+    /// A task may wait for its wakers to be gone.
+    fn forget_waker(&self) {
         let waker = self.cell().told().waker.take();
         let _ = caught(|| drop(waker));
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.forget_waker(); // not with the cell
         let domain = self.node.domain();
         let monitors = std::mem::take(&mut self.monitors);
         if monitors.len() > 0 {
