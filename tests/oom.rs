@@ -532,6 +532,20 @@ mod processes {
         assert!(failures > 1, "{failures}");
     }
 
+    /// Whether the process ends for want of memory, while what came for it is looked at, or is killed behind that.
+    fn forty_are_told_of_its_end(world: impl Fn() -> (Deterministic, Pid, Port) + Sync) {
+        let run = |(rt, p, _): &mut (Deterministic, Pid, Port)| {
+            rt.run_until_idle();
+            if rt.is_alive(*p) { Ok(()) } else { Err(HeapError::OutOfMemory { words: 0 }) }
+        };
+        let failures = failures_in(world, run, |(mut rt, p, mut port), _| {
+            let _ = rt.kill(p);
+            rt.run_until_idle();
+            assert_eq!(std::iter::from_fn(|| port.try_recv()).count(), 40);
+        });
+        assert!(failures > 0);
+    }
+
     /// Who cannot be noted is told at once, and the others at the end.
     #[test]
     #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
@@ -545,16 +559,7 @@ mod processes {
             }
             (rt, p, port)
         };
-        let run = |(rt, p, _): &mut (Deterministic, Pid, Port)| {
-            rt.run_until_idle();
-            if rt.is_alive(*p) { Ok(()) } else { Err(HeapError::OutOfMemory { words: 0 }) }
-        };
-        let failures = failures_in(world, run, |(mut rt, p, mut port), _| {
-            let _ = rt.kill(p);
-            rt.run_until_idle();
-            assert_eq!(std::iter::from_fn(|| port.try_recv()).count(), 40);
-        });
-        assert!(failures > 0);
+        forty_are_told_of_its_end(world);
     }
 
     #[test]
@@ -581,16 +586,7 @@ mod processes {
             assert!(port.try_recv().is_none());
             (rt, p, port)
         };
-        let run = |(rt, p, _): &mut (Deterministic, Pid, Port)| {
-            rt.run_until_idle();
-            if rt.is_alive(*p) { Ok(()) } else { Err(HeapError::OutOfMemory { words: 0 }) }
-        };
-        let failures = failures_in(world, run, |(mut rt, p, mut port), _| {
-            let _ = rt.kill(p);
-            rt.run_until_idle();
-            assert_eq!(std::iter::from_fn(|| port.try_recv()).count(), 40);
-        });
-        assert!(failures > 0);
+        forty_are_told_of_its_end(world);
     }
 
     /// Whether it hears of the name while it lives, which ends it, or has ended before.

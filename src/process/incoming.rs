@@ -21,12 +21,12 @@ pub(super) fn drain(task: Task, budget: &mut u32) -> Result<(), Exit> {
     // SAFETY: the caller owns the process; the borrow ends before anybody else may have one.
     let owned = unsafe { task.owned() };
     let filter = filter_and_marks & !0xff;
-    if owned.flags.has(Flags::UNSEEN) || filter_and_marks != filter {
+    let has_signals = owned.flags.has(Flags::UNSEEN) || filter_and_marks != filter;
+    if has_signals || !new.is_empty() {
         owned.messages_filter = filter | if has_messages(owned) { owned.messages_filter } else { 0 };
-        return see_to(task, new, budget);
-    }
-    if !new.is_empty() {
-        owned.messages_filter = filter | if has_messages(owned) { owned.messages_filter } else { 0 };
+        if has_signals {
+            return see_to(task, new, budget);
+        }
         owned.inbox.append(&mut new);
     }
     Ok(())

@@ -354,6 +354,14 @@ fn a_message_that_is_received_keeps_nothing_for_having_waited() {
     assert!(told.root().tuple_of::<2>().unwrap()[1].list().map(|i| i.as_int().unwrap()).eq(0..100));
 }
 
+/// And nothing of a store whose only term is gone.
+fn one_small_message_is_left(rt: &Deterministic, p: Pid) {
+    let info = rt.persistent().info();
+    assert_eq!((info.areas, info.words), (0, 0));
+    let left = rt.info(p).unwrap();
+    assert!(left.messages == 1 && left.message_bytes < 200, "{left:?}");
+}
+
 #[test]
 fn what_few_messages_have_left_is_not_what_many_had() {
     let mut rt = Runtime::deterministic(1);
@@ -380,9 +388,7 @@ fn what_few_messages_have_left_is_not_what_many_had() {
     rt.send_new(p, |h| term!(h, {OPEN, 8})).unwrap();
     rt.run_until_idle();
     // The one that is left has a list of its own.
-    assert_eq!((store.info().areas, store.info().words), (0, 0));
-    let left = rt.info(p).unwrap();
-    assert!(left.messages == 1 && left.message_bytes < 200, "{left:?}");
+    one_small_message_is_left(&rt, p);
 }
 
 /// Whoever has many messages looks at them by itself: the collection that keeps it meanwhile would keep it long.
@@ -442,9 +448,7 @@ fn what_the_heap_had_is_not_what_the_one_message_keeps_that_waits() {
     rt.run_until_idle();
     rt.send_new(p, |h| term!(h, { OPEN })).unwrap();
     rt.run_until_idle();
-    assert_eq!((store.info().areas, store.info().words), (0, 0));
-    let left = rt.info(p).unwrap();
-    assert!(left.messages == 1 && left.message_bytes < 200, "{left:?}");
+    one_small_message_is_left(&rt, p);
 }
 
 #[test]
