@@ -20,10 +20,10 @@ pub(crate) struct Args {
 
 pub(crate) enum Command {
     Measure(Args),
-    /// A child of a measuring run: see [`crate::resident`].
-    Resident {
-        side: String,
-        processes: u64,
+    /// A child of a measuring run: see [`crate::child`].
+    Child {
+        work: String,
+        n: u64,
     },
     Help,
     /// `cargo test --benches` starts a bench without any argument, and wants no measurement.
@@ -43,10 +43,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             "--quick" => parsed.quick = true,
             "--only" => parsed.only.extend(rows(&args.next().ok_or("--only needs a row")?)?),
             "--help" | "-h" => return Ok(Command::Help),
-            "--resident" => {
-                let side = args.next().ok_or("--resident needs a side")?;
-                let processes = args.next().and_then(|n| n.parse().ok()).ok_or("--resident needs a number")?;
-                return Ok(Command::Resident { side, processes });
+            "--child" => {
+                let work = args.next().ok_or("--child needs its work")?;
+                let n = args.next().and_then(|n| n.parse().ok()).ok_or("--child needs a number")?;
+                return Ok(Command::Child { work, n });
             }
             other => match other.strip_prefix("--only=") {
                 Some(names) => parsed.only.extend(rows(names)?),

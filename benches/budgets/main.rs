@@ -6,6 +6,9 @@
 mod args;
 #[path = "../support/by_hand.rs"]
 mod by_hand;
+mod child;
+#[expect(clippy::unnecessary_wraps, reason = "a turn has the type of turns")]
+mod isolation;
 mod machine;
 mod otp;
 #[expect(clippy::unnecessary_wraps, reason = "every row has the type `Prepare`, every turn that of a turn")]
@@ -29,7 +32,7 @@ use rows::ROWS;
 fn main() -> ExitCode {
     match args::parse(std::env::args().skip(1)) {
         Ok(Command::Measure(args)) => measure(&args),
-        Ok(Command::Resident { side, processes }) => resident::child(&side, processes),
+        Ok(Command::Child { work, n }) => child::run(&work, n),
         Ok(Command::Help) => {
             print!("{}", args::USAGE);
             ExitCode::SUCCESS

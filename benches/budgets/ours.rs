@@ -40,7 +40,7 @@ const FULL_CELLS: u64 = 640;
 const LIVE_CELLS: i64 = 10_000;
 const SENDS_PER_RECEIVER: u64 = 300;
 
-fn text(error: impl Display) -> String {
+pub(crate) fn text(error: impl Display) -> String {
     error.to_string()
 }
 
@@ -80,11 +80,11 @@ fn in_turn<R: Send + 'static>(
     result.try_recv().map_err(text)
 }
 
-fn threads() -> Result<Runtime, String> {
+pub(crate) fn threads() -> Result<Runtime, String> {
     Runtime::builder().workers(WORKERS).build().map_err(text)
 }
 
-fn wait<R>(result: &Receiver<R>) -> Result<R, String> {
+pub(crate) fn wait<R>(result: &Receiver<R>) -> Result<R, String> {
     result.recv_timeout(LONG).map_err(text)
 }
 
@@ -746,7 +746,7 @@ pub(crate) fn spawn_exit(plan: Plan) -> Result<Sampler, String> {
 
 /// See [`resident`].
 pub(crate) fn idle_process_bytes(plan: Plan) -> Result<Sampler, String> {
-    resident::sampler("ours", plan.n)
+    resident::sampler("resident-ours", plan.n)
 }
 
 /// In a child of its own: resident bytes per process that a runtime with `n` idle processes adds, by
@@ -772,80 +772,4 @@ pub(crate) fn resident(n: u64) -> Result<f64, String> {
         rt
     });
     failed.map_or(bytes, |error| Err(text(error)))
-}
-
-// Isolation.
-
-/// Asks itself for the next turn, and keeps how long that took.
-struct Metronome {
-    last: Option<Instant>,
-    until: Instant,
-    gaps: Vec<f64>,
-    result: Sender<Vec<f64>>,
-}
-
-impl Process for Metronome {
-    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
-        let now = Instant::now();
-        if let Some(last) = self.last.replace(now) {
-            self.gaps.push(nanoseconds(now - last));
-        }
-        if now >= self.until {
-            self.result.send(std::mem::take(&mut self.gaps)).map_err(Exit::msg)?;
-            return Ok(Stop(Exit::NORMAL));
-        }
-        cx.send(cx.me(), message);
-        Ok(Next(state))
-    }
-}
-
-/// Fills its heap with 100 MB that live, which is collected at the end of the turn, and starts again.
-fn hoard<'h>(cx: Cx<'h>, state: Term<'h>, stop: &AtomicU64) -> Turn<'h> {
-    const CELLS: u64 = 100_000_000 / 16;
-    if stop.load(Ordering::Relaxed) > 0 {
-        return Ok(Stop(Exit::NORMAL));
-    }
-    let full = state.as_int().is_none();
-    cx.send(cx.me(), cx.nil());
-    Ok(Next(if full { cx.int(0) } else { cx.list(0..CELLS) }))
-}
-
-fn turn_latency(plan: Plan, collecting: bool) -> Result<Sampler, String> {
-    let rt = threads()?;
-    Ok(Box::new(move || {
-        let stop = Arc::new(AtomicU64::new(0));
-        if collecting {
-            let stop = Arc::clone(&stop);
-            let hoarder = rt.spawn_fn(|cx| cx.int(0), move |cx, state, _| hoard(cx, state, &stop)).map_err(text)?;
-            rt.send_new(hoarder, |h| h.nil()).map_err(text)?;
-        }
-        let (result, gaps) = mpsc::channel();
-        let until = Instant::now() + 10 * plan.batch;
-        let metronome = Metronome { last: None, until, gaps: Vec::with_capacity(1 << 24), result };
-        let metronome = rt.spawn(metronome).map_err(text)?;
-        rt.send_new(metronome, |h| h.nil()).map_err(text)?;
-        let mut gaps = wait(&gaps)?;
-        stop.store(1, Ordering::Relaxed);
-        while rt.processes() > 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        gaps.sort_by(f64::total_cmp);
-        // Of moments, not of turns: what comes at a random moment meets the long gaps more often than the short ones.
-        let mut left = 0.999 * gaps.iter().sum::<f64>();
-        let mut later = gaps.iter().skip_while(|&gap| {
-            left -= gap;
-            left > 0.0
-        });
-        later.next().copied().ok_or_else(|| "no turn was taken".to_string())
-    }))
-}
-
-/// The 99.9th percentile of a process's turn latency while another process, on a second worker, collects 100 MB.
-pub(crate) fn isolation_p999(plan: Plan) -> Result<Sampler, String> {
-    turn_latency(plan, true)
-}
-
-/// As [`isolation_p999`] with the other process idle.
-pub(crate) fn isolation_idle(plan: Plan) -> Result<Sampler, String> {
-    turn_latency(plan, false)
 }

@@ -1,47 +1,17 @@
 //! Bytes of resident memory per process.
 //!
-//! What an allocator keeps after earlier rows would hide what a population needs, so each run has a fresh operating
-//! system process: this program again, told to make the population and print one number.
+//! What an allocator keeps after earlier rows would hide what a population needs, so each run is a [`child`].
 
 use std::fs;
-use std::process::{self, ExitCode};
 
+use crate::child;
 use crate::rows::Sampler;
 use crate::timing::per;
-use crate::{ours, rust_refs};
 
-/// Each sample starts a child that makes `processes` of `side` and measures them.
-pub(crate) fn sampler(side: &'static str, processes: u64) -> Result<Sampler, String> {
+/// Each sample starts a child that makes so many processes, and measures them.
+pub(crate) fn sampler(work: &'static str, processes: u64) -> Result<Sampler, String> {
     resident_bytes()?;
-    let program = std::env::current_exe().map_err(|e| format!("no path to this program: {e}"))?;
-    Ok(Box::new(move || {
-        let output = process::Command::new(&program)
-            .args(["--resident", side, &processes.to_string()])
-            .stderr(process::Stdio::inherit())
-            .output()
-            .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        text.trim().parse().map_err(|_| format!("the measuring child failed: {}", output.status))
-    }))
-}
-
-/// The child's whole work.
-pub(crate) fn child(side: &str, processes: u64) -> ExitCode {
-    let bytes = match side {
-        "ours" => ours::resident(processes),
-        "rust" => rust_refs::resident(processes),
-        _ => Err(format!("no side `{side}`")),
-    };
-    match bytes {
-        Ok(bytes) => {
-            println!("{bytes}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => {
-            eprintln!("budgets: {why}");
-            ExitCode::FAILURE
-        }
-    }
+    child::sampler(work, processes, false)
 }
 
 /// Resident bytes that `populate` adds, per process. What it makes is never dropped: the child ends next.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::otp::{Contender, Erlang, Lease};
 use crate::timing::Summary;
 use crate::vm::DEFAULT_PROCESSES;
-use crate::{ours, resident, rust_refs};
+use crate::{isolation, ours, resident, rust_refs};
 
 /// One run of one contender: nanoseconds per operation, or bytes.
 pub(crate) type Sampler = Box<dyn FnMut() -> Result<f64, String>>;
@@ -543,8 +543,8 @@ pub(crate) static ROWS: &[Row] = &[
         unit: Unit::Microseconds,
         goal: Goal::ratio(2.0),
         n: (0, 0),
-        ours: ours::isolation_p999,
-        reference: Reference::Local("same, nobody collecting", ours::isolation_idle),
+        ours: isolation::p999,
+        reference: Reference::Local("same, nobody collecting", isolation::p999_idle),
         rust: None,
     },
 ];

@@ -267,7 +267,7 @@ pub(crate) fn run_closures(plan: Plan) -> Result<Sampler, String> {
 }
 
 pub(crate) fn idle_bytes(plan: Plan) -> Result<Sampler, String> {
-    resident::sampler("rust", plan.n)
+    resident::sampler("resident-rust", plan.n)
 }
 
 /// What `n` sleeping actors need that somebody else's threads would run: a mailbox, and a boxed body with its state.
