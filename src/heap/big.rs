@@ -6,6 +6,17 @@ use crate::term::{BigInt, Term};
 use std::fmt;
 
 /// An integer has more limbs than a term may have.
+///
+/// ```
+/// # use shared_term::{Region, heap::IntTooLarge, term::BigInt};
+/// Region::build(|h| {
+///     let mut limbs = vec![0; 70_000];
+///     limbs[69_998] = 1;
+///     assert_eq!(h.big_int(false, &limbs), Err(IntTooLarge { limbs: 69_999 }), "a leading zero does not count");
+///     limbs.truncate(BigInt::MAX_LIMBS);
+///     h.big_int(false, &limbs).unwrap()
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IntTooLarge {
     /// Limbs of the magnitude, without leading zeros.

@@ -25,6 +25,14 @@ use std::ptr::{self, NonNull};
 
 impl<'h> Heap<'h> {
     /// A binary with a copy of the bytes: in the heap up to [`MAX_HEAP_BINARY`] bytes, outside beyond.
+    ///
+    /// ```
+    /// # use shared_term::{Region, heap::MAX_HEAP_BINARY};
+    /// let long = [b'x'; MAX_HEAP_BINARY + 1];
+    /// let r = Region::build(|h| h.list([h.binary("text"), h.binary([0, 255]), h.binary(long)]));
+    /// let lengths: Vec<_> = r.root().list().map(|b| b.as_bytes().unwrap().len()).collect();
+    /// assert_eq!(lengths, [4, 2, 65]);
+    /// ```
     pub fn binary(self, bytes: impl AsRef<[u8]>) -> Term<'h> {
         let bytes = bytes.as_ref();
         if bytes.len() <= MAX_HEAP_BINARY {
@@ -39,6 +47,15 @@ impl<'h> Heap<'h> {
     ///
     /// What else the handle keeps alive, because it is a slice of something larger, is not known here: give the larger one,
     /// and [`slice`](Self::slice) it, and a collection can let go of it.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// use bytes::Bytes;
+    /// let body = Bytes::from(vec![7; 1 << 20]);
+    /// let r = Region::build(|h| h.bytes(body.clone()));
+    /// assert_eq!(r.root().as_bytes().unwrap().as_ptr(), body.as_ptr(), "shared");
+    /// assert_eq!(r.root().to_bytes(), Some(body));
+    /// ```
     pub fn bytes(self, bytes: Bytes) -> Term<'h> {
         if bytes.len() <= MAX_HEAP_BINARY { self.small_binary([&bytes, &[]]) } else { self.outside(bytes.into()) }
     }
@@ -181,6 +198,18 @@ const APPENDABLE: Word = word::header(Object::Bytes, 1, SIZE);
 
 /// A collection copies the slices of a binary out of it when all of them that live are, together, no more than one in so
 /// many of its bytes.
+///
+/// ```
+/// use shared_term::{heap::{COPY_OUT, OwnedHeap}, term};
+/// let mut heap = OwnedHeap::new(|h| h.binary(vec![0; 8000]));
+/// heap.turn(|h, file| (term!(h, [h.slice(file, 0..500).unwrap(), h.slice(file, 500..1001).unwrap()]), ()));
+/// heap.collect_major()?;
+/// assert_eq!(heap.info().off_heap_bytes, 8000, "1001 bytes live, which is more than an eighth");
+/// heap.turn(|h, parts| (term!(h, [parts.list().next().unwrap()]), ()));
+/// heap.collect_major()?;
+/// assert_eq!((heap.info().off_heap_bytes, 8000 / COPY_OUT), (500, 1000));
+/// # Ok::<(), shared_term::HeapError>(())
+/// ```
 pub const COPY_OUT: usize = 8;
 
 /// The memory that an object keeps alive.

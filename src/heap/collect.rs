@@ -20,6 +20,16 @@ use crate::term::word::{self, Word};
 use std::ptr;
 
 /// What a collection did.
+///
+/// ```
+/// use shared_term::heap::OwnedHeap;
+/// let mut heap = OwnedHeap::new(|h| h.list(0..100));
+/// heap.turn(|_, list| (list.list().nth(98).unwrap(), ())); // an integer: all cells are garbage now
+/// heap.turn(|h, n| (h.list([n]), ()));
+/// let stats = heap.collect_major()?;
+/// assert_eq!((stats.before_words, stats.after_words, stats.moved_words), (202, 2, 2));
+/// # Ok::<(), shared_term::HeapError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CollectStats {

@@ -109,6 +109,20 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 /// A heap could not grow.
+///
+#[cfg_attr(feature = "runtime", doc = "```")]
+#[cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+/// use shared_term::{heap::HeapError, prelude::*, process::SpawnOptions};
+/// let mut rt = Runtime::deterministic(1);
+/// let small = SpawnOptions::new().max_heap_words(1000);
+/// let p = rt.spawn_fn_with(small, |cx| cx.nil(), |cx, _, _| Ok(Next(cx.list(0..1_000_000))))?;
+/// let exited = rt.exited(p);
+/// rt.send_new(p, |h| h.nil())?;
+/// rt.run_until_idle();
+/// let why = exited.try_wait().unwrap().as_heap_error();
+/// assert!(matches!(why, Some(HeapError::Limit { limit: 1000, words: 1001.., .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HeapError {
@@ -188,6 +202,23 @@ pub(crate) fn catch_limit<'h, R>(heap: Heap<'h>, f: impl FnOnce(Heap<'h>) -> R) 
 }
 
 /// When a process collects its heap, between two turns.
+///
+#[cfg_attr(feature = "runtime", doc = "```")]
+#[cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+/// use shared_term::{heap::CollectWhen, prelude::*, process::SpawnOptions};
+/// let mut rt = Runtime::deterministic(1);
+/// let words_left_by = |rt: &mut shared_term::runtime::Deterministic, when| {
+///     let options = SpawnOptions::new().collect_when(when);
+///     let p = rt.spawn_fn_with(options, |cx| cx.list([0]), |cx, _, n| Ok(Next(cx.list([n.get::<i64>()?]))))?;
+///     rt.send_new(p, |h| h.int(1))?;
+///     rt.run_until_idle();
+///     let heap = rt.info(p).unwrap().details.unwrap().heap;
+///     Ok::<_, Box<dyn std::error::Error>>(heap.young_words + heap.old_words)
+/// };
+/// assert_eq!(words_left_by(&mut rt, CollectWhen::Pressure)?, 4, "the old state is garbage");
+/// assert_eq!(words_left_by(&mut rt, CollectWhen::Idle)?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CollectWhen {
     /// When the heap has grown past its threshold: twice the words that the last collection left, and at least
@@ -200,11 +231,30 @@ pub enum CollectWhen {
 }
 
 /// Longest binary that lies in the heap itself; longer ones are a shared [`Bytes`](bytes::Bytes) outside.
+///
+/// ```
+/// use shared_term::heap::{MAX_HEAP_BINARY, OwnedHeap};
+/// let outside = |bytes| OwnedHeap::new(|h| h.binary(vec![0; bytes])).info().off_heap_bytes;
+/// assert_eq!((outside(MAX_HEAP_BINARY), outside(MAX_HEAP_BINARY + 1)), (0, 65));
+/// ```
 pub const MAX_HEAP_BINARY: usize = 64;
 
 /// A handle to allocate with. `Copy`, valid for one turn or one builder closure.
 ///
 /// Every constructor is O(words that it writes). See the [module](self) for what happens when memory runs out.
+///
+/// ```
+/// use shared_term::{Atom, Heap, Region, Term, term};
+/// fn node<'h>(h: Heap<'h>, left: Term<'h>, key: i64, right: Term<'h>) -> Term<'h> {
+///     h.tuple(&[left, h.int(key), right])
+/// }
+/// let tree = Region::build(|h| {
+///     let leaf = h.atom(Atom::inline("leaf"));
+///     node(h, node(h, leaf, 1, leaf), 2, node(h, leaf, 3, leaf))
+/// });
+/// assert_eq!(tree.root().to_string(), "{{leaf,1,leaf},2,{leaf,3,leaf}}");
+/// assert_eq!(tree.root(), Region::build(|h| term!(h, {{:leaf, 1, :leaf}, 2, {:leaf, 3, :leaf}})).root());
+/// ```
 #[derive(Clone, Copy)]
 pub struct Heap<'h> {
     raw: NonNull<RawHeap>,
@@ -272,6 +322,12 @@ impl<'h> Heap<'h> {
     }
 
     /// The empty list.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.nil());
+    /// assert!(r.root().is_nil() && r.root().list().next().is_none());
+    /// ```
     #[inline]
     pub fn nil(self) -> Term<'h> {
         self.term(word::NIL)
@@ -306,6 +362,15 @@ impl<'h> Heap<'h> {
     }
 
     /// A float, or `None` for NaN and the infinities, which terms do not have. Two words.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| {
+    ///     assert!(h.float(f64::NAN).is_none() && h.float(f64::INFINITY).is_none());
+    ///     h.float(2.5).unwrap()
+    /// });
+    /// assert_eq!(r.root().as_float(), Some(2.5));
+    /// ```
     pub fn float(self, x: f64) -> Option<Term<'h>> {
         if !x.is_finite() {
             return None;
@@ -320,18 +385,41 @@ impl<'h> Heap<'h> {
     }
 
     /// An atom. No memory.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region};
+    /// let r = Region::build(|h| h.atom(Atom::OK));
+    /// assert_eq!((r.root().as_atom(), r.words()), (Some(Atom::OK), 0));
+    /// ```
     #[inline]
     pub fn atom(self, a: Atom) -> Term<'h> {
         self.term(a.word())
     }
 
     /// A pid. No memory.
+    ///
+    #[cfg_attr(feature = "runtime", doc = "```")]
+    #[cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let r = Region::build(|h| h.pid(p));
+    /// assert_eq!((r.root().as_pid(), r.words()), (Some(p), 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn pid(self, p: Pid) -> Term<'h> {
         self.term(p.word())
     }
 
     /// The pid of a process of another node. Four words.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region, term::RemotePid};
+    /// let there = RemotePid { node: Atom::inline("a@b"), id: 7, serial: 0, creation: 1 };
+    /// let r = Region::build(|h| h.remote_pid(there));
+    /// assert_eq!((r.root().as_remote_pid(), r.words()), (Some(there), 4));
+    /// ```
     pub fn remote_pid(self, p: RemotePid) -> Term<'h> {
         let at = self.alloc(4);
         // SAFETY: as many words were just allocated.
@@ -343,12 +431,25 @@ impl<'h> Heap<'h> {
     }
 
     /// A reference. No memory.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term::References};
+    /// let request = References::new().make();
+    /// let r = Region::build(|h| h.reference(request));
+    /// assert_eq!((r.root().as_reference(), r.words()), (Some(request), 0));
+    /// ```
     #[inline]
     pub fn reference(self, r: Reference) -> Term<'h> {
         self.term(r.word())
     }
 
     /// A tuple: one word, and one per element; no memory for `{}`.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region};
+    /// let r = Region::build(|h| h.tuple(&[h.atom(Atom::OK), h.tuple(&[])]));
+    /// assert_eq!((r.root().to_string().as_str(), r.words()), ("{ok,{}}", 3));
+    /// ```
     #[inline]
     pub fn tuple(self, elements: &[Term<'h>]) -> Term<'h> {
         if elements.is_empty() {
@@ -388,6 +489,12 @@ impl<'h> Heap<'h> {
     }
 
     /// A list cell: two words.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.cons(h.int(1), h.cons(h.int(2), h.nil())));
+    /// assert_eq!((r.root().to_string().as_str(), r.words()), ("[1,2]", 4));
+    /// ```
     #[inline]
     pub fn cons(self, head: Term<'h>, tail: Term<'h>) -> Term<'h> {
         let p = self.alloc(2);
@@ -411,6 +518,17 @@ impl<'h> Heap<'h> {
     }
 
     /// A list of the items that ends in `tail`.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| {
+    ///     let old = term!(h, [3, 4]);
+    ///     let longer = h.list_with_tail([1, 2], old);
+    ///     term!(h, {longer, old})
+    /// });
+    /// assert_eq!(r.root().to_string(), "{[1,2,3,4],[3,4]}");
+    /// assert_eq!(r.words(), 3 + 8, "the tail is shared");
+    /// ```
     pub fn list_with_tail<T: ToTerm<'h>>(self, items: impl IntoIterator<Item = T>, tail: Term<'h>) -> Term<'h> {
         let mut first = tail;
         let mut last: *mut Word = std::ptr::null_mut();
@@ -429,6 +547,16 @@ impl<'h> Heap<'h> {
     }
 
     /// `tuple` with another element at `i`, or `None` when it is no tuple or has none there. O(n) words.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| {
+    ///     let old = term!(h, {:counter, 1, "name"});
+    ///     assert!(h.with_element(old, 3, h.nil()).is_none());
+    ///     h.with_element(old, 1, h.int(2)).unwrap()
+    /// });
+    /// assert_eq!(r.root().to_string(), r#"{counter,2,<<"name">>}"#);
+    /// ```
     pub fn with_element(self, tuple: Term<'h>, i: usize, value: Term<'h>) -> Option<Term<'h>> {
         let elements = tuple.as_tuple()?;
         let (before, behind) = (elements.get(..i)?, elements.get(i + 1..)?);
@@ -480,6 +608,14 @@ impl<'h> Heap<'h> {
     }
 
     /// A deep copy of a term from anywhere, sharing kept, literals copied in. O(words), whatever the paths.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let config = Region::build(|h| term!(h, {:limit, 10}));
+    /// let r = Region::build(|h| h.list([h.copy(config.root()), h.nil()]));
+    /// drop(config);
+    /// assert_eq!(r.root().to_string(), "[{limit,10},[]]");
+    /// ```
     pub fn copy<P: Place>(self, term: Term<'_, P>) -> Term<'h> {
         // SAFETY: the source is alive during the call.
         let copied = unsafe { copy::copy(self.raw(), 0, term.word(), copy::Literals::Flatten, None) };
@@ -508,6 +644,16 @@ impl<'h> Heap<'h> {
     }
 
     /// Words in use, garbage included.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// Region::build(|h| {
+    ///     let before = h.used_words();
+    ///     let list = term!(h, [1, 2, 3]);
+    ///     assert_eq!(h.used_words() - before, 6);
+    ///     list
+    /// });
+    /// ```
     pub fn used_words(self) -> usize {
         self.raw().used()
     }

@@ -27,18 +27,48 @@ pub struct OwnedHeap {
 
 impl OwnedHeap {
     /// A heap with the root that `init` builds.
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let heap = OwnedHeap::new(|h| h.list(["a", "b"]));
+    /// assert_eq!(heap.root().list().count(), 2);
+    /// ```
     pub fn new(init: impl for<'h> FnOnce(Heap<'h>) -> Term<'h>) -> Self {
         Self::with_limit(usize::MAX, init)
     }
 
     /// As [`new`](Self::new), with a limit in words: allocation beyond it panics (without a panic hook).
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// use std::panic::{AssertUnwindSafe, catch_unwind};
+    /// let mut heap = OwnedHeap::with_limit(100, |h| h.list(0..10));
+    /// let turn = AssertUnwindSafe(|| heap.turn(|h, _| (h.list(0..1000), ())));
+    /// assert!(catch_unwind(turn).is_err());
+    /// assert_eq!(heap.root().list().count(), 10, "the root is what it was");
+    /// ```
     pub fn with_limit(words: usize, init: impl for<'h> FnOnce(Heap<'h>) -> Term<'h>) -> Self {
         let mut this = Self { raw: RawHeap::new(words), root: crate::term::word::NIL, parents: Parents::default() };
         this.turn(|h, _| (init(h), ()));
         this
     }
 
-    /// Runs one turn: from the old root to a new one, and a Rust value beside it. Terms cannot leave it.
+    /// Runs one turn: from the old root to a new one, and a Rust value beside it. Terms cannot leave it. What it leaves
+    /// behind is garbage until a collection.
+    ///
+    /// # Panics
+    ///
+    /// As `f`; and when memory runs out or the limit is passed. The root is then what it was.
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let mut heap = OwnedHeap::new(|h| h.nil());
+    /// let length = heap.turn(|h, list| {
+    ///     let longer = h.cons(h.binary("entry"), list);
+    ///     (longer, longer.list().count())
+    /// });
+    /// assert_eq!((length, heap.root().list().count()), (1, 1));
+    /// ```
     pub fn turn<R>(&mut self, f: impl for<'h> FnOnce(Heap<'h>, Term<'h>) -> (Term<'h>, R)) -> R {
         // SAFETY: invariant 1: the brand is made up by the closure's `for<'h>`; the heap stands still while it runs, and
         // `&mut self` keeps every other access away.
@@ -49,6 +79,14 @@ impl OwnedHeap {
     }
 
     /// The root, lent.
+    ///
+    /// ```
+    /// use shared_term::{Region, heap::OwnedHeap, term};
+    /// let heap = OwnedHeap::new(|h| term!(h, {:ok, 1}));
+    /// let copy = Region::copy_of(heap.root());
+    /// drop(heap);
+    /// assert_eq!(copy.root().to_string(), "{ok,1}");
+    /// ```
     pub fn root(&self) -> TermRef<'_> {
         // SAFETY: invariants 1 and 2, and `&self` keeps turns and collections away.
         unsafe { TermRef::from_word(self.root) }
@@ -84,6 +122,15 @@ impl OwnedHeap {
     /// # Errors
     ///
     /// As [`collect_minor`](Self::collect_minor).
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let mut heap = OwnedHeap::new(|h| h.list(0..100));
+    /// heap.turn(|_, list| (list.list().skip(90).collect::<Vec<_>>()[0], ()));
+    /// let stats = heap.collect_major()?;
+    /// assert_eq!((stats.before_words, stats.after_words), (200, 0));
+    /// # Ok::<(), shared_term::HeapError>(())
+    /// ```
     pub fn collect_major(&mut self) -> Result<CollectStats, HeapError> {
         // SAFETY: as above.
         unsafe { collect_major(&mut self.raw, &mut self.root, 0, self.parents) }
@@ -108,28 +155,64 @@ impl OwnedHeap {
         unsafe { compact(&mut self.raw, &mut self.root, 0, self.parents) }
     }
 
-    /// What is in the heap, and what its collections did.
+    /// What is in the heap, and what its collections did. O(pieces of memory), and O(n log n) for n binaries outside.
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let mut heap = OwnedHeap::new(|h| h.binary(vec![0; 100_000]));
+    /// assert_eq!(heap.info().off_heap_bytes, 100_000);
+    /// heap.turn(|h, _| (h.nil(), ()));
+    /// heap.collect_major()?;
+    /// assert_eq!((heap.info().off_heap_bytes, heap.info().major_collections), (0, 1));
+    /// # Ok::<(), shared_term::HeapError>(())
+    /// ```
     pub fn info(&self) -> HeapInfo {
         self.raw.info()
     }
 
     /// Shall slices of binaries be left as they are, however much they keep alive? By default a major collection copies
     /// them out; see [`Heap::slice`].
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let mut heap = OwnedHeap::new(|h| h.slice(h.binary(vec![0; 100_000]), 0..100).unwrap());
+    /// heap.keep_parents(true);
+    /// heap.collect_major()?;
+    /// assert_eq!(heap.info().off_heap_bytes, 100_000);
+    /// heap.keep_parents(false);
+    /// heap.collect_major()?;
+    /// assert_eq!(heap.info().off_heap_bytes, 100);
+    /// # Ok::<(), shared_term::HeapError>(())
+    /// ```
     pub fn keep_parents(&mut self, keep: bool) {
         self.parents = if keep { Parents::Keep } else { Parents::CopyOut };
     }
 
     /// Words in use, garbage included.
+    ///
+    /// ```
+    /// use shared_term::{heap::OwnedHeap, term};
+    /// let mut heap = OwnedHeap::new(|h| term!(h, {1, 2}));
+    /// heap.turn(|h, _| (term!(h, [1]), ()));
+    /// assert_eq!(heap.used_words(), 3 + 2, "the tuple is garbage, and still there");
+    /// ```
     pub fn used_words(&self) -> usize {
         self.raw.used()
     }
 
     /// Checks every word of the heap: headers, pointers, the order of keys, the off-heap lists, and that nothing
-    /// points from an older generation to a younger.
+    /// points from an older generation to a younger. For tests: O(n log n) for n objects, of which it makes a list.
     ///
     /// # Errors
     ///
     /// A description of the first word that is wrong: a bug of this crate.
+    ///
+    /// ```
+    /// use shared_term::heap::OwnedHeap;
+    /// let mut heap = OwnedHeap::new(|h| h.map((0..100).map(|i| (i, i))));
+    /// heap.collect_minor().unwrap();
+    /// heap.verify().unwrap();
+    /// ```
     pub fn verify(&self) -> Result<(), String> {
         verify(&self.raw, self.root)
     }

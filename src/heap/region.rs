@@ -299,12 +299,26 @@ impl Region {
     }
 
     /// The root, lent for as long as the region.
+    ///
+    /// ```
+    /// # use shared_term::{Region, TermRef, term};
+    /// let r = Region::build(|h| term!(h, {:point, 1, 2}));
+    /// let Some([_, x, y]) = r.root().tuple_of() else { panic!() };
+    /// let add = |a: &TermRef<'_>, b: &TermRef<'_>| a.as_int()? .checked_add(b.as_int()?);
+    /// assert_eq!(std::thread::scope(|scope| scope.spawn(|| add(x, y)).join().unwrap()), Some(3));
+    /// ```
     pub fn root(&self) -> TermRef<'_> {
         // SAFETY: invariants 1 and 2: the region owns the words and does not change them.
         unsafe { TermRef::from_word(self.root_word()) }
     }
 
     /// Words in use, garbage of the building included.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// assert_eq!(Region::build(|h| h.int(1)).words(), 0);
+    /// assert_eq!(Region::build(|h| h.list([1, 2])).words(), 4);
+    /// ```
     pub fn words(&self) -> usize {
         // SAFETY: the region owns its head, which is whole unless the root is an immediate.
         unsafe { if self.is_immediate() { 0 } else { (*self.head.as_ptr()).words } }

@@ -10,6 +10,18 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What the closure of [`Heap::scratch`] builds with: a [`Heap`] of its own, and the way in for terms of the outer one.
+///
+/// ```
+/// use shared_term::{Region, heap::Scratch, term, term::Term};
+/// fn total<'s>(s: Scratch<'s, '_>, numbers: impl Iterator<Item = i64>) -> Term<'s> {
+///     numbers.fold(term!(s, {0, 0}), |sum, n| {
+///         let (count, total): (i64, i64) = sum.get().unwrap();
+///         term!(s, {count + 1, total + n}) // one more tuple each time
+///     })
+/// }
+/// let r = Region::build(|h| h.scratch(|s| total(s, 1..=100)));
+/// assert_eq!((r.root().to_string().as_str(), r.words()), ("{100,5050}", 3));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Scratch<'s, 'h> {
     heap: Heap<'s>,
@@ -27,6 +39,18 @@ impl<'s> Deref for Scratch<'s, '_> {
 impl<'s, 'h> Scratch<'s, 'h> {
     /// A term of the outer heap, to read and to build with here. O(1): nothing is copied, neither now nor when it is part
     /// of the result.
+    ///
+    /// ```
+    /// use shared_term::{Region, term};
+    /// let r = Region::build(|h| {
+    ///     let name = h.list(0..100);
+    ///     let before = h.used_words();
+    ///     let pair = h.scratch(|s| term!(s, {s.import(name), :x}));
+    ///     assert_eq!(h.used_words() - before, 3, "the list was not copied");
+    ///     pair
+    /// });
+    /// assert_eq!(r.words(), 203);
+    /// ```
     pub fn import(self, term: Term<'h>) -> Term<'s> {
         // SAFETY: invariant 1: `'h` is the brand of the outer heap, which stands still and outlives this one. The words of
         // both are told apart by their addresses when the result moves out.

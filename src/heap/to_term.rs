@@ -8,8 +8,29 @@ use std::collections::{BTreeMap, HashMap};
 /// A Rust value that becomes a term, in [`term!`](crate::term!), [`Heap::list`] and [`Heap::map`].
 ///
 /// Strings and byte slices become binaries, `bool` an atom, `Vec` a list, a tuple a tuple, `HashMap` and `BTreeMap` a map.
+///
+/// ```
+/// use shared_term::{Heap, Region, Term, heap::ToTerm, term};
+/// struct Point { x: i64, y: i64 }
+/// impl<'h> ToTerm<'h> for &Point {
+///     fn to_term(self, heap: Heap<'h>) -> Term<'h> {
+///         term!(heap, {:point, self.x, self.y})
+///     }
+/// }
+/// let path = [Point { x: 1, y: 2 }, Point { x: 3, y: 4 }];
+/// let r = Region::build(|h| term!(h, {:path, h.list(&path)}));
+/// assert_eq!(r.root().to_string(), "{path,[{point,1,2},{point,3,4}]}");
+/// ```
 pub trait ToTerm<'h> {
     /// The term, built in `heap`.
+    ///
+    /// ```
+    /// use shared_term::{Region, heap::ToTerm};
+    /// use std::collections::BTreeMap;
+    /// let ports = BTreeMap::from([("http", 80), ("https", 443)]);
+    /// let r = Region::build(|h| ports.to_term(h));
+    /// assert_eq!(r.root().lookup("https").unwrap().as_int(), Some(443));
+    /// ```
     fn to_term(self, heap: Heap<'h>) -> Term<'h>;
 }
 

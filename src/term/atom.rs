@@ -27,6 +27,13 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 pub struct Atom(Word);
 
 /// An atom could not be made.
+///
+/// ```
+/// # use shared_term::{Atom, term::AtomError};
+/// let long = "x".repeat(2000);
+/// assert_eq!(Atom::new(&long), Err(AtomError::TooLong { bytes: 2000 }));
+/// assert_eq!(Atom::new(&long).unwrap_err().to_string(), "an atom has at most 1020 bytes, not 2000");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AtomError {
@@ -62,17 +69,50 @@ static INDEX: LazyLock<Mutex<HashMap<&'static str, u32>>> = LazyLock::new(Mutex:
 
 impl Atom {
     /// `ok`
+    ///
+    /// ```
+    /// # use shared_term::{Region, Atom, term};
+    /// let r = Region::build(|h| term!(h, {:ok, 1}));
+    /// assert!(matches!(r.root().tagged(), Some((Atom::OK, [_]))));
+    /// ```
     pub const OK: Self = Self::inline("ok");
     /// `error`
+    ///
+    /// ```
+    /// # use shared_term::{Region, Atom, term};
+    /// let r = Region::build(|h| term!(h, {:error, :enoent}));
+    /// assert!(matches!(r.root().tagged(), Some((Atom::ERROR, [_]))));
+    /// ```
     pub const ERROR: Self = Self::inline("error");
     /// `true`
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region};
+    /// assert_eq!(Region::build(|h| h.atom(Atom::TRUE)).root().as_bool(), Some(true));
+    /// ```
     pub const TRUE: Self = Self::inline("true");
     /// `false`
+    ///
+    /// ```
+    /// # use shared_term::Atom;
+    /// assert_eq!(Atom::from(1 > 2), Atom::FALSE);
+    /// ```
     pub const FALSE: Self = Self::inline("false");
 
     /// How many names the table holds at most (OTP's default).
+    ///
+    /// ```
+    /// # use shared_term::Atom;
+    /// assert_eq!(Atom::LIMIT, 1_048_576);
+    /// ```
     pub const LIMIT: usize = 1 << 20;
     /// The longest name, in bytes of UTF-8 (OTP: 255 characters).
+    ///
+    /// ```
+    /// # use shared_term::Atom;
+    /// assert!(Atom::new(&"ü".repeat(Atom::MAX_BYTES / 2)).is_ok());
+    /// assert!(Atom::new(&"ü".repeat(Atom::MAX_BYTES / 2 + 1)).is_err());
+    /// ```
     pub const MAX_BYTES: usize = 1020;
 
     /// The atom of a name of up to 7 bytes, in a `const`.
@@ -240,6 +280,13 @@ enum Name {
 }
 
 /// The name of an [`Atom`]; dereferences to `str`.
+///
+/// ```
+/// # use shared_term::Atom;
+/// let name = Atom::new("connection_closed").unwrap().name();
+/// assert!(name.starts_with("connection_"));
+/// assert_eq!(name.split('_').count(), 2);
+/// ```
 #[derive(Clone, Copy)]
 pub struct AtomName(Name);
 
@@ -292,7 +339,8 @@ impl fmt::Display for AtomName {
 ///
 /// # Panics
 ///
-/// When the atom table is full.
+/// Where [`Atom::new`](crate::Atom::new) is an error: when the name is too long, the table is full, or there is no
+/// memory.
 #[macro_export]
 macro_rules! atom {
     ($name:expr) => {{

@@ -7,6 +7,14 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
 /// A term had another shape than the one asked for.
+///
+/// ```
+/// # use shared_term::{Region, term, term::{Kind, Mismatch}};
+/// let r = Region::build(|h| term!(h, {1, "two"}));
+/// let error = r.root().get::<(i64, i64)>().unwrap_err();
+/// assert_eq!(error.to_string(), "expected an integer of 64 bits, found Binary");
+/// assert!(matches!(error, Mismatch { found: Kind::Binary, .. }));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mismatch {
@@ -25,12 +33,34 @@ impl fmt::Display for Mismatch {
 impl std::error::Error for Mismatch {}
 
 /// Rust values that can be read out of a term, by [`Term::get`]. `&str` and `&[u8]` borrow from the heap.
+///
+/// ```
+/// use shared_term::{Region, Term, term, term::{FromTerm, Mismatch, Place}};
+/// #[derive(Debug, PartialEq)]
+/// struct Point { x: i64, y: i64 }
+/// impl<'h, P: Place> FromTerm<'h, P> for Point {
+///     fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch> {
+///         let (x, y) = term.get()?;
+///         Ok(Self { x, y })
+///     }
+/// }
+/// let r = Region::build(|h| term!(h, [{1, 2}, {3, 4}]));
+/// assert_eq!(r.root().get::<Vec<Point>>()?, [Point { x: 1, y: 2 }, Point { x: 3, y: 4 }]);
+/// # Ok::<(), Mismatch>(())
+/// ```
 pub trait FromTerm<'h, P: Place = InHeap>: Sized {
     /// The value, if the term has its shape.
     ///
     /// # Errors
     ///
     /// When it has not.
+    ///
+    /// ```
+    /// use shared_term::{Region, term::FromTerm};
+    /// let r = Region::build(|h| h.int(300));
+    /// assert_eq!(u16::from_term(r.root()), Ok(300));
+    /// assert!(u8::from_term(r.root()).is_err(), "it does not fit");
+    /// ```
     fn from_term(term: Term<'h, P>) -> Result<Self, Mismatch>;
 }
 

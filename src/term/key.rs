@@ -53,6 +53,17 @@ use sealed::Sealed;
 /// integer, a boolean, a pid, a reference, a `&str` or `&[u8]` (a binary), a tuple of up to four of these, or a term. Sealed.
 ///
 /// Keys match exactly: `1` is not `1.0`.
+///
+/// ```
+/// use shared_term::{Atom, Region, term, term::Key};
+/// let table = Region::build(|h| term!(h, #{{:user, 7} => "ann", 1 => "one"}));
+/// let find = |key: (Atom, i64)| table.root().lookup(key).and_then(|v| v.as_str());
+/// assert_eq!((find((Atom::inline("user"), 7)), find((Atom::inline("user"), 8))), (Some("ann"), None));
+/// fn has(table: shared_term::TermRef<'_>, key: impl Key) -> bool {
+///     table.lookup(key).is_some()
+/// }
+/// assert!(has(table.root(), 1) && !has(table.root(), "one"));
+/// ```
 pub trait Key: Sealed {}
 
 macro_rules! immediates {

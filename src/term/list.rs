@@ -3,6 +3,15 @@
 use super::view::{InHeap, Place, Term};
 
 /// The elements of a list; see [`Term::list`].
+///
+/// ```
+/// # use shared_term::{Region, term, term::{List, Mismatch}};
+/// let r = Region::build(|h| term!(h, {:sum, [1, 2, 3]}));
+/// let (_, numbers): (shared_term::Atom, List<'_, _>) = r.root().get()?;
+/// assert_eq!(numbers.filter_map(|n| n.as_int()).sum::<i64>(), 6);
+/// assert_eq!(numbers.count(), 3, "it is `Copy`: another walk from the start");
+/// # Ok::<(), Mismatch>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct List<'h, P: Place = InHeap> {
     rest: Term<'h, P>,

@@ -8,6 +8,19 @@ use std::fmt;
 /// A pid is valid in one [domain](crate::PersistentTerms), and in another names nobody. A slot whose process has ended is used again with the next
 /// generation, and a slot whose generations are used up is never used again: a pid never names a second process.
 /// Printed as `<domain.slot.generation>` with the domain left out as `0`, as OTP prints its node.
+///
+#[cfg_attr(feature = "runtime", doc = "```")]
+#[cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+/// use shared_term::prelude::*;
+/// let mut rt = Runtime::deterministic(1);
+/// let first = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL)))?;
+/// assert!(first.to_string().starts_with("<0."));
+/// rt.send_new(first, |h| h.nil())?;
+/// rt.run_until_idle();
+/// let later: Vec<Pid> = (0..100).filter_map(|_| rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).ok()).collect();
+/// assert!(!later.contains(&first) && !rt.is_alive(first));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Pid(Word);
 

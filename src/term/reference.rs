@@ -51,6 +51,14 @@ impl fmt::Display for Reference {
 }
 
 /// A maker of [`Reference`]s. Each domain has one; this one is for heaps without a process.
+///
+/// ```
+/// use shared_term::{Reference, term::References};
+/// static REQUESTS: References = References::new();
+/// let made = || std::thread::spawn(|| (0..100).map(|_| REQUESTS.make()).collect::<Vec<Reference>>());
+/// let [a, b] = [made(), made()].map(|thread| thread.join().unwrap());
+/// assert!(a.is_sorted() && b.is_sorted() && a.iter().all(|r| !b.contains(r)));
+/// ```
 #[derive(Debug)]
 pub struct References {
     /// Plain `std`: a number that nothing else is ordered by.
@@ -59,6 +67,11 @@ pub struct References {
 
 impl References {
     /// A maker whose first reference is number 1.
+    ///
+    /// ```
+    /// # use shared_term::term::References;
+    /// assert_eq!(References::new().make().to_string(), "#Ref<0.0.1>");
+    /// ```
     #[must_use]
     pub const fn new() -> Self {
         Self { next: AtomicU64::new(1) }
@@ -69,6 +82,13 @@ impl References {
     /// # Panics
     ///
     /// After 2^59 references: 18 years at one a nanosecond.
+    ///
+    /// ```
+    /// # use shared_term::term::References;
+    /// let refs = References::new();
+    /// let first = refs.make();
+    /// assert!(first < refs.make());
+    /// ```
     #[inline]
     pub fn make(&self) -> Reference {
         // Relaxed: each caller gets another number, whatever the order.

@@ -19,14 +19,45 @@ mod sealed {
 }
 
 /// Where the words of a [`Term`] live, as far as its type knows. Sealed: [`InHeap`] and [`Outside`].
+///
+/// ```
+/// use shared_term::{Region, Term, term::Place};
+/// fn sum<P: Place>(list: Term<'_, P>) -> i64 {
+///     list.list().filter_map(|n| n.as_int()).sum()
+/// }
+/// let r = Region::build(|h| {
+///     let list = h.list(1..4);
+///     h.cons(h.int(sum(list)), list) // while it is built
+/// });
+/// assert_eq!(sum(r.root()), 6 + 1 + 2 + 3); // lent
+/// ```
 pub trait Place: sealed::Sealed + Copy + 'static {}
 
 /// In the heap that the term's lifetime names, or in a literal that this heap may point to: the term may become part of
 /// new terms of that heap.
+///
+/// ```
+/// use shared_term::{Heap, Region, Term, term::InHeap};
+/// fn push<'h>(h: Heap<'h>, stack: Term<'h, InHeap>, n: i64) -> Term<'h> {
+///     h.cons(h.int(n), stack) // `Term<'h>` is the same type
+/// }
+/// let r = Region::build(|h| push(h, push(h, h.nil(), 1), 2));
+/// assert_eq!(r.root().to_string(), "[2,1]");
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum InHeap {}
 
 /// Kept alive by a borrow: the term may be read, and copied into a heap, but not linked.
+///
+/// ```
+/// use shared_term::{Heap, Region, Term, term, term::Outside};
+/// fn keep<'h>(h: Heap<'h>, lent: Term<'_, Outside>) -> Term<'h> {
+///     h.copy(lent) // `lent` itself is of another type than what may be linked
+/// }
+/// let config = Region::build(|h| term!(h, {:limit, 10}));
+/// let r = Region::build(|h| term!(h, [keep(h, config.root())]));
+/// assert_eq!(r.root().to_string(), "[{limit,10}]");
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Outside {}
 
@@ -57,6 +88,16 @@ pub struct Term<'h, P: Place = InHeap> {
 }
 
 /// A term lent by a [`Region`](crate::Region), a literal or a guard: readable, `Send + Sync`, accepted by no constructor.
+///
+/// ```
+/// use shared_term::{Region, TermRef, term};
+/// fn depth(t: TermRef<'_>) -> usize {
+///     t.as_tuple().map_or(0, |elements| 1 + elements.iter().map(|e| depth(*e)).max().unwrap_or(0))
+/// }
+/// let r = Region::build(|h| term!(h, {1, {2, {3}}}));
+/// let lent: TermRef<'_> = r.root();
+/// std::thread::scope(|scope| scope.spawn(|| assert_eq!(depth(lent), 3)).join().unwrap());
+/// ```
 pub type TermRef<'a> = Term<'a, Outside>;
 
 // SAFETY: invariants 1 and 2. The words are immutable and the borrow `'a` keeps them alive; whoever lends a `TermRef` is
@@ -114,6 +155,14 @@ pub enum View<'h, P: Place = InHeap> {
 }
 
 /// The kind of a [`Term`], without its contents.
+///
+/// ```
+/// # use shared_term::{Region, term, term::Kind};
+/// let r = Region::build(|h| term!(h, [1, 1.5, :a, {}, [], [1], #{}, "b"]));
+/// let kinds: Vec<_> = r.root().list().map(|t| t.kind()).collect();
+/// use Kind::*;
+/// assert_eq!(kinds, [Int, Float, Atom, Tuple, Nil, List, Map, Binary]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -144,6 +193,14 @@ pub enum Kind {
 }
 
 /// An integer that does not fit 64 bits, in sign and magnitude.
+///
+/// ```
+/// # use shared_term::{Region, term::View};
+/// let r = Region::build(|h| h.list([i128::from(u64::MAX), -(1 << 100)]));
+/// let wide: Vec<_> = r.root().list().map(|n| n.view()).collect();
+/// let [View::BigInt(a), View::BigInt(b)] = &wide[..] else { panic!() };
+/// assert_eq!((a.to_i128(), b.limbs(), b.is_negative()), (Some(u64::MAX.into()), &[0, 1 << 36][..], true));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BigInt<'h> {
     negative: bool,
@@ -152,19 +209,44 @@ pub struct BigInt<'h> {
 
 impl<'h> BigInt<'h> {
     /// The most limbs that an integer may have: 4,194,240 bits, as in OTP.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term::BigInt};
+    /// Region::build(|h| h.big_int(false, &[1; BigInt::MAX_LIMBS]).unwrap());
+    /// ```
     pub const MAX_LIMBS: usize = 65_535;
 
     /// Is it below zero?
+    ///
+    /// ```
+    /// # use shared_term::{Region, term::View};
+    /// let r = Region::build(|h| h.int(i128::MIN));
+    /// assert!(matches!(r.root().view(), View::BigInt(n) if n.is_negative()));
+    /// ```
     pub fn is_negative(&self) -> bool {
         self.negative
     }
 
     /// The magnitude, least significant limb first; the last limb is not zero.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term::View};
+    /// let r = Region::build(|h| h.big_int(false, &[1, 2, 3]).unwrap());
+    /// let View::BigInt(n) = r.root().view() else { panic!() };
+    /// assert_eq!(n.limbs(), [1, 2, 3]); // 1 + 2 * 2^64 + 3 * 2^128
+    /// ```
     pub fn limbs(&self) -> &'h [u64] {
         self.limbs
     }
 
     /// The value, if it fits.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term::View};
+    /// let r = Region::build(|h| h.list([h.int(i128::MAX), h.big_int(false, &[0, 1 << 63]).unwrap()]));
+    /// let wide = r.root().list().map(|n| if let View::BigInt(n) = n.view() { n.to_i128() } else { panic!() });
+    /// assert_eq!(wide.collect::<Vec<_>>(), [Some(i128::MAX), None]);
+    /// ```
     pub fn to_i128(&self) -> Option<i128> {
         let magnitude = match *self.limbs {
             [low] => u128::from(low),
@@ -176,16 +258,45 @@ impl<'h> BigInt<'h> {
 }
 
 /// A Rust value that a term points to, lent for as long as the term.
+///
+/// ```
+/// # use shared_term::{Region, term::View};
+/// use std::sync::{Arc, Mutex};
+/// let log = Arc::new(Mutex::new(Vec::<&str>::new()));
+/// let r = Region::build(|h| h.resource(Arc::clone(&log)));
+/// let View::Resource(resource) = r.root().view() else { panic!() };
+/// resource.downcast::<Mutex<Vec<&str>>>().unwrap().lock().unwrap().push("hello");
+/// assert!(resource.downcast::<String>().is_none());
+/// assert_eq!(*log.lock().unwrap(), ["hello"]);
+/// ```
 #[derive(Clone, Copy)]
 pub struct Resource<'h>(&'h Arc<dyn Any + Send + Sync>);
 
 impl<'h> Resource<'h> {
     /// The value, if it is a `T`. No reference count moves.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// use std::sync::Arc;
+    /// let name = Arc::new(String::from("db"));
+    /// let r = Region::build(|h| h.resource(name.clone()));
+    /// assert_eq!(r.root().as_resource().unwrap().downcast::<String>(), Some(&*name));
+    /// assert_eq!(Arc::strong_count(&name), 2);
+    /// ```
     pub fn downcast<T: Any + Send + Sync>(self) -> Option<&'h T> {
         self.0.downcast_ref()
     }
 
     /// A handle of one's own on the value, if it is a `T`: one reference count.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// use std::sync::Arc;
+    /// let r = Region::build(|h| h.resource(Arc::new(String::from("db"))));
+    /// let kept = r.root().as_resource().unwrap().to_arc::<String>().unwrap();
+    /// drop(r);
+    /// assert_eq!(*kept, "db");
+    /// ```
     pub fn to_arc<T: Any + Send + Sync>(self) -> Option<Arc<T>> {
         Arc::clone(self.0).downcast().ok()
     }
@@ -271,6 +382,13 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// What this term is.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term, term::Kind};
+    /// let r = Region::build(|h| term!(h, [1]));
+    /// assert_eq!((r.root().kind(), r.root().list().rest().kind()), (Kind::List, Kind::List));
+    /// assert_eq!(r.root().list().last().unwrap().kind(), Kind::Int);
+    /// ```
     #[inline]
     pub fn kind(self) -> Kind {
         let w = self.word();
@@ -308,6 +426,20 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// What this term is, with its contents lent. O(1).
+    ///
+    /// ```
+    /// # use shared_term::{Region, TermRef, term, term::View};
+    /// fn sum(t: TermRef<'_>) -> i64 {
+    ///     match t.view() {
+    ///         View::Int(i) => i,
+    ///         View::Cons(head, tail) => sum(head) + sum(tail),
+    ///         View::Map(pairs) => pairs.values().map(sum).sum(),
+    ///         _ => 0,
+    ///     }
+    /// }
+    /// let r = Region::build(|h| term!(h, [1, [2], #{:a => 3}, "4"]));
+    /// assert_eq!(sum(r.root()), 6);
+    /// ```
     #[allow(clippy::missing_panics_doc, reason = "the kind says which of the readers has an answer")]
     #[inline]
     pub fn view(self) -> View<'h, P> {
@@ -334,11 +466,23 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// Is this the empty list?
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// assert!(Region::build(|h| term!(h, [])).root().is_nil());
+    /// assert!(!Region::build(|h| term!(h, {})).root().is_nil());
+    /// ```
     pub fn is_nil(self) -> bool {
         self.word() == word::NIL
     }
 
     /// The integer, if it is one and fits.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.list([i128::from(i64::MAX), i128::from(i64::MAX) + 1]));
+    /// assert_eq!(r.root().list().map(|n| n.as_int()).collect::<Vec<_>>(), [Some(i64::MAX), None]);
+    /// ```
     #[inline]
     pub fn as_int(self) -> Option<i64> {
         let w = self.word();
@@ -361,6 +505,12 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The float, if it is one. An integer is not converted.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, {1.0, 1}));
+    /// assert_eq!(r.root().as_tuple().unwrap().iter().map(|n| n.as_float()).collect::<Vec<_>>(), [Some(1.0), None]);
+    /// ```
     #[inline]
     pub fn as_float(self) -> Option<f64> {
         let (p, _) = self.object_of(Object::Float)?;
@@ -369,12 +519,24 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The atom, if it is one.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region, term};
+    /// assert_eq!(Region::build(|h| term!(h, :ok)).root().as_atom(), Some(Atom::OK));
+    /// assert_eq!(Region::build(|h| term!(h, "ok")).root().as_atom(), None);
+    /// ```
     #[inline]
     pub fn as_atom(self) -> Option<Atom> {
         word::is_atom(self.word()).then(|| Atom::from_word(self.word()))
     }
 
     /// `true` or `false`, if it is that atom.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// assert_eq!(Region::build(|h| term!(h, 1 < 2)).root().as_bool(), Some(true));
+    /// assert_eq!(Region::build(|h| term!(h, :yes)).root().as_bool(), None);
+    /// ```
     pub fn as_bool(self) -> Option<bool> {
         match self.as_atom()? {
             Atom::TRUE => Some(true),
@@ -384,12 +546,28 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The pid, if it is one.
+    ///
+    #[cfg_attr(feature = "runtime", doc = "```")]
+    #[cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// assert_eq!(Region::build(|h| term!(h, p)).root().as_pid(), Some(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn as_pid(self) -> Option<Pid> {
         word::is_pid(self.word()).then(|| Pid::from_word(self.word()))
     }
 
     /// The pid of a process elsewhere, if it is one.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region, term, term::RemotePid};
+    /// let there = RemotePid { node: Atom::inline("a@b"), id: 7, serial: 0, creation: 1 };
+    /// let r = Region::build(|h| term!(h, there));
+    /// assert_eq!((r.root().as_remote_pid(), r.root().as_pid()), (Some(there), None));
+    /// ```
     pub fn as_remote_pid(self) -> Option<RemotePid> {
         let (p, _) = self.object_of(Object::RemotePid)?;
         // SAFETY: three words follow the header.
@@ -397,12 +575,24 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The reference, if it is one.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term, term::References};
+    /// let request = References::new().make();
+    /// assert_eq!(Region::build(|h| term!(h, request)).root().as_reference(), Some(request));
+    /// ```
     #[inline]
     pub fn as_reference(self) -> Option<Reference> {
         word::is_reference(self.word()).then(|| Reference::from_word(self.word()))
     }
 
     /// The bytes, if it is a binary. No copy.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, <<1, 2, "text">>));
+    /// assert_eq!(r.root().as_bytes(), Some(&b"\x01\x02text"[..]));
+    /// ```
     #[inline]
     pub fn as_bytes(self) -> Option<&'h [u8]> {
         if self.word() == word::EMPTY_BINARY {
@@ -428,11 +618,27 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The bytes as a string, if it is a binary of UTF-8. O(bytes) for the check.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// assert_eq!(Region::build(|h| term!(h, "größe")).root().as_str(), Some("größe"));
+    /// assert_eq!(Region::build(|h| h.binary([0xff])).root().as_str(), None);
+    /// ```
     pub fn as_str(self) -> Option<&'h str> {
         std::str::from_utf8(self.as_bytes()?).ok()
     }
 
-    /// The bytes as an owned handle: shares a large binary (one count), copies a small one.
+    /// The bytes as an owned handle: shares a large binary (one count), copies a small one. One that shares keeps all of the
+    /// memory that the binary lies in, which is more than its bytes if it is a [slice](crate::Heap::slice).
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// let r = Region::build(|h| h.binary(vec![7; 1000]));
+    /// let lent = r.root().as_bytes().unwrap().as_ptr();
+    /// let kept = r.root().to_bytes().unwrap();
+    /// drop(r);
+    /// assert_eq!((kept.as_ptr(), kept.len()), (lent, 1000));
+    /// ```
     pub fn to_bytes(self) -> Option<Bytes> {
         match self.outside() {
             // SAFETY: as in `as_bytes`.
@@ -442,6 +648,13 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The elements, if it is a tuple.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, {1, 2, 3}));
+    /// let Some([first, rest @ ..]) = r.root().as_tuple() else { panic!() };
+    /// assert_eq!((first.as_int(), rest.len()), (Some(1), 2));
+    /// ```
     #[inline]
     pub fn as_tuple(self) -> Option<&'h [Self]> {
         match self.object_of(Object::Tuple) {
@@ -465,6 +678,21 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// `{Tag, Args...}` as tag and arguments; a bare atom as a tag without arguments.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region, TermRef, term};
+    /// const STOP: Atom = Atom::inline("stop");
+    /// const ADD: Atom = Atom::inline("add");
+    /// fn run(t: TermRef<'_>) -> Option<i64> {
+    ///     match t.tagged()? {
+    ///         (ADD, [a, b]) => a.as_int()?.checked_add(b.as_int()?),
+    ///         (STOP, []) => Some(0),
+    ///         _ => None,
+    ///     }
+    /// }
+    /// assert_eq!(run(Region::build(|h| term!(h, {:add, 1, 2})).root()), Some(3));
+    /// assert_eq!(run(Region::build(|h| term!(h, :stop)).root()), Some(0));
+    /// ```
     pub fn tagged(self) -> Option<(Atom, &'h [Self])> {
         if let Some(atom) = self.as_atom() {
             return Some((atom, &[]));
@@ -473,12 +701,25 @@ impl<'h, P: Place> Term<'h, P> {
         Some((first.as_atom()?, rest))
     }
 
-    /// The elements of a list, from the first cell to the last. Empty for anything that is no list.
+    /// The elements of a list, from the first cell to the last; O(1) each. Empty for anything that is no list.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, ["a", "b"]));
+    /// assert_eq!(r.root().list().filter_map(|s| s.as_str()).collect::<String>(), "ab");
+    /// ```
     pub fn list(self) -> List<'h, P> {
         List::new(self)
     }
 
     /// The map, if it is one.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, #{:a => 1}));
+    /// assert_eq!(r.root().as_map().unwrap().len(), 1);
+    /// assert!(r.root().as_map().unwrap().keys().all(|key| key.as_map().is_none()));
+    /// ```
     #[inline]
     pub fn as_map(self) -> Option<Map<'h, P>> {
         let Some((p, header)) = self.object() else {
@@ -499,11 +740,26 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The value at `key`, if this is a map and has it; see [`Map::get`].
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Region, term};
+    /// let r = Region::build(|h| term!(h, #{:limits => #{"rate" => 100}}));
+    /// let rate = r.root().lookup(Atom::inline("limits")).and_then(|limits| limits.lookup("rate"));
+    /// assert_eq!(rate.unwrap().as_int(), Some(100));
+    /// ```
     pub fn lookup(self, key: impl Key) -> Option<Self> {
         self.as_map()?.get(key)
     }
 
     /// The Rust value behind a resource, whatever it is.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// use std::sync::Arc;
+    /// let r = Region::build(|h| h.resource(Arc::new(7_u8)));
+    /// assert_eq!(r.root().as_resource().unwrap().downcast(), Some(&7_u8));
+    /// assert!(Region::build(|h| term!(h, 7)).root().as_resource().is_none());
+    /// ```
     pub fn as_resource(self) -> Option<Resource<'h>> {
         let (p, _) = self.object_of(Object::Resource)?;
         // SAFETY: `off_heap` keeps an `Arc` behind the link word, alive as long as the object.
@@ -511,6 +767,13 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// The Rust value behind a resource, if it is a `T`.
+    ///
+    /// ```
+    /// # use shared_term::Region;
+    /// use std::sync::Arc;
+    /// let r = Region::build(|h| h.resource(Arc::new(7_u8)));
+    /// assert_eq!((r.root().resource::<u8>(), r.root().resource::<u16>()), (Some(&7), None));
+    /// ```
     pub fn resource<T: Any + Send + Sync>(self) -> Option<&'h T> {
         self.as_resource()?.downcast()
     }
@@ -546,6 +809,15 @@ impl<'h, P: Place> Term<'h, P> {
     }
 
     /// Erlang's `<`: as [`Ord`], but integers and floats are compared as numbers alone.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// # use std::cmp::Ordering;
+    /// let r = Region::build(|h| term!(h, {1, 1.0, 2}));
+    /// let Some([one, float, two]) = r.root().tuple_of() else { panic!() };
+    /// assert_eq!((one.cmp_value(*float), one.cmp(float)), (Ordering::Equal, Ordering::Less));
+    /// assert_eq!(float.cmp_value(*two), Ordering::Less);
+    /// ```
     pub fn cmp_value<Q: Place>(self, other: Term<'_, Q>) -> Ordering {
         // SAFETY: both terms are alive while this runs.
         unsafe { compare(self.word(), other.word(), Numbers::ByValue) }

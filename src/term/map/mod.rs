@@ -28,6 +28,19 @@ pub(crate) const MAX_FLAT: usize = 32;
 ///
 /// Hashes have 64 bits and no secret: who knows how they are made, and finds many keys of one hash, makes inserting
 /// those O(their number). Nothing becomes deeper than 16 levels, and looking up stays O(log n).
+///
+/// ```
+/// use shared_term::{Region, term};
+/// let r = Region::build(|h| {
+///     let old = term!(h, #{"host" => "localhost", "port" => 80});
+///     let new = h.insert(old, h.binary("port"), h.int(443)).unwrap();
+///     term!(h, {old, new})
+/// });
+/// let Some([old, new]) = r.root().tuple_of() else { panic!() };
+/// let (old, new) = (old.as_map().unwrap(), new.as_map().unwrap());
+/// let changed: Vec<_> = new.iter().filter(|(k, v)| old.get(*k) != Some(*v)).map(|(k, _)| k.as_str()).collect();
+/// assert_eq!((new.len(), changed), (2, vec![Some("port")]));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Map<'h, P: Place = InHeap>(Repr<'h, P>);
 
@@ -52,6 +65,12 @@ impl<'h, P: Place> Map<'h, P> {
     }
 
     /// How many pairs it has. O(1).
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| h.map((0..500).map(|i| (i % 100, i))));
+    /// assert_eq!(r.root().as_map().unwrap().len(), 100);
+    /// ```
     pub fn len(self) -> usize {
         match self.0 {
             Repr::Flat(keys, _) => keys.len(),
@@ -61,6 +80,11 @@ impl<'h, P: Place> Map<'h, P> {
     }
 
     /// Has it no pairs?
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// assert!(Region::build(|h| term!(h, #{})).root().as_map().unwrap().is_empty());
+    /// ```
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }
@@ -108,6 +132,13 @@ impl<'h, P: Place> Map<'h, P> {
     }
 
     /// Is there a value at `key`? As [`get`](Self::get).
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, #{1 => :one}));
+    /// let m = r.root().as_map().unwrap();
+    /// assert!(m.contains_key(1) && !m.contains_key("one"));
+    /// ```
     pub fn contains_key(self, key: impl Key) -> bool {
         self.get(key).is_some()
     }
@@ -131,11 +162,24 @@ impl<'h, P: Place> Map<'h, P> {
     }
 
     /// The keys, as [`iter`](Self::iter) has them.
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, #{:b => 1, :a => 2}));
+    /// let keys: Vec<_> = r.root().as_map().unwrap().keys().map(|k| k.to_string()).collect();
+    /// assert_eq!(keys, ["a", "b"]);
+    /// ```
     pub fn keys(self) -> impl ExactSizeIterator<Item = Term<'h, P>> + FusedIterator + Clone + use<'h, P> {
         self.iter().map(|(key, _)| key)
     }
 
     /// The values, in the order of [`keys`](Self::keys).
+    ///
+    /// ```
+    /// # use shared_term::{Region, term};
+    /// let r = Region::build(|h| term!(h, #{:b => 1, :a => 2}));
+    /// assert_eq!(r.root().as_map().unwrap().values().filter_map(|v| v.as_int()).collect::<Vec<_>>(), [2, 1]);
+    /// ```
     pub fn values(self) -> impl ExactSizeIterator<Item = Term<'h, P>> + FusedIterator + Clone + use<'h, P> {
         self.iter().map(|(_, value)| value)
     }
@@ -175,6 +219,15 @@ pub(crate) unsafe fn position_among(node: &Node, key: impl Key) -> Result<usize,
 }
 
 /// The pairs of a map; see [`Map::iter`].
+///
+/// ```
+/// # use shared_term::{Region, term};
+/// let r = Region::build(|h| h.map((0..100).map(|i| (i, 2 * i))));
+/// let mut pairs = r.root().as_map().unwrap().into_iter();
+/// let (key, value) = pairs.next().unwrap();
+/// assert_eq!(value.as_int(), key.as_int().map(|i| 2 * i));
+/// assert_eq!((pairs.len(), pairs.clone().count()), (99, 99));
+/// ```
 #[derive(Debug, Clone)]
 pub struct MapIter<'h, P: Place = InHeap>(Iter<'h, P>);
 
