@@ -63,6 +63,16 @@ impl fmt::Debug for Batch<'_> {
 }
 
 /// What a batch did.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::new();
+/// store.put("a", Region::build(|h| h.int(1)))?;
+/// store.put("b", Region::build(|h| h.int(2)))?;
+/// let done = store.put_many([("a", 1), ("b", 3), ("c", 4)].map(|(key, n)| (key, Region::build(|h| h.int(n)))))?;
+/// assert_eq!((done.inserted, done.replaced, done.unchanged), (1, 1, 1));
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Changes {
@@ -97,6 +107,17 @@ impl<'s> Batch<'s> {
     /// # Errors
     ///
     /// When the store does not take it: a region comes back, and what was planned before stays planned.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// let mut batch = store.batch();
+    /// batch.put("k", Region::build(|h| h.int(1)))?.put("k", Region::build(|h| h.int(2)))?;
+    /// assert_eq!(store.read("k", |v| v.map(|v| v.as_int())), None);
+    /// assert_eq!(batch.commit().inserted, 1);
+    /// assert_eq!(store.read("k", |v| v.unwrap().as_int()), Some(2));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn put(&mut self, key: impl Key, value: impl Value) -> Result<&mut Self, PutError> {
         // SAFETY: the value lives during the call.
         match unsafe { self.plan_put(key, Offer::of(&value, self.domain)) } {
@@ -124,6 +145,17 @@ impl<'s> Batch<'s> {
     /// # Errors
     ///
     /// When there is no memory to remember the key with.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("old", Region::build(|h| h.int(1)))?;
+    /// let mut rename = store.batch();
+    /// rename.put("new", Region::build(|h| h.int(1)))?.erase("old")?;
+    /// rename.commit();
+    /// assert_eq!(store.entries().iter().map(|(key, _)| key.to_string()).collect::<Vec<_>>(), [r#"<<"new">>"#]);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn erase(&mut self, key: impl Key) -> Result<&mut Self, HeapError> {
         let hash = key.hash_key();
         self.planned.push(Planned { hash, entry: Entry::new(hash, key)?, value: None, equal: None });
@@ -132,6 +164,19 @@ impl<'s> Batch<'s> {
 
     /// Makes the changes, all at once. O(keys), and O(words) of values that are there already, which are compared with;
     /// writers of the same keys wait meanwhile, for a few stores per key, readers do not.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// let mut batch = store.batch();
+    /// batch.put("k", Region::build(|h| h.list(0..3)))?;
+    /// let mut guard = store.pin();
+    /// batch.commit();
+    /// assert!(guard.get("k").is_none(), "pinned before");
+    /// guard.repin();
+    /// assert!(guard.get("k").is_some());
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn commit(self) -> Changes {
         self.commit_numbered().1
     }

@@ -5,6 +5,19 @@ use crate::heap::{HeapError, Region};
 use std::fmt;
 
 /// Why the store did not take a value. What was there stays.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region, persistent::StoreError};
+/// let store = PersistentTerms::builder().max_retained_bytes(1000).build();
+/// store.put("k", Region::build(|h| h.list(0..1000)))?;
+/// let reader = store.pin();
+/// store.erase("k");
+/// let refused = store.put("k", Region::build(|h| h.int(1))).map_err(StoreError::from);
+/// assert!(matches!(refused, Err(StoreError::Retained { limit: 1000, bytes: 16_000.. })));
+/// drop(reader);
+/// store.put("k", Region::build(|h| h.int(1)))?;
+/// # Ok::<(), StoreError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -40,6 +53,18 @@ impl From<HeapError> for StoreError {
 }
 
 /// A [`put`](super::PersistentTerms::put) that was refused. The value comes back.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::builder().max_retained_bytes(0).build();
+/// store.put("k", Region::build(|h| h.list(0..9)))?;
+/// let reader = store.pin();
+/// store.erase("k");
+/// let error = store.put("k", Region::build(|h| h.list(0..10))).unwrap_err();
+/// drop(reader);
+/// store.put("k", error.into_value().unwrap())?; // the same region again
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug)]
 pub struct PutError {
     pub(super) reason: StoreError,
@@ -48,11 +73,35 @@ pub struct PutError {
 
 impl PutError {
     /// Why.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region, persistent::StoreError};
+    /// # let store = PersistentTerms::builder().max_retained_bytes(0).build();
+    /// # store.put("k", Region::build(|h| h.list(0..9)))?;
+    /// # let reader = store.pin();
+    /// # store.erase("k"); // its bytes wait for the reader, and none may
+    /// let error = store.put("k", Region::build(|h| h.nil())).unwrap_err();
+    /// assert!(matches!(error.reason(), StoreError::Retained { limit: 0, .. }));
+    /// # Ok::<(), StoreError>(())
+    /// ```
     pub fn reason(&self) -> StoreError {
         self.reason
     }
 
     /// The value, if it was a region. (A literal is still the caller's.)
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region, persistent::StoreError};
+    /// # let store = PersistentTerms::builder().max_retained_bytes(0).build();
+    /// # let literal = store.literal(|h| h.list(0..3))?;
+    /// # store.put("k", Region::build(|h| h.list(0..9)))?;
+    /// # let reader = store.pin();
+    /// # store.erase("k"); // its bytes wait for the reader, and none may
+    /// let error = store.put("k", Region::build(|h| h.list(0..3))).unwrap_err();
+    /// assert_eq!(error.into_value().unwrap().root().to_string(), "[0,1,2]");
+    /// assert!(store.put("k", &literal).unwrap_err().into_value().is_none());
+    /// # Ok::<(), StoreError>(())
+    /// ```
     pub fn into_value(self) -> Option<Region> {
         self.value
     }
@@ -77,6 +126,17 @@ impl From<PutError> for StoreError {
 }
 
 /// A [`put_new`](super::PersistentTerms::put_new) did not insert its value.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region, persistent::PutNewError};
+/// let store = PersistentTerms::new();
+/// let elect = |name: &str| match store.put_new("leader", Region::build(|h| h.binary(name))) {
+///     Ok(()) => true,
+///     Err(PutNewError::Exists(_)) => false,
+///     Err(error) => panic!("{error}"),
+/// };
+/// assert_eq!((elect("a"), elect("b")), (true, false));
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PutNewError {
@@ -98,6 +158,20 @@ impl fmt::Display for PutNewError {
 impl std::error::Error for PutNewError {}
 
 /// A [`compare_and_put`](super::PersistentTerms::compare_and_put) did not put its value.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region, persistent::CompareError};
+/// let store = PersistentTerms::new();
+/// let mut mine = Region::build(|h| h.int(2));
+/// store.put("k", Region::build(|h| h.int(1)))?;
+/// let mut expected = None;
+/// while let Err(error) = store.compare_and_put("k", expected, mine) {
+///     let CompareError::Conflict { current, value } = error else { panic!("{error}") };
+///     (expected, mine) = (current, value); // once more, over what is there
+/// }
+/// assert_eq!(store.read("k", |v| v.unwrap().as_int()), Some(2));
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CompareError {

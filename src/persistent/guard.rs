@@ -22,6 +22,20 @@ use std::marker::PhantomData;
 ///
 /// Not `Send`, so that a future that is sent between threads cannot hold it over an `await`. A guard that is leaked
 /// (`mem::forget`) stops the freeing of memory for good; [`PersistentTerms::read`] cannot leak one.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::new();
+/// store.put("names", Region::build(|h| h.list(["ann", "bob"])))?;
+/// let mut guard = store.pin();
+/// let names = guard.get("names").unwrap();
+/// store.put("names", Region::build(|h| h.list(["eve"])))?;
+/// assert_eq!(names.list().count(), 2, "lent before, and still there");
+/// assert_eq!(guard.get("names").unwrap().list().count(), 1, "what was put by itself is seen at once");
+/// guard.repin(); // `names` may be freed from here on
+/// assert_eq!(store.info().guards_behind, 0);
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 pub struct Guard<'s> {
     span: Span<'s>,
     store: &'s PersistentTerms,
@@ -53,6 +67,16 @@ impl<'s> Guard<'s> {
     }
 
     /// The value at `key`. Wait-free. OTP: `get/1`, which raises where this is `None`.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put(("user", 7), Region::build(|h| h.binary("ann")))?;
+    /// let guard = store.pin();
+    /// assert_eq!(guard.get(("user", 7)).unwrap().as_str(), Some("ann"));
+    /// assert!(guard.get(("user", 8)).is_none());
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     #[inline]
     pub fn get(&self, key: impl Key) -> Option<TermRef<'_>> {
         self.domain().lookup(key, self.snapshot).map(|w| self.lend(w))
@@ -189,6 +213,18 @@ impl fmt::Debug for Guard<'_> {
 }
 
 /// All keys and values, as of one moment; see [`PersistentTerms::entries`].
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::new();
+/// for key in ["a", "b", "c"] {
+///     store.put(key, Region::build(|h| h.list(0..10)))?;
+/// }
+/// let entries = store.entries();
+/// store.erase_all();
+/// assert_eq!(entries.iter().map(|(_, list)| list.list().count()).sum::<usize>(), 30);
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 pub struct Entries<'s> {
     guard: Guard<'s>,
     pairs: Vec<(std::ptr::NonNull<super::entry::Entry>, Word)>,
@@ -207,17 +243,44 @@ impl<'s> Entries<'s> {
     }
 
     /// The pairs, in no order.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("a", Region::build(|h| h.int(1)))?;
+    /// store.put("b", Region::build(|h| h.int(2)))?;
+    /// let entries = store.entries();
+    /// let mut keys: Vec<_> = entries.iter().filter_map(|(key, _)| key.as_str()).collect();
+    /// keys.sort_unstable();
+    /// assert_eq!(keys, ["a", "b"]);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (TermRef<'_>, TermRef<'_>)> {
         // SAFETY: found in the guard's span, and freed after it has ended.
         self.pairs.iter().map(|&(entry, value)| (unsafe { entry.as_ref() }.key(), self.guard.lend(value)))
     }
 
     /// How many.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.int(1)))?;
+    /// let entries = store.entries();
+    /// store.erase("k");
+    /// assert_eq!((entries.len(), store.info().count), (1, 0));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn len(&self) -> usize {
         self.pairs.len()
     }
 
     /// Were there none?
+    ///
+    /// ```
+    /// # use shared_term::PersistentTerms;
+    /// assert!(PersistentTerms::new().entries().is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }

@@ -74,12 +74,29 @@ impl Literal {
     }
 
     /// The term, lent for as long as the handle is. One load.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, term};
+    /// let store = PersistentTerms::new();
+    /// let limits = store.literal(|h| term!(h, #{"rate" => 100}))?;
+    /// let rate = std::thread::spawn(move || limits.root().lookup("rate").and_then(|n| n.as_int()));
+    /// assert_eq!(rate.join().unwrap(), Some(100));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn root(&self) -> TermRef<'_> {
         // SAFETY: the lease keeps the area.
         unsafe { TermRef::from_word(self.word) }
     }
 
     /// Words in its area; none for a term that owns no memory. O(1).
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// let store = PersistentTerms::new();
+    /// assert_eq!(store.freeze(Region::build(|h| h.list([1, 2])))?.words(), 4);
+    /// assert_eq!(store.freeze(Region::build(|h| h.int(1)))?.words(), 0);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn words(&self) -> usize {
         self.area().map_or(0, |area| area.words)
     }

@@ -7,6 +7,20 @@ use crate::Pid;
 use std::time::Duration;
 
 /// What the collection that is under way waits for; see [`PersistentTerms::held_up`].
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::new();
+/// store.put("k", Region::build(|h| h.list(0..10)))?;
+/// let (slow, quick) = (store.pin(), store.pin());
+/// store.erase("k");
+/// drop(quick);
+/// let held_up = store.held_up();
+/// assert!(held_up.since.is_some());
+/// assert_eq!((held_up.guards, held_up.turns, held_up.unanswered), (1, vec![], vec![]));
+/// # drop(slow);
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct HeldUp {

@@ -122,12 +122,47 @@ pub(crate) mod sealed {
 
 /// A heap that answers global collections, so that it may hold pointers into literal areas: the context of a turn.
 /// Sealed; a builder or an [`OwnedHeap`](crate::heap::OwnedHeap) is none, and copies what it reads under a guard.
+///
+#[cfg_attr(feature = "runtime", doc = "```")]
+#[cfg_attr(not(feature = "runtime"), doc = "```ignore")]
+/// use shared_term::{persistent::Holder, prelude::*};
+/// fn limit<'h>(cx: impl Holder<'h>, store: &PersistentTerms) -> Term<'h> {
+///     store.get(cx, "limit").unwrap_or(cx.int(10))
+/// }
+/// # let mut rt = Runtime::deterministic(1);
+/// let store = rt.persistent().clone();
+/// let p = rt.spawn_fn(|cx| cx.nil(), move |cx, _, _| Ok(Stop(Exit::msg(limit(cx, &store)))))?;
+/// let exited = rt.exited(p);
+/// rt.send_new(p, |h| h.nil())?;
+/// rt.run_until_idle();
+/// assert_eq!(exited.try_wait().unwrap().to_string(), "10");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Holder<'h>: Copy + sealed::Turn + std::ops::Deref<Target = Heap<'h>> {}
 
 /// A store of persistent terms: key to value, both terms. A cheap handle; clones are the same store.
 ///
 /// A store and the runtimes [attached](crate::runtime::Builder::persistent) to it are one domain. See the
 /// [module](self).
+///
+/// ```
+/// use shared_term::{PersistentTerms, Region, term};
+/// use std::time::Duration;
+/// let store = PersistentTerms::new();
+/// store.put("routes", Region::build(|h| term!(h, #{"/" => "index"})))?;
+/// let other = store.clone(); // the same store
+/// std::thread::spawn(move || {
+///     let guard = other.pin();
+///     assert_eq!(guard.get("routes").unwrap().lookup("/").unwrap().as_str(), Some("index"));
+/// })
+/// .join()
+/// .unwrap();
+/// store.update("routes", |h, old| h.insert(old.unwrap(), h.binary("/help"), h.binary("help")).unwrap())?;
+/// assert!(store.erase("routes"));
+/// assert!(store.wait_idle(Duration::from_secs(10)));
+/// assert_eq!(store.info().bytes, 0);
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Clone)]
 pub struct PersistentTerms {
     pub(crate) domain: Arc<Domain>,
@@ -135,6 +170,17 @@ pub struct PersistentTerms {
 
 /// Names one value of one key: no other value of any key of the store, before or after, has the same (H22). See
 /// [`compare_and_put`](PersistentTerms::compare_and_put).
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::new();
+/// let put = |n: i64| store.put("k", Region::build(|h| h.int(n))).map(|_| store.entry_info("k").unwrap().version);
+/// let one = put(1)?;
+/// assert_eq!(put(1)?, one, "the same value is left alone");
+/// assert_ne!(put(2)?, one);
+/// assert_ne!(put(1)?, one, "equal to the first, and another put");
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u64);
 
@@ -152,6 +198,11 @@ impl Default for PersistentTerms {
 
 impl PersistentTerms {
     /// An empty store.
+    ///
+    /// ```
+    /// # use shared_term::PersistentTerms;
+    /// assert_eq!(PersistentTerms::new().info().count, 0);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -214,6 +265,20 @@ impl PersistentTerms {
     /// store and a fence; two stores and a fence to drop it. Nothing that is unpublished while it lives is freed before it
     /// is dropped; nothing else waits for it. Where no runtime drives the collections, who drops a guard that held one up
     /// goes on with it.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.list(0..3)))?;
+    /// let guard = store.pin();
+    /// let lent = guard.get("k").unwrap();
+    /// store.erase("k");
+    /// assert_eq!(lent.to_string(), "[0,1,2]");
+    /// assert!(store.info().retained_bytes > 0);
+    /// drop(guard);
+    /// assert_eq!(store.info().retained_bytes, 0);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     #[must_use]
     pub fn pin(&self) -> Guard<'_> {
         Guard::new(self)
@@ -238,6 +303,16 @@ impl PersistentTerms {
     /// # Errors
     ///
     /// When there is no memory.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// let limit = store.slot("limit")?;
+    /// assert_eq!((limit.key().as_str(), store.info().count), (Some("limit"), 0), "a slot is no value");
+    /// store.put("limit", Region::build(|h| h.int(10)))?;
+    /// assert_eq!(store.pin().read(&limit).unwrap().as_int(), Some(10));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn slot(&self, key: impl Key) -> Result<Slot, StoreError> {
         Ok(Slot::new(self, key)?)
     }

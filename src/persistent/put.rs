@@ -11,6 +11,19 @@ use crate::heap::{Heap, Region};
 use crate::term::{Key, Term};
 
 /// What a [`put`](PersistentTerms::put) did.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region, persistent::Put};
+/// let store = PersistentTerms::new();
+/// let load = |text: &str| store.put("config", Region::build(|h| h.binary(text)));
+/// load("rate = 10")?;
+/// match load("rate = 20")? {
+///     Put::Inserted | Put::Replaced => println!("new configuration"),
+///     Put::Unchanged => unreachable!("it was another one"),
+/// }
+/// assert_eq!(load("rate = 20")?, Put::Unchanged, "no reader is disturbed, nothing is collected");
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     /// The key is new.
@@ -75,6 +88,16 @@ impl PersistentTerms {
     /// # Errors
     ///
     /// When there is no memory.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, term};
+    /// let store = PersistentTerms::new();
+    /// let shared = store.literal(|h| term!(h, #{"rate" => 100}))?;
+    /// store.put("a", &shared)?;
+    /// store.put("b", &shared)?;
+    /// assert_eq!((store.info().count, store.info().areas), (2, 1));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn literal(&self, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<Literal, StoreError> {
         Ok(Literal::new(&self.domain, self.domain.build::<StoreError>(|h| Ok(f(h)))?))
     }
@@ -212,7 +235,20 @@ impl PersistentTerms {
         self.domain.erase(key)
     }
 
-    /// Plans changes of several keys, to be made at once.
+    /// Plans changes of several keys, to be made at once. O(1): nothing is planned yet, and no memory is taken.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// let store = PersistentTerms::new();
+    /// let mut batch = store.batch();
+    /// for shard in 0..4 {
+    ///     batch.put(("shard", shard), Region::build(|h| h.int(shard)))?;
+    /// }
+    /// assert_eq!(store.info().count, 0);
+    /// batch.commit();
+    /// assert_eq!(store.info().count, 4);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn batch(&self) -> Batch<'_> {
         Batch::new(&self.domain)
     }

@@ -9,6 +9,19 @@ use std::sync::atomic as plain;
 use std::time::Duration;
 
 /// What one global collection did.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// # use std::time::Duration;
+/// let store = PersistentTerms::new();
+/// let reports = store.reports(16);
+/// store.put("k", Region::build(|h| h.list([h.binary(vec![0; 1000])])))?;
+/// store.erase("k");
+/// let report = reports.recv_timeout(Duration::from_secs(10)).unwrap();
+/// assert_eq!((report.areas, report.off_heap_bytes, report.retained_bytes), (1, 1000, 0));
+/// assert_eq!((report.asked, report.holders), (0, 0), "no process had anything to do");
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
@@ -39,6 +52,20 @@ pub struct Report {
 }
 
 /// The figures of a store.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// let store = PersistentTerms::new();
+/// store.put("list", Region::build(|h| h.list(0..100)))?;
+/// store.put("small", Region::build(|h| h.int(1)))?;
+/// let info = store.info();
+/// assert_eq!((info.count, info.areas, info.words), (2, 1, 200));
+/// let guard = store.pin();
+/// store.erase("list");
+/// assert_eq!((store.info().count, store.info().areas, store.info().guards_behind), (1, 1, 1));
+/// assert_eq!(store.info().retained_bytes, info.bytes);
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
@@ -65,6 +92,18 @@ pub struct Info {
 }
 
 /// The figures of one key; see [`PersistentTerms::entry_info`](super::PersistentTerms::entry_info).
+///
+/// ```
+/// # use shared_term::{PersistentTerms, term};
+/// let store = PersistentTerms::new();
+/// store.put_built("routes", |h| h.map((0..1000).map(|i| (i, "here"))))?;
+/// let before = store.entry_info("routes").unwrap();
+/// store.update("routes", |h, old| h.insert(old.unwrap(), h.int(7), h.binary("there")).unwrap())?;
+/// let after = store.entry_info("routes").unwrap();
+/// assert!(after.version != before.version && after.words < before.words / 10, "only what is new was made");
+/// assert!(after.shared_words >= before.words);
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EntryInfo {
@@ -82,6 +121,15 @@ pub struct EntryInfo {
 
 impl PersistentTerms {
     /// The figures of the store. O(1) but for the participants.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.binary(vec![0; 1000])))?;
+    /// let info = store.info();
+    /// assert_eq!((info.count, info.off_heap_bytes, info.collections), (1, 1000, 0));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn info(&self) -> Info {
         let figures = &self.domain.space.figures;
         let load = |figure: &plain::AtomicUsize| figure.load(plain::Ordering::Relaxed);

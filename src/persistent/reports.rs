@@ -9,6 +9,21 @@ use std::time::{Duration, Instant};
 ///
 /// It keeps a number of them that was chosen when it was made. When one more comes the oldest goes, and is
 /// [counted](Self::lost): a reader that is slow holds up no collection and takes no more memory.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// # use std::time::Duration;
+/// let store = PersistentTerms::new();
+/// let reports = store.reports(1000);
+/// let log = std::thread::spawn(move || {
+///     let report = reports.recv_timeout(Duration::from_secs(10)).unwrap();
+///     format!("{} areas of {} words", report.areas, report.words)
+/// });
+/// store.put("k", Region::build(|h| h.list(0..10)))?;
+/// store.erase("k");
+/// assert_eq!(log.join().unwrap(), "1 areas of 20 words");
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug)]
 pub struct Reports {
     shared: Arc<Shared>,
@@ -70,12 +85,39 @@ impl PersistentTerms {
 
 impl Reports {
     /// The oldest report that waits, if one does. Takes a lock.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # use std::time::Duration;
+    /// # let store = PersistentTerms::new();
+    /// let reports = store.reports(16);
+    /// assert!(reports.try_recv().is_none());
+    /// store.put("k", Region::build(|h| h.list(0..10)))?;
+    /// store.erase("k");
+    /// assert!(store.wait_idle(Duration::from_secs(10)));
+    /// assert_eq!(reports.try_recv().map(|report| report.words), Some(20));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn try_recv(&self) -> Option<Report> {
         self.shared.lock().reports.pop_front()
     }
 
     /// The oldest report that waits, or the next one: blocks the thread until it is there. `None`: the time was over first,
     /// as it is at once inside a turn.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # use std::time::Duration;
+    /// # let store = PersistentTerms::new();
+    /// let reports = store.reports(16);
+    /// store.put("k", Region::build(|h| h.list(0..10)))?;
+    /// let guard = store.pin();
+    /// store.erase("k");
+    /// assert!(reports.recv_timeout(Duration::from_millis(1)).is_none(), "a guard holds it up");
+    /// drop(guard);
+    /// assert!(reports.recv_timeout(Duration::from_secs(10)).is_some());
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Option<Report> {
         let deadline = Instant::now().checked_add(timeout);
         let mut kept = self.shared.lock();
@@ -91,7 +133,21 @@ impl Reports {
         }
     }
 
-    /// How many were dropped before they were read.
+    /// How many were dropped before they were read. Takes a lock.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # use std::time::Duration;
+    /// # let store = PersistentTerms::new();
+    /// let reports = store.reports(1);
+    /// for i in 0..3 {
+    ///     store.put("k", Region::build(|h| h.list(0..i + 1)))?;
+    ///     store.erase("k");
+    ///     assert!(store.wait_idle(Duration::from_secs(10)));
+    /// }
+    /// assert_eq!((reports.try_recv().map(|last| last.words), reports.lost()), (Some(6), 2));
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn lost(&self) -> u64 {
         self.shared.lock().lost
     }

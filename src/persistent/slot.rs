@@ -77,6 +77,14 @@ impl Slot {
     }
 
     /// The key.
+    ///
+    /// ```
+    /// # use shared_term::PersistentTerms;
+    /// # let store = PersistentTerms::new();
+    /// let slot = store.slot(("limits", "rate"))?;
+    /// assert_eq!(slot.key().to_string(), r#"{<<"limits">>,<<"rate">>}"#);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn key(&self) -> TermRef<'_> {
         self.entry().key()
     }

@@ -121,6 +121,21 @@ impl<'d> Offer<'d> {
 
 /// What can be put into a store: a [`Region`], which is copied into literal memory, or a [`Literal`], which is shared
 /// with the store in O(1) if it is of the same domain, and copied otherwise. Sealed.
+///
+/// ```
+/// # use shared_term::{Literal, PersistentTerms, Region, persistent::{StoreError, Value}};
+/// fn publish(store: &PersistentTerms, name: &str, value: impl Value) -> Result<(), StoreError> {
+///     store.put(("service", name), value)?;
+///     Ok(())
+/// }
+/// let store = PersistentTerms::new();
+/// let shared: Literal = store.literal(|h| h.list(0..100))?;
+/// publish(&store, "copied", Region::copy_of(shared.root()))?;
+/// publish(&store, "lent", &shared)?;
+/// publish(&store, "given", shared)?;
+/// assert_eq!((store.info().count, store.info().areas), (3, 2));
+/// # Ok::<(), StoreError>(())
+/// ```
 pub trait Value: sealed::Value {}
 
 impl Value for Region {}

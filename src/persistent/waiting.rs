@@ -13,6 +13,20 @@ impl PersistentTerms {
     /// Waits until everything that was unpublished is freed, helping with it. `false`: the time was over first, because a
     /// guard is held, a turn runs on, a runtime is not being run, or holders are left alone by [policy](super::Policy); or this was called inside a turn, a destructor that
     /// the collection runs, or a hook of it, which would wait for itself.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # use std::time::Duration;
+    /// let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.list(0..10)))?;
+    /// let guard = store.pin();
+    /// store.erase("k");
+    /// assert!(!store.wait_idle(Duration::ZERO));
+    /// drop(guard);
+    /// assert!(store.wait_idle(Duration::from_secs(10)));
+    /// assert_eq!(store.info().areas, 0);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     #[must_use]
     pub fn wait_idle(&self, timeout: Duration) -> bool {
         if in_turn() {
@@ -80,6 +94,25 @@ impl PersistentTerms {
 }
 
 /// Ends an [`on_collection`](PersistentTerms::on_collection) when it is dropped.
+///
+/// ```
+/// # use shared_term::{PersistentTerms, Region};
+/// # use std::{sync::{Arc, atomic::{AtomicUsize, Ordering}}, time::Duration};
+/// let store = PersistentTerms::new();
+/// let freed = Arc::new(AtomicUsize::new(0));
+/// let subscription = store.on_collection({
+///     let freed = Arc::clone(&freed);
+///     move |report| _ = freed.fetch_add(report.words, Ordering::Relaxed)
+/// });
+/// let replace = || store.put("k", Region::build(|h| h.list(0..10))).map(|_| store.erase("k"));
+/// replace()?;
+/// assert!(store.wait_idle(Duration::from_secs(10)));
+/// drop(subscription);
+/// replace()?;
+/// assert!(store.wait_idle(Duration::from_secs(10)));
+/// assert_eq!(freed.load(Ordering::Relaxed), 20, "the second was not told of");
+/// # Ok::<(), shared_term::persistent::StoreError>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the subscription ends when this is dropped"]
 pub struct Subscription {
