@@ -158,3 +158,31 @@ fn what_a_heap_holds_is_counted_with_its_headers() {
     heap.collect_major().unwrap();
     assert_eq!(held(&heap).1, 0, "nothing lives");
 }
+
+#[test]
+fn what_lives_through_two_minor_collections_is_old_and_moves_no_more() {
+    let mut heap = OwnedHeap::new(|h| h.list(0..1000));
+    let mut collect = |young: usize, old: usize, moved: usize| {
+        let stats = heap.collect_minor().unwrap();
+        heap.verify().unwrap();
+        let info = heap.info();
+        assert_eq!((info.young_words, info.old_words, stats.moved_words), (young, old, moved), "young, old, moved");
+        heap.turn(|h, list| (h.list_with_tail([-1], list), ()));
+    };
+    collect(2000, 0, 2000);
+    collect(2, 2000, 2002);
+    collect(2, 2002, 4);
+    collect(2, 2004, 4);
+}
+
+#[test]
+fn a_limit_holds_after_a_minor_collection() {
+    let mut heap = OwnedHeap::with_limit(1000, |h| h.list(0..100));
+    for _ in 0..4 {
+        let most = fill(&mut heap);
+        assert!((999..=1000).contains(&most), "{most} words");
+        heap.collect_minor().unwrap();
+        heap.verify().unwrap();
+    }
+    assert_eq!(heap.root().list().count(), 100);
+}
