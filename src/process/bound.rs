@@ -10,6 +10,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// A message that would pass the limit is given back by `try_send`, and by the sends from outside, as
 /// [`Unsent::Full`](super::Unsent::Full); [`Cx::send`](crate::Cx::send) drops it, as does a forward. While several threads
 /// send at once, one can be refused though another's message that made it so is refused too.
+///
+/// ```
+/// use shared_term::{prelude::*, process::{MailboxLimit, SpawnOptions, Unsent}};
+/// let mut rt = Runtime::deterministic(1);
+/// let a_kibibyte = SpawnOptions::new().mailbox(MailboxLimit::Bytes(1024));
+/// let p = rt.spawn_fn_with(a_kibibyte, |cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+/// rt.run_until_idle();
+/// rt.send_new(p, |h| h.list(0..1000))?; // nothing waits: it is let in
+/// assert!(matches!(rt.send_new(p, |h| h.int(1)), Err(Unsent::Full(_))));
+/// rt.run_until_idle();
+/// rt.send_new(p, |h| h.int(1))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MailboxLimit {

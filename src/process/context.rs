@@ -92,6 +92,30 @@ impl sealed::Turn for Cx<'_> {
 impl<'h> Holder<'h> for Cx<'h> {}
 
 /// What can be sent: a [`Term`] is copied (its literals by pointer), a [`Region`] is moved. Sealed.
+///
+/// ```
+/// use shared_term::{prelude::*, process::Letter};
+/// /// Every answer goes out with the tag of the request before it.
+/// fn answer<'h>(cx: Cx<'h>, to: Pid, tag: Reference, answer: impl Letter<'h>) {
+///     cx.send(to, cx.reference(tag));
+///     cx.send(to, answer);
+/// }
+/// # let mut rt = Runtime::deterministic(1);
+/// let mut port = rt.port()?;
+/// let home = port.pid();
+/// rt.spawn_fn(
+///     move |cx| {
+///         answer(cx, home, cx.make_ref(), cx.atom(Atom::OK)); // copied
+///         answer(cx, home, cx.make_ref(), Region::build(|h| h.list(0..100))); // moved
+///         cx.nil()
+///     },
+///     |_, s, _| Ok(Next(s)),
+/// )?;
+/// rt.run_until_idle();
+/// let sizes: Vec<_> = std::iter::from_fn(|| port.try_recv()).map(|m| m.words()).collect();
+/// assert_eq!(sizes, [0, 0, 0, 200]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Letter<'h>: letter::Sealed<'h> {}
 
 pub(crate) mod letter {
@@ -175,13 +199,24 @@ impl<'h> Cx<'h> {
         self.turn.snapshot.set(batch);
     }
 
-    /// The pid of this process.
+    /// The pid of this process. OTP: `self/0`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let home = port.pid();
+    /// let p = rt.spawn_fn(move |cx| { cx.send(home, cx.pid(cx.me())); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(port.try_recv().unwrap().root().as_pid(), Some(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn me(self) -> Pid {
         self.turn.task.pid()
     }
 
-    /// A reference that is unique in this domain. Wait-free, one `fetch_add`; no memory.
+    /// A reference that is unique in this domain. Wait-free, one `fetch_add`; no memory. OTP: `make_ref/0`.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -202,14 +237,35 @@ impl<'h> Cx<'h> {
     }
 
     /// Sends a copy of a term, or moves a region. Never blocks and never touches the receiver's heap; a pid that is dead,
-    /// or dies, swallows it.
+    /// or dies, swallows it, as does a mailbox that is [full](super::MailboxLimit). What one process sends another arrives
+    /// in the order in which it was sent. OTP: `Pid ! Message`.
     ///
     /// A term is copied with its sharing, O(words); its literals go by pointer. A region is moved, O(1) whatever its
-    /// size.
+    /// size. The memory is the message's own until it is received or dropped.
     ///
     /// # Panics
     ///
     /// When memory runs out, as every allocation of a turn: it ends this process alone.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let home = port.pid();
+    /// rt.spawn_fn(
+    ///     move |cx| {
+    ///         let state = cx.list(["a", "b"]);
+    ///         cx.send(home, state); // a copy; the state stays this process's
+    ///         cx.send(home, Region::build(|h| h.list(0..1000))); // moved
+    ///         state
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert_eq!(port.try_recv().unwrap().root().to_string(), r#"[<<"a">>,<<"b">>]"#);
+    /// assert_eq!(port.try_recv().unwrap().words(), 2000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn send(self, to: Pid, message: impl Letter<'h>) {
         if let Err(Unsent::Heap(error)) = message.post(self, to) {
@@ -221,7 +277,23 @@ impl<'h> Cx<'h> {
     ///
     /// # Errors
     ///
-    /// When the process is dead (a region comes back; of a term there is nothing to give back), or there is no memory.
+    /// When the process is dead or its mailbox is full (a region comes back; of a term there is nothing to give back), or
+    /// there is no memory.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::Unsent};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let gone = rt.port()?.pid(); // dropped at once
+    /// let p = rt.spawn_fn(|cx| cx.nil(), move |cx, _, _| {
+    ///     let letter = Region::build(|h| h.list(0..10));
+    ///     let Err(Unsent::NoProcess(Some(letter))) = cx.try_send(gone, letter) else { panic!("it is dead") };
+    ///     Ok(Next(cx.adopt(letter))) // kept instead
+    /// })?;
+    /// rt.send_new(p, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.info(p).unwrap().details.unwrap().heap.adopted_words, 20);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send(self, to: Pid, message: impl Letter<'h>) -> Result<(), Unsent> {
         message.post(self, to)
     }
@@ -231,39 +303,119 @@ impl<'h> Cx<'h> {
     /// # Panics
     ///
     /// As [`send`](Self::send).
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let home = port.pid();
+    /// rt.spawn_fn(
+    ///     move |cx| {
+    ///         let me = cx.me();
+    ///         cx.send_new(home, |h| term!(h, {:rows, me, h.list(0..1000)}));
+    ///         assert_eq!(cx.used_words(), 0, "nothing of it was built here");
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert!(port.try_recv().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_new(self, to: Pid, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) {
         self.send(to, Region::build(f));
     }
 
-    /// Spawns a process. It starts with [`Process::init`], soon, on some worker.
+    /// Spawns a process. It starts with [`Process::init`], soon, on some worker. O(1). OTP: `spawn/1`.
     ///
     /// # Errors
     ///
-    /// When the runtime has as many processes as it may have.
+    /// When the runtime has as many processes as it may have, or there is no memory.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    ///
+    /// /// Counts down to where nobody is left.
+    /// struct Chain(u32, Pid);
+    ///
+    /// impl Process for Chain {
+    ///     fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+    ///         match self.0 {
+    ///             0 => cx.send(self.1, cx.atom(Atom::OK)),
+    ///             n => _ = cx.spawn(Chain(n - 1, self.1))?,
+    ///         }
+    ///         Ok(cx.nil())
+    ///     }
+    ///     fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+    ///         Ok(Next(state))
+    ///     }
+    /// }
+    ///
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// rt.spawn(Chain(9, port.pid()))?;
+    /// rt.run_until_idle();
+    /// assert_eq!((rt.processes(), port.try_recv().unwrap().root().as_atom()), (10, Some(Atom::OK)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spawn(self, process: impl Process) -> Result<Pid, SpawnError> {
         self.spawn_with(SpawnOptions::new(), process)
     }
 
-    /// As [`spawn`](Self::spawn), with options.
+    /// As [`spawn`](Self::spawn), with options. OTP: `spawn_opt/2`.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn), and when the options cannot be had.
+    /// As [`spawn`](Self::spawn), and when the options cannot be had or another process has the name.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::{SpawnOptions, from_fns}};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// rt.spawn_fn(
+    ///     |cx| {
+    ///         let worker = from_fns(|cx| cx.nil(), |_, s, _| Ok(Next(s)), |_, s, _| Ok(Next(s)));
+    ///         let small = SpawnOptions::new().max_heap_words(10_000).name(Atom::inline("worker"));
+    ///         cx.spawn_with(small, worker).unwrap();
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert!(rt.whereis(Atom::inline("worker")).is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spawn_with(self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
         self.beget(options, options.is_linked(), None, process)
     }
 
-    /// Spawns a process that is [linked](Self::link) to this one from the start.
+    /// Spawns a process that is [linked](Self::link) to this one from the start. OTP: `spawn_link/1`.
     ///
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::from_fns};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let parent = rt.spawn_fn(
+    ///     |cx| {
+    ///         let fails = from_fns(|cx| cx.nil(), |_, _, _| Err(Exit::msg("bad input")), |_, s, _| Ok(Next(s)));
+    ///         cx.pid(cx.spawn_linked(fails).unwrap())
+    ///     },
+    ///     |cx, child, message| { cx.send(child.get()?, message); Ok(Next(child)) },
+    /// )?;
+    /// let exited = rt.exited(parent);
+    /// rt.send_new(parent, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), r#"{error,<<"bad input">>}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spawn_linked(self, process: impl Process) -> Result<Pid, SpawnError> {
         self.beget(SpawnOptions::new(), true, None, process)
     }
 
     /// Spawns a process that is [monitored](Self::monitor) by this one from the start: its end is not missed however soon
-    /// it comes.
+    /// it comes. OTP: `spawn_monitor/1`.
     ///
     /// ```
     /// use shared_term::{prelude::*, process::{SpawnOptions, from_fns}};
@@ -316,6 +468,25 @@ impl<'h> Cx<'h> {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let home = port.pid();
+    /// let boss = rt.spawn_fn(|cx| cx.nil(), move |cx, s, job| {
+    ///     let worker = cx.spawn_fn(|cx| cx.nil(), move |cx, _, job| {
+    ///         cx.send(home, cx.int(job.list().filter_map(|n| n.as_int()).sum::<i64>()));
+    ///         Ok(Stop(Exit::NORMAL))
+    ///     })?;
+    ///     cx.send(worker, job);
+    ///     Ok(Next(s))
+    /// })?;
+    /// rt.send_new(boss, |h| h.list(1..=4))?;
+    /// rt.run_until_idle();
+    /// assert_eq!((port.try_recv().unwrap().root().as_int(), rt.processes()), (Some(10), 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spawn_fn<I, F>(self, init: I, receive: F) -> Result<Pid, SpawnError>
     where
         I: for<'x> FnOnce(Cx<'x>) -> Term<'x> + Send + 'static,
@@ -329,6 +500,24 @@ impl<'h> Cx<'h> {
     /// # Errors
     ///
     /// As [`spawn_with`](Self::spawn_with).
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let parent = rt.spawn_fn(
+    ///     |cx| {
+    ///         let linked = SpawnOptions::new().link().max_heap_words(100);
+    ///         cx.pid(cx.spawn_fn_with(linked, |cx| cx.nil(), |cx, _, _| Ok(Next(cx.list(0..1000)))).unwrap())
+    ///     },
+    ///     |cx, child, message| { cx.send(child.get()?, message); Ok(Next(child)) },
+    /// )?;
+    /// let exited = rt.exited(parent);
+    /// rt.send_new(parent, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// let (limit, _, words): (Atom, i64, i64) = exited.try_wait().unwrap().as_term().unwrap().get()?;
+    /// assert_eq!((limit, words), (Atom::inline("limit"), 100));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn spawn_fn_with<I, F>(self, options: SpawnOptions, init: I, receive: F) -> Result<Pid, SpawnError>
     where
         I: for<'x> FnOnce(Cx<'x>) -> Term<'x> + Send + 'static,
@@ -368,6 +557,21 @@ impl<'h> Cx<'h> {
 
     /// Figures of a process; of one that runs now, other than this one, without [`Details`](super::Details). `None`: there
     /// is nobody. O(messages that wait); takes a lock. OTP: `process_info(Pid)`, which waits for the process.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::Status};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |cx, _, message| {
+    ///     let mine = cx.info(cx.me()).unwrap();
+    ///     assert_eq!((mine.status, mine.messages), (Status::Running, 1), "another message waits");
+    ///     Ok(Next(message))
+    /// })?;
+    /// rt.run_until_idle();
+    /// rt.send_new(p, |h| h.int(1))?;
+    /// rt.send_new(p, |h| h.int(2))?;
+    /// rt.step();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn info(self, pid: Pid) -> Option<ProcessInfo> {
         if pid == self.me() {
             // SAFETY: a turn owns its process, and is online.
@@ -377,17 +581,85 @@ impl<'h> Cx<'h> {
     }
 
     /// The persistent terms of this process's domain.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// rt.spawn_fn(
+    ///     |cx| {
+    ///         let slot = cx.persistent().slot("limit").unwrap();
+    ///         cx.persistent().put("limit", Region::build(|h| h.int(10))).unwrap();
+    ///         cx.read(&slot).unwrap()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.persistent().read("limit", |v| v.unwrap().as_int()), Some(10));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn persistent(self) -> &'h PersistentTerms {
         self.node().store()
     }
 
-    /// An owned copy of a term, to keep in the behaviour or to hand to other threads: self-contained.
+    /// An owned copy of a term, to keep in the behaviour or to hand to other threads: self-contained, what it has of
+    /// persistent terms copied in. O(words).
+    ///
+    /// # Panics
+    ///
+    /// When memory runs out, as every allocation of a turn: it ends this process alone.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::sync::mpsc::channel;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let (tx, lines) = channel::<Region>();
+    /// let log = rt.spawn_fn(|cx| cx.nil(), move |cx, s, line| {
+    ///     tx.send(cx.region(line)).ok(); // to a thread that knows nothing of processes
+    ///     Ok(Next(s))
+    /// })?;
+    /// rt.send_new(log, |h| term!(h, {:info, "started"}))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(lines.try_recv()?.root().to_string(), r#"{info,<<"started">>}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn region(self, term: Term<'h>) -> Region {
         Region::copy_of(term)
     }
 
     /// Has this turn done enough? A long job that asks now and then, and returns [`Flow::Again`](super::Flow::Again) when
-    /// it is told yes, lets others run and its own heap be collected. Counts the calls; cheap.
+    /// it is told yes, lets others run and its own heap be collected. Counts the calls, of which the 4000th of a turn is
+    /// told yes, and each after it; looks at no clock. (OTP counts reductions, and interrupts by itself.)
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    ///
+    /// /// Adds up to `n`: how far it is, and the sum, are the state.
+    /// struct Sum(i64);
+    ///
+    /// impl Process for Sum {
+    ///     fn receive<'h>(&mut self, cx: Cx<'h>, _: Term<'h>, _: Term<'h>) -> Turn<'h> {
+    ///         Ok(Again(term!(cx, {0, 0})))
+    ///     }
+    ///     fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+    ///         let (mut i, mut sum): (i64, i64) = state.get()?;
+    ///         while i < self.0 {
+    ///             (i, sum) = (i + 1, sum + i + 1);
+    ///             if cx.should_yield() {
+    ///                 return Ok(Again(term!(cx, {i, sum})));
+    ///             }
+    ///         }
+    ///         Ok(Stop(Exit::msg(sum)))
+    ///     }
+    /// }
+    ///
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn(Sum(10_000))?;
+    /// let exited = rt.exited(p);
+    /// rt.send_new(p, |h| h.nil())?;
+    /// assert!(rt.run_until_idle() > 3, "one turn was not enough");
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "50005000");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn should_yield(self) -> bool {
         let left = self.turn.budget.get().saturating_sub(1);
         self.turn.budget.set(left);

@@ -12,6 +12,41 @@ use std::fmt;
 ///
 /// A process sees an `Exit` only while it [traps exits](super::Cx::trap_exits), and a `Down` only for what it
 /// [monitors](super::Cx::monitor).
+///
+/// ```
+/// use shared_term::{prelude::*, process::from_fns};
+/// use std::time::Duration;
+/// # let mut rt = Runtime::deterministic(1);
+/// let mut port = rt.port()?;
+/// let home = port.pid();
+/// let worker = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("done"))))?;
+/// rt.spawn(from_fns(
+///     move |cx| {
+///         cx.trap_exits(true);
+///         cx.link(worker);
+///         cx.monitor(worker);
+///         cx.nil()
+///     },
+///     |_, s, _| Ok(Next(s)),
+///     move |cx, s, event| {
+///         match event {
+///             Event::Exit { from, reason } => cx.send(home, term!(cx, {:exit, from == Some(worker), reason})),
+///             Event::Down { reason, .. } => cx.send(home, term!(cx, {:down, reason})),
+///             Event::Timeout => cx.send(home, term!(cx, :timeout)),
+///             _ => {}
+///         }
+///         cx.set_timeout(Duration::from_secs(1));
+///         Ok(Next(s))
+///     },
+/// ))?;
+/// rt.run_until_idle();
+/// rt.send_new(worker, |h| h.nil())?;
+/// rt.advance(Duration::from_secs(1));
+/// let mut told: Vec<_> = std::iter::from_fn(|| port.try_recv()).map(|m| m.root().to_string()).collect();
+/// told[..2].sort();
+/// assert_eq!(told, [r#"{down,{error,<<"done">>}}"#, r#"{exit,true,{error,<<"done">>}}"#, "timeout"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub enum Event<'h> {
@@ -63,6 +98,40 @@ pub(super) fn fields(signal: &Region) -> &[TermRef<'_>] {
 }
 
 /// What a monitor was set on.
+///
+/// ```
+/// use shared_term::{prelude::*, process::{Monitored, from_fns}};
+/// # let mut rt = Runtime::deterministic(1);
+/// let a = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL)))?;
+/// rt.register(Atom::inline("a"), a)?;
+/// let mut port = rt.port()?;
+/// let home = port.pid();
+/// rt.spawn(from_fns(
+///     move |cx| {
+///         cx.monitor(a);
+///         cx.monitor_name(Atom::inline("a"));
+///         cx.nil()
+///     },
+///     |_, s, _| Ok(Next(s)),
+///     move |cx, s, event| {
+///         if let Event::Down { object, .. } = event {
+///             cx.send(home, cx.binary(match object {
+///                 Monitored::Pid(pid) if pid == a => "by pid",
+///                 Monitored::Name(_) => "by name",
+///                 _ => "somebody else",
+///             }));
+///         }
+///         Ok(Next(s))
+///     },
+/// ))?;
+/// rt.run_until_idle();
+/// rt.send_new(a, |h| h.nil())?;
+/// rt.run_until_idle();
+/// let mut told: Vec<_> = std::iter::from_fn(|| port.try_recv()).map(|m| m.root().to_string()).collect();
+/// told.sort();
+/// assert_eq!(told, [r#"<<"by name">>"#, r#"<<"by pid">>"#]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Monitored {

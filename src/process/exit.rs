@@ -38,20 +38,63 @@ enum Kind {
 
 impl Exit {
     /// The process has done its work.
+    ///
+    /// ```
+    /// # use shared_term::Exit;
+    /// assert!(Exit::NORMAL.is_normal());
+    /// assert_eq!(Exit::NORMAL.to_string(), "normal");
+    /// ```
     pub const NORMAL: Self = Self(Kind::Normal);
     /// The process was told to end: its runtime is shutting down.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let rt = Runtime::deterministic(1);
+    /// let exited = rt.exited(rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?);
+    /// drop(rt);
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), Exit::SHUTDOWN.to_string());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const SHUTDOWN: Self = Self(Kind::Shutdown);
     /// The process was killed.
+    ///
+    /// ```
+    /// # use shared_term::Exit;
+    /// assert_eq!(Exit::KILLED.to_region().root().to_string(), "killed");
+    /// ```
     pub const KILLED: Self = Self(Kind::Killed);
     /// There was no such process to link to.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let gone = rt.port()?.pid(); // dropped at once
+    /// let exited = rt.exited(rt.spawn_fn(move |cx| { cx.link(gone); cx.nil() }, |_, s, _| Ok(Next(s)))?);
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), Exit::NOPROC.to_string());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const NOPROC: Self = Self(Kind::NoProc);
 
     /// A reason in words.
+    ///
+    /// ```
+    /// # use shared_term::Exit;
+    /// let exit = Exit::msg(format_args!("{} of {} shards failed", 2, 10));
+    /// assert_eq!(exit.to_string(), "2 of 10 shards failed");
+    /// ```
     pub fn msg(message: impl fmt::Display) -> Self {
         Self(Kind::Message(message.to_string()))
     }
 
     /// A reason that is a term. The atoms `normal`, `shutdown`, `killed` and `noproc` are the constants of this type.
+    ///
+    /// ```
+    /// # use shared_term::{Atom, Exit, Region, term};
+    /// let exit = Exit::term(Region::build(|h| term!(h, {:bad_arg, 7})));
+    /// assert_eq!(exit.to_string(), "{bad_arg,7}");
+    /// assert!(Exit::term(Region::build(|h| term!(h, :normal))).is_normal());
+    /// ```
     #[must_use]
     pub fn term(reason: Region) -> Self {
         let named = reason.root().as_atom().and_then(|atom| {
@@ -127,11 +170,27 @@ impl Exit {
     }
 
     /// Did the process end because it was done?
+    ///
+    /// ```
+    /// # use shared_term::Exit;
+    /// assert!(Exit::NORMAL.is_normal() && !Exit::SHUTDOWN.is_normal());
+    /// ```
     pub fn is_normal(&self) -> bool {
         matches!(self.0, Kind::Normal)
     }
 
     /// The message of the panic that ended the process.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, _, n| panic!("cannot do {n}"))?;
+    /// let exited = rt.exited(p);
+    /// rt.send_new(p, |h| h.int(7))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().as_panic(), Some("cannot do 7"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn as_panic(&self) -> Option<&str> {
         match &self.0 {
             Kind::Panic(message) => Some(message),
@@ -140,6 +199,16 @@ impl Exit {
     }
 
     /// The limit, or the lack of memory, that ended the process.
+    ///
+    /// ```
+    /// use shared_term::{HeapError, prelude::*, process::SpawnOptions};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let small = SpawnOptions::new().max_heap_words(100);
+    /// let exited = rt.exited(rt.spawn_fn_with(small, |cx| cx.list(0..1000), |_, s, _| Ok(Next(s)))?);
+    /// rt.run_until_idle();
+    /// assert!(matches!(exited.try_wait().unwrap().as_heap_error(), Some(HeapError::Limit { limit: 100, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn as_heap_error(&self) -> Option<HeapError> {
         match self.0 {
             Kind::Heap(error) => Some(error),
@@ -148,6 +217,12 @@ impl Exit {
     }
 
     /// The reason, if it is a term.
+    ///
+    /// ```
+    /// # use shared_term::{Exit, term};
+    /// assert_eq!(Exit::build(|h| term!(h, [1, 2])).as_term().unwrap().list().count(), 2);
+    /// assert!(Exit::msg("in words").as_term().is_none());
+    /// ```
     pub fn as_term(&self) -> Option<TermRef<'_>> {
         match &self.0 {
             Kind::Term(reason) => Some(reason.root()),
@@ -156,6 +231,14 @@ impl Exit {
     }
 
     /// The error that ended the process, if it is an `E`.
+    ///
+    /// ```
+    /// # use shared_term::{Exit, term::Mismatch};
+    /// use std::num::ParseIntError;
+    /// let exit = Exit::from("x".parse::<i64>().unwrap_err());
+    /// assert!(exit.downcast_ref::<ParseIntError>().is_some());
+    /// assert!(exit.downcast_ref::<Mismatch>().is_none());
+    /// ```
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         match &self.0 {
             Kind::Error(error) => error.downcast_ref(),

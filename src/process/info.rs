@@ -10,6 +10,17 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// What a process does.
+///
+/// ```
+/// use shared_term::{prelude::*, process::Status, runtime::Handle};
+/// let mut rt = Runtime::deterministic(1);
+/// let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+/// let status = |rt: &Handle| rt.info(p).map(|info| info.status);
+/// assert_eq!(status(&rt), Some(Status::Runnable), "its first turn is to come");
+/// rt.run_until_idle();
+/// assert_eq!(status(&rt), Some(Status::Idle));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
@@ -23,6 +34,21 @@ pub enum Status {
 
 /// Figures of a process at one moment; from [`Handle::info`](crate::runtime::Handle::info) and
 /// [`Cx::info`](crate::Cx::info). OTP: `process_info(Pid)`.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// let mut rt = Runtime::deterministic(1);
+/// for load in [5, 50, 500] {
+///     let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+///     for i in 0..load {
+///         rt.send_new(p, |h| h.list(0..i))?;
+///     }
+/// }
+/// let busiest = rt.pids().into_iter().filter_map(|p| rt.info(p)).max_by_key(|info| info.messages).unwrap();
+/// assert_eq!((busiest.messages, busiest.signals, busiest.name), (500, 0, None));
+/// assert!(busiest.message_bytes > 16 * 499 * 500 / 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessInfo {
@@ -46,6 +72,19 @@ pub struct ProcessInfo {
 }
 
 /// What can be read of a process between two of its turns.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// let mut rt = Runtime::deterministic(1);
+/// let a = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Defer))?;
+/// let b = rt.spawn_fn(move |cx| { cx.link(a); cx.trap_exits(true); cx.list(0..10) }, |_, s, _| Ok(Next(s)))?;
+/// rt.send_new(a, |h| h.nil())?;
+/// rt.run_until_idle();
+/// let (a, b) = (rt.info(a).unwrap().details.unwrap(), rt.info(b).unwrap().details.unwrap());
+/// assert_eq!((a.deferred, a.links.len(), b.links.len()), (1, 1, 1));
+/// assert_eq!((b.heap.young_words, b.turns, b.traps_exits), (20, 1, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Details {

@@ -188,7 +188,20 @@ impl<'h> Cx<'h> {
         }
     }
 
-    /// Ends a link. From here on no exit signal comes of it; one that came before may wait as an event.
+    /// Ends a link. From here on no exit signal comes of it; one that came before may wait as an event. OTP: `unlink/1`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let a = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("no reason"))))?;
+    /// let b = rt.spawn_fn(move |cx| { cx.link(a); cx.nil() }, move |cx, s, _| { cx.unlink(a); Ok(Next(s)) })?;
+    /// rt.send_new(b, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// rt.send_new(a, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert!(!rt.is_alive(a) && rt.is_alive(b));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unlink(self, from: Pid) {
         if let Some(link) = self.relations().links.remove(&from) {
             or_unwind(self.node().send_unlink(self.me(), from, link.theirs));
@@ -196,7 +209,8 @@ impl<'h> Cx<'h> {
     }
 
     /// Monitors a process: when it ends, this one is told by [`Event::Down`](super::Event::Down), once; at once, with the
-    /// reason `noproc`, when there is nobody. Monitoring the same process again is another monitor.
+    /// reason `noproc`, when there is nobody. Monitoring the same process again is another monitor. OTP:
+    /// `monitor(process, Pid)`.
     ///
     /// ```
     /// use shared_term::{prelude::*, process::Event};
@@ -233,6 +247,28 @@ impl<'h> Cx<'h> {
     }
 
     /// As [`monitor`](Self::monitor), of whoever has this name now: the event tells the name. `noproc` when nobody has it.
+    /// OTP: `monitor(process, Name)`.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::{Monitored, from_fns}};
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn(from_fns(
+    ///     |cx| cx.reference(cx.monitor_name(LOG)),
+    ///     |_, s, _| Ok(Next(s)),
+    ///     |_, mine, event| match event {
+    ///         Event::Down { monitor, object: Monitored::Name(LOG), reason } => {
+    ///             assert_eq!(mine.as_reference(), Some(monitor));
+    ///             Ok(Stop(Exit::msg(reason)))
+    ///         }
+    ///         _ => Ok(Next(mine)),
+    ///     },
+    /// ))?;
+    /// let exited = rt.exited(p);
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "noproc");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn monitor_name(self, name: Atom) -> Reference {
         self.monitor_as(self.node().whereis(name), Monitored::Name(name))
     }
@@ -250,7 +286,25 @@ impl<'h> Cx<'h> {
     }
 
     /// Ends a monitor. Nothing comes of it from here on; an [`Event::Down`](super::Event::Down) that came before may wait
-    /// still. `false`: it had fired, or was ended before.
+    /// still. `false`: it had fired, or was ended before. OTP: `demonitor/1`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let a = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let b = rt.spawn_fn(
+    ///     move |cx| {
+    ///         let monitor = cx.monitor(a);
+    ///         assert!(cx.demonitor(monitor));
+    ///         assert!(!cx.demonitor(monitor), "it was ended before");
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.info(b).unwrap().details.unwrap().monitors, []);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn demonitor(self, monitor: Reference) -> bool {
         let Some(whom) = self.relations().demonitored(monitor) else { return false };
         or_unwind(self.node().send_demonitor(self.me(), whom, monitor));
@@ -259,6 +313,24 @@ impl<'h> Cx<'h> {
 
     /// As [`demonitor`](Self::demonitor), and takes the event out of the mailbox if it has come: it is never seen from here
     /// on. O(messages that wait) when the monitor has fired. OTP: `demonitor(Ref, [flush])`.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::from_fns};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let gone = rt.port()?.pid(); // dropped at once
+    /// let p = rt.spawn(from_fns(
+    ///     move |cx| {
+    ///         let monitor = cx.monitor(gone); // fires at once
+    ///         cx.demonitor_flush(monitor);
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    ///     |_, _, event| panic!("{event:?}"),
+    /// ))?;
+    /// rt.run_until_idle();
+    /// assert!(rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn demonitor_flush(self, monitor: Reference) -> bool {
         let active = self.demonitor(monitor);
         if !active {
@@ -275,6 +347,31 @@ impl<'h> Cx<'h> {
 
     /// Does this process see exit signals as events, instead of ending of them? It does not, unless told so. The old
     /// answer. OTP: `process_flag(trap_exit, Bool)`.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::from_fns};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let supervisor = rt.spawn(from_fns(
+    ///     |cx| {
+    ///         cx.trap_exits(true);
+    ///         cx.int(0)
+    ///     },
+    ///     |cx, s, _| {
+    ///         let fails = cx.spawn_linked(from_fns(|cx| cx.nil(), |_, s, _| Ok(Next(s)), |_, s, _| Ok(Next(s))))?;
+    ///         cx.exit(fails, cx.atom(Atom::ERROR));
+    ///         Ok(Next(s))
+    ///     },
+    ///     |cx, failed, event| match event {
+    ///         Event::Exit { .. } => Ok(Next(cx.int(failed.get::<i64>()? + 1))),
+    ///         _ => Ok(Next(failed)),
+    ///     },
+    /// ))?;
+    /// rt.send_new(supervisor, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert!(rt.is_alive(supervisor));
+    /// assert_eq!(rt.info(supervisor).unwrap().details.unwrap().links, [], "the child has ended");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn trap_exits(self, traps: bool) -> bool {
         let task = self.task();
         // SAFETY: a turn owns its process; the borrow ends with the statement.
@@ -289,6 +386,17 @@ impl<'h> Cx<'h> {
     /// # Panics
     ///
     /// When memory runs out, as every allocation of a turn: it ends this process alone.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let victim = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let exited = rt.exited(victim);
+    /// rt.spawn_fn(move |cx| { cx.exit(victim, term!(cx, {:moved, "east"})); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), r#"{moved,<<"east">>}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn exit(self, to: Pid, reason: Term<'h>) {
         // SAFETY: the term is of this turn, whose worker is online.
         or_unwind(unsafe { self.node().send_exit(Some(self.me()), to, reason.word()) });
@@ -296,6 +404,17 @@ impl<'h> Cx<'h> {
 
     /// Ends another process, whatever it does about exit signals, at the next boundary of its turns; what is linked to it
     /// has `killed` for a reason. OTP: `exit(Pid, kill)`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let stubborn = rt.spawn_fn(|cx| { cx.trap_exits(true); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// rt.spawn_fn(move |cx| { cx.kill(stubborn); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// assert!(!rt.is_alive(stubborn));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn kill(self, whom: Pid) {
         or_unwind(self.node().send_kill(whom));
     }
@@ -309,21 +428,73 @@ impl<'h> Cx<'h> {
     /// # Errors
     ///
     /// When another process has the name, this one has another name, or there is no such process.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::RegisterError};
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let open = |cx: Cx<'_>| cx.register(LOG, cx.me());
+    /// let first = rt.spawn_fn(move |cx| { assert_eq!(open(cx), Ok(())); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// let taken = Err(RegisterError::Taken(first));
+    /// let second = rt.spawn_fn(move |cx| { assert_eq!(open(cx), taken); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// assert!(rt.is_alive(second) && rt.whereis(LOG) == Some(first));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn register(self, name: Atom, pid: Pid) -> Result<(), RegisterError> {
         self.node().register(name, pid)
     }
 
-    /// Takes a name back; whose it was.
+    /// Takes a name back; whose it was. Takes a lock. OTP: `unregister/1`, which fails where nobody has it.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let log = SpawnOptions::new().name(LOG);
+    /// let old = rt.spawn_fn_with(log, |cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let new = rt.spawn_fn(
+    ///     move |cx| {
+    ///         assert_eq!(cx.unregister(LOG), Some(old));
+    ///         cx.register(LOG, cx.me()).unwrap();
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.whereis(LOG), Some(new));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unregister(self, name: Atom) -> Option<Pid> {
         self.node().unregister(name)
     }
 
-    /// Who has a name. Wait-free.
+    /// Who has a name. Wait-free. OTP: `whereis/1`.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let log = rt.spawn_fn_with(SpawnOptions::new().name(LOG), |cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let p = rt.spawn_fn(
+    ///     move |cx| {
+    ///         assert_eq!(cx.whereis(LOG), Some(log));
+    ///         assert_eq!(cx.whereis(Atom::OK), None);
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert!(rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn whereis(self, name: Atom) -> Option<Pid> {
         self.node().whereis(name)
     }
 
-    /// As [`send`](Self::send), to whoever has a name.
+    /// As [`send`](Self::send), to whoever has a name; nothing happens where nobody has it. OTP: `Name ! Message`, which
+    /// fails then.
     ///
     /// ```
     /// use shared_term::{prelude::*, process::SpawnOptions};
@@ -353,6 +524,23 @@ impl<'h> Cx<'h> {
     /// # Errors
     ///
     /// When nobody has the name, and as [`try_send`](Self::try_send).
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::Unsent};
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(
+    ///     |cx| {
+    ///         let line = Region::build(|h| h.binary("hello"));
+    ///         let Err(Unsent::NoProcess(Some(line))) = cx.try_send_named(LOG, line) else { panic!("nobody has it") };
+    ///         cx.adopt(line)
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert!(rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send_named(self, name: Atom, message: impl Letter<'h>) -> Result<(), Unsent> {
         match self.whereis(name) {
             Some(pid) => self.try_send(pid, message),

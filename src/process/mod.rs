@@ -66,6 +66,29 @@ use crate::term::Term;
 use std::fmt;
 
 /// What a turn ends in.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// const OPEN: Atom = Atom::inline("open");
+/// # let mut rt = Runtime::deterministic(1);
+/// let mut port = rt.port()?;
+/// let home = port.pid();
+/// let door = rt.spawn_fn(|cx| cx.atom(Atom::FALSE), move |cx, open, message| match message.as_atom() {
+///     Some(OPEN) => Ok(NextReoffer(cx.atom(Atom::TRUE))), // what was left for later comes again
+///     Some(Atom::OK) => Ok(Stop(Exit::NORMAL)),
+///     _ if open.as_bool() == Some(true) => Ok(Forward(home)),
+///     _ => Ok(Defer),
+/// })?;
+/// for guest in 1..=2 {
+///     rt.send_new(door, |h| h.int(guest))?;
+/// }
+/// rt.run_until_idle();
+/// assert!(port.try_recv().is_none());
+/// rt.send_new(door, |h| h.atom(OPEN))?;
+/// rt.run_until_idle();
+/// assert_eq!([1, 2].map(|_| port.try_recv().unwrap().root().as_int()), [Some(1), Some(2)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use]
 pub enum Flow<'h> {
@@ -89,6 +112,22 @@ pub enum Flow<'h> {
 }
 
 /// What a behaviour returns. `?` works on every error.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// fn add<'h>(cx: Cx<'h>, sum: Term<'h>, n: Term<'h>) -> Turn<'h> {
+///     let sum = sum.get::<i64>()?.checked_add(n.get()?).ok_or_else(|| Exit::msg("too much"))?;
+///     Ok(Next(cx.int(sum)))
+/// }
+/// # let mut rt = Runtime::deterministic(1);
+/// let p = rt.spawn_fn(|cx| cx.int(0), add)?;
+/// let exited = rt.exited(p);
+/// rt.send_new(p, |h| h.int(i64::MAX))?;
+/// rt.send_new(p, |h| h.int(1))?;
+/// rt.run_until_idle();
+/// assert_eq!(exited.try_wait().unwrap().to_string(), "too much");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Turn<'h> = Result<Flow<'h>, Exit>;
 
 /// The behaviour of a process.
@@ -125,6 +164,28 @@ pub trait Process: Send + 'static {
     /// # Errors
     ///
     /// What it returns ends the process.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    ///
+    /// struct Cache;
+    ///
+    /// impl Process for Cache {
+    ///     fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+    ///         let size: u64 = cx.get("cache_size").ok_or_else(|| Exit::msg("no size"))?.get()?;
+    ///         Ok(term!(cx, {size, #{}}))
+    ///     }
+    ///     fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+    ///         Ok(Next(state))
+    ///     }
+    /// }
+    ///
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let exited = rt.exited(rt.spawn(Cache)?);
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "no size");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
         Ok(cx.nil())
     }
@@ -134,6 +195,37 @@ pub trait Process: Send + 'static {
     /// # Errors
     ///
     /// What it returns ends the process.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    ///
+    /// struct Table;
+    ///
+    /// impl Process for Table {
+    ///     fn init<'h>(&mut self, cx: Cx<'h>) -> Result<Term<'h>, Exit> {
+    ///         Ok(term!(cx, #{}))
+    ///     }
+    ///     fn receive<'h>(&mut self, cx: Cx<'h>, table: Term<'h>, message: Term<'h>) -> Turn<'h> {
+    ///         match message.as_tuple() {
+    ///             Some([key, value]) => Ok(Next(cx.insert(table, *key, *value).unwrap())),
+    ///             Some([from]) => {
+    ///                 cx.send(from.get()?, table);
+    ///                 Ok(Next(table))
+    ///             }
+    ///             _ => Err(Exit::msg("neither a pair nor a question")),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let (table, mut port) = (rt.spawn(Table)?, rt.port()?);
+    /// rt.send_new(table, |h| term!(h, {"k", 1}))?;
+    /// let home = port.pid();
+    /// rt.send_new(table, |h| term!(h, {home}))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(port.try_recv().unwrap().root().to_string(), r#"#{<<"k">> => 1}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h>;
 
     /// Goes on after [`Flow::Again`].
@@ -141,6 +233,35 @@ pub trait Process: Send + 'static {
     /// # Errors
     ///
     /// What it returns ends the process.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    ///
+    /// /// Counts a list, a thousand cells a turn. The state: what is left of it, and how many there were.
+    /// struct Count;
+    ///
+    /// impl Process for Count {
+    ///     fn receive<'h>(&mut self, cx: Cx<'h>, _: Term<'h>, list: Term<'h>) -> Turn<'h> {
+    ///         Ok(Again(term!(cx, {list, 0})))
+    ///     }
+    ///     fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+    ///         let (rest, count): (Term<'h>, u64) = state.get()?;
+    ///         let mut cells = rest.list();
+    ///         match cells.by_ref().take(1000).count() as u64 {
+    ///             0 => Ok(Stop(Exit::msg(count))),
+    ///             n => Ok(Again(term!(cx, {cells.rest(), count + n}))),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn(Count)?;
+    /// let exited = rt.exited(p);
+    /// rt.send_new(p, |h| h.list(0..5500))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "5500");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
         let _ = cx;
         Ok(Flow::Next(state))
@@ -155,13 +276,69 @@ pub trait Process: Send + 'static {
     /// # Errors
     ///
     /// What it returns ends the process.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    ///
+    /// /// Ends when nobody has written for a minute.
+    /// struct Session;
+    ///
+    /// impl Process for Session {
+    ///     fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+    ///         cx.set_timeout(Duration::from_secs(60));
+    ///         Ok(Next(state))
+    ///     }
+    ///     fn event<'h>(&mut self, _: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
+    ///         match event {
+    ///             Event::Timeout => Ok(Stop(Exit::msg("idle"))),
+    ///             _ => Ok(Next(state)),
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn(Session)?;
+    /// rt.send_new(p, |h| h.binary("hello"))?;
+    /// rt.advance(Duration::from_secs(59));
+    /// assert!(rt.is_alive(p));
+    /// rt.advance(Duration::from_secs(1));
+    /// assert!(!rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn event<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
         let _ = (cx, event);
         Ok(Flow::Next(state))
     }
 
     /// The process has ended, for whatever reason, a panic included. Its heap is still there, its terms are not to be
-    /// had any more.
+    /// had any more. Runs on the thread that ends it, before who is linked to it or monitors it is told; what it unwinds
+    /// with is dropped. OTP: `terminate/2` of a `gen_server`, which is not called for every reason.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::sync::mpsc::{Sender, channel};
+    ///
+    /// struct Upload(Sender<String>);
+    ///
+    /// impl Process for Upload {
+    ///     fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, chunk: Term<'h>) -> Turn<'h> {
+    ///         chunk.get::<&[u8]>()?;
+    ///         Ok(Next(state))
+    ///     }
+    ///     fn ended(&mut self, why: &Exit) {
+    ///         self.0.send(format!("closed: {why}")).ok();
+    ///     }
+    /// }
+    ///
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let (tx, closed) = channel();
+    /// let p = rt.spawn(Upload(tx))?;
+    /// rt.send_new(p, |h| h.int(7))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(closed.try_recv()?, "closed: expected a binary, found Int");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     fn ended(&mut self, why: &Exit) {
         let _ = why;
     }
@@ -295,6 +472,19 @@ where
 }
 
 /// A message was not delivered.
+///
+/// ```
+/// use shared_term::{prelude::*, process::Unsent};
+/// # let rt = Runtime::deterministic(1);
+/// let dead = rt.port()?.pid(); // dropped at once
+/// let alive = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+/// let request = Region::build(|h| h.list(0..1000));
+/// match rt.send(dead, request) {
+///     Err(Unsent::NoProcess(Some(request))) => rt.send(alive, request)?, // to somebody else: the same region
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Unsent {

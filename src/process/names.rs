@@ -22,6 +22,18 @@ pub(crate) struct Names {
 type Of = HashMap<Pid, Atom>;
 
 /// A name could not be given.
+///
+/// ```
+/// use shared_term::{prelude::*, process::RegisterError};
+/// # let mut rt = Runtime::deterministic(1);
+/// const LOG: Atom = Atom::inline("log");
+/// let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+/// let gone = rt.port()?.pid(); // dropped at once
+/// rt.register(LOG, p)?;
+/// assert_eq!(rt.register(Atom::OK, p), Err(RegisterError::Named(LOG)));
+/// assert_eq!(rt.register(Atom::OK, gone), Err(RegisterError::NoProcess));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegisterError {

@@ -391,6 +391,17 @@ pub(crate) fn rebuild(message: &Region, literals: Literals) -> Result<Region, He
 }
 
 /// A process could not be created.
+///
+/// ```
+/// use shared_term::{prelude::*, process::SpawnError, runtime::Handle};
+/// let rt = Runtime::builder().max_processes(1).deterministic(1);
+/// let spawn = |rt: &Handle| rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)));
+/// assert!(spawn(&rt).is_ok());
+/// assert_eq!(spawn(&rt), Err(SpawnError::TooMany));
+/// let handle = (*rt).clone();
+/// drop(rt);
+/// assert_eq!(spawn(&handle), Err(SpawnError::ShutDown));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {

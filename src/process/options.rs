@@ -45,6 +45,15 @@ pub struct SpawnOptions {
 }
 
 /// Options that cannot be had.
+///
+/// ```
+/// use shared_term::{prelude::*, process::{OptionError, SpawnError, SpawnOptions}};
+/// let rt = Runtime::deterministic(1);
+/// let spawn = |options| rt.spawn_fn_with(options, |cx| cx.nil(), |_, s, _| Ok(Next(s)));
+/// let contradictory = SpawnOptions::new().min_heap_words(1000).max_heap_words(100);
+/// assert_eq!(spawn(contradictory), Err(SpawnError::Options(OptionError::MaxBelowMin { max: 100, min: 1000 })));
+/// assert_eq!(spawn(SpawnOptions::new().link()), Err(SpawnError::Options(OptionError::LinkFromOutside)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionError {
@@ -107,9 +116,25 @@ impl Settings {
 
 impl SpawnOptions {
     /// The most that [`min_heap_words`](Self::min_heap_words) can be: 32 GiB.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// let rt = Runtime::deterministic(1);
+    /// let spawn = |words| {
+    ///     rt.spawn_fn_with(SpawnOptions::new().min_heap_words(words), |cx| cx.nil(), |_, s, _| Ok(Next(s)))
+    /// };
+    /// assert!(spawn(SpawnOptions::MAX_MIN_HEAP_WORDS).is_ok(), "no memory is taken for them");
+    /// assert!(spawn(SpawnOptions::MAX_MIN_HEAP_WORDS + 1).is_err());
+    /// ```
     pub const MAX_MIN_HEAP_WORDS: usize = u32::MAX as usize;
 
     /// Nothing set.
+    ///
+    /// ```
+    /// use shared_term::process::SpawnOptions;
+    /// const SMALL: SpawnOptions = SpawnOptions::new().max_heap_words(10_000);
+    /// assert_ne!(SMALL, SpawnOptions::new());
+    /// ```
     pub const fn new() -> Self {
         Self {
             min_heap_words: None,
@@ -124,6 +149,23 @@ impl SpawnOptions {
     }
 
     /// Words below which the heap is not collected. No memory is taken for them ahead of time.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let mut collections = |options| {
+    ///     let p = rt.spawn_fn_with(options, |cx| cx.nil(), |cx, _, n| Ok(Next(cx.list([n]))))?;
+    ///     for i in 0..1000 {
+    ///         rt.send_new(p, |h| h.int(i))?;
+    ///     }
+    ///     rt.run_until_idle();
+    ///     let heap = rt.info(p).unwrap().details.unwrap().heap;
+    ///     Ok::<_, Box<dyn std::error::Error>>(heap.minor_collections + heap.major_collections)
+    /// };
+    /// assert!(collections(SpawnOptions::new())? > 0);
+    /// assert_eq!(collections(SpawnOptions::new().min_heap_words(1 << 20))?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn min_heap_words(mut self, words: usize) -> Self {
         self.min_heap_words = Some(words);
         self
@@ -131,6 +173,18 @@ impl SpawnOptions {
 
     /// Words that the heap may have, garbage and adopted messages included: the process ends at the allocation that would
     /// pass it, with [`HeapError::Limit`](crate::HeapError::Limit) for its reason.
+    ///
+    /// ```
+    /// use shared_term::{HeapError, prelude::*, process::SpawnOptions};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let small = SpawnOptions::new().max_heap_words(100);
+    /// let p = rt.spawn_fn_with(small, |cx| cx.nil(), |cx, s, message| Ok(Next(cx.cons(message, s))))?;
+    /// let exited = rt.exited(p);
+    /// rt.send_new(p, |h| h.list(0..1000))?; // read where it lies; kept, it is part of the heap
+    /// rt.run_until_idle();
+    /// assert!(matches!(exited.try_wait().unwrap().as_heap_error(), Some(HeapError::Limit { limit: 100, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn max_heap_words(mut self, words: usize) -> Self {
         self.max_heap_words = Some(words);
         self
@@ -138,12 +192,38 @@ impl SpawnOptions {
 
     /// Minor collections between two major ones, unless the old generation asks for one earlier; with 0 every collection
     /// is a major one. Every value means what it says.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let always_major = SpawnOptions::new().minors_before_major(0);
+    /// let p = rt.spawn_fn_with(always_major, |cx| cx.nil(), |cx, _, _| Ok(Next(cx.list(0..1000))))?;
+    /// rt.send_new(p, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// let heap = rt.info(p).unwrap().details.unwrap().heap;
+    /// assert_eq!((heap.minor_collections, heap.major_collections), (0, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn minors_before_major(mut self, n: u32) -> Self {
         self.minors_before_major = Some(n);
         self
     }
 
     /// When the process collects.
+    ///
+    /// ```
+    /// use shared_term::{heap::CollectWhen, prelude::*, process::SpawnOptions};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let tidy = SpawnOptions::new().collect_when(CollectWhen::Idle);
+    /// let p = rt.spawn_fn_with(tidy, |cx| cx.nil(), |cx, _, n| Ok(Next(cx.list([n]))))?;
+    /// for i in 0..10 {
+    ///     rt.send_new(p, |h| h.int(i))?;
+    ///     rt.run_until_idle();
+    /// }
+    /// let heap = rt.info(p).unwrap().details.unwrap().heap;
+    /// assert_eq!(heap.young_words, 2, "one cell, and no garbage beside it");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn collect_when(mut self, when: CollectWhen) -> Self {
         self.collect_when = Some(when);
         self
@@ -152,6 +232,23 @@ impl SpawnOptions {
     /// Shall slices of binaries be left as they are, however much they keep alive? By default a major collection copies
     /// those out of which little is left; see [`Heap::slice`](crate::heap::Heap::slice). For a process whose slices are
     /// short-lived, or handed on, and whose parents others hold anyway: a copy would free nothing there.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let mut kept = |keep| {
+    ///     let options = SpawnOptions::new().keep_parents(keep).minors_before_major(0).min_heap_words(1);
+    ///     let p = rt.spawn_fn_with(options, |cx| cx.nil(), |cx, _, file| {
+    ///         cx.hibernate(); // a major collection
+    ///         Ok(Next(cx.slice(file, 0..100).unwrap()))
+    ///     })?;
+    ///     rt.send_new(p, |h| h.binary(vec![0; 100_000]))?;
+    ///     rt.run_until_idle();
+    ///     Ok::<_, Box<dyn std::error::Error>>(rt.info(p).unwrap().details.unwrap().heap.off_heap_bytes)
+    /// };
+    /// assert_eq!((kept(false)?, kept(true)?), (100, 100_000));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn keep_parents(mut self, keep: bool) -> Self {
         self.keep_parents = Some(keep);
         self
@@ -178,12 +275,41 @@ impl SpawnOptions {
     }
 
     /// A [registered name](crate::Cx::register), from before the first turn on.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::{SpawnError, SpawnOptions}};
+    /// let mut rt = Runtime::deterministic(1);
+    /// const LOG: Atom = Atom::inline("log");
+    /// let spawn = || rt.spawn_fn_with(SpawnOptions::new().name(LOG), |cx| cx.nil(), |_, s, _| Ok(Next(s)));
+    /// let log = spawn()?;
+    /// assert_eq!(rt.whereis(LOG), Some(log), "before it has run");
+    /// assert_eq!(spawn(), Err(SpawnError::NameTaken(log)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn name(mut self, name: Atom) -> Self {
         self.name = Some(name);
         self
     }
 
     /// A [link](crate::Cx::link) to the process that spawns this one, from before the first turn on.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// let mut rt = Runtime::deterministic(1);
+    /// let parent = rt.spawn_fn(
+    ///     |cx| {
+    ///         let linked = SpawnOptions::new().link();
+    ///         let child = cx.spawn_fn_with(linked, |cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
+    ///         cx.exit(child, term!(cx, :bad));
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// let exited = rt.exited(parent);
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "bad");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub const fn link(mut self) -> Self {
         self.link = true;
         self

@@ -12,6 +12,16 @@ use crate::term::{Key, Term};
 impl<'h> Cx<'h> {
     /// The persistent term at `key`: no copy, no count, no lock, no write. See
     /// [`PersistentTerms::get`](crate::PersistentTerms::get).
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// rt.persistent().put(("user", 7), Region::build(|h| term!(h, {:name, "ann"})))?;
+    /// let p = rt.spawn_fn(|cx| cx.get(("user", 7)).unwrap(), |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.info(p).unwrap().details.unwrap().heap.young_words, 0, "the state is a pointer");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn get(self, key: impl Key) -> Option<Term<'h>> {
         // SAFETY: a turn is online in its domain, and its heap answers that domain's collections (invariant 4).

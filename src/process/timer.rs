@@ -436,6 +436,22 @@ impl<'h> Cx<'h> {
     /// # Panics
     ///
     /// As [`send_after`](Self::send_after).
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// use std::time::Duration;
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let second = Duration::from_secs(1);
+    /// rt.spawn_fn(move |cx| { cx.send_after_named(second, LOG, cx.int(7)); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// let log = SpawnOptions::new().name(LOG); // who has the name when it fires, not who had it when it was set
+    /// let p = rt.spawn_fn_with(log, |cx| cx.nil(), |_, _, n| Ok(Stop(Exit::msg(n))))?;
+    /// let exited = rt.exited(p);
+    /// rt.advance(second);
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_after_named(self, after: Duration, to: Atom, message: impl Letter<'h>) -> Reference {
         self.set_timer(after, Destination::Name(to), message)
     }
@@ -502,6 +518,26 @@ impl<'h> Cx<'h> {
     }
 
     /// What is left of a timer. `None`: as for [`cancel_timer`](Self::cancel_timer). OTP: `erlang:read_timer/1`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(
+    ///     |cx| {
+    ///         cx.send_after(Duration::from_secs(2), cx.me(), cx.nil());
+    ///         cx.reference(cx.send_after(Duration::from_secs(5), cx.me(), cx.nil()))
+    ///     },
+    ///     |cx, longer, _| {
+    ///         let left = cx.read_timer(longer.get()?);
+    ///         Ok(Stop(Exit::msg(format_args!("{left:?}"))))
+    ///     },
+    /// )?;
+    /// let exited = rt.exited(p);
+    /// rt.advance(Duration::from_secs(2));
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "Some(3s)");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_timer(self, timer: Reference) -> Option<Duration> {
         self.node().read_timer(timer)
     }
@@ -569,7 +605,27 @@ impl<'h> Cx<'h> {
         unsafe { task.owned() }.flags.set(Flags::TIMEOUT, true);
     }
 
-    /// Ends the [timeout](Self::set_timeout) of this process. `false`: it has none.
+    /// Ends the [timeout](Self::set_timeout) of this process. `false`: it has none. O(1), and no lock: the timer that it
+    /// was set with goes off unseen.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::from_fns};
+    /// use std::time::Duration;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn(from_fns(
+    ///     |cx| {
+    ///         assert!(!cx.clear_timeout());
+    ///         cx.set_timeout(Duration::from_secs(1));
+    ///         assert!(cx.clear_timeout());
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    ///     |_, _, event| panic!("{event:?}"),
+    /// ))?;
+    /// rt.advance(Duration::from_secs(2));
+    /// assert!(rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn clear_timeout(self) -> bool {
         // SAFETY: a turn owns its process.
         unsafe { end_timeout(self.task()) }

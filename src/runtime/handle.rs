@@ -22,8 +22,8 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the runtime has as many processes as it may have, or has been dropped. Dropped while this runs, it ends the
-    /// process.
+    /// When the runtime has as many processes as it may have, or has been dropped, or there is no memory. Dropped while
+    /// this runs, it ends the process.
     pub fn spawn(&self, process: impl Process) -> Result<Pid, SpawnError> {
         self.spawn_with(SpawnOptions::new(), process)
     }
@@ -45,7 +45,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn), and when the options cannot be had.
+    /// As [`spawn`](Self::spawn), and when the options cannot be had or another process has the name.
     pub fn spawn_with(&self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
         if options.is_linked() {
             return Err(OptionError::LinkFromOutside.into());
@@ -71,7 +71,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the process is dead; the region comes back.
+    /// When the process is dead or its mailbox is [full](crate::process::MailboxLimit); the region comes back.
     pub fn send(&self, to: Pid, message: Region) -> Result<(), Unsent> {
         let _guard = self.node.store().pin();
         self.node.send_region(to, message)
@@ -181,7 +181,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the process is dead, or there is no memory.
+    /// When the process is dead or its mailbox is full, or there is no memory.
     pub fn send_new(&self, to: Pid, f: impl for<'r> FnOnce(Heap<'r>) -> Term<'r>) -> Result<(), Unsent> {
         self.send(to, Region::try_build::<Unsent>(|h| Ok(f(h)))?)
     }
