@@ -12,6 +12,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// same schedule. See [`Runtime::deterministic`](super::Runtime::deterministic).
 ///
 /// Global collections take their steps in between, so that they interleave with turns too.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// /// What two processes that write to one port are heard to say, in a schedule of this seed.
+/// fn heard(seed: u64) -> Vec<i64> {
+///     let mut rt = Runtime::deterministic(seed);
+///     let mut port = rt.port().unwrap();
+///     let home = port.pid();
+///     for me in 1..=2 {
+///         let p = rt.spawn_fn(|cx| cx.nil(), move |cx, s, _| { cx.send(home, cx.int(me)); Ok(Next(s)) }).unwrap();
+///         for _ in 0..3 {
+///             rt.send_new(p, |h| h.nil()).unwrap();
+///         }
+///     }
+///     rt.run_until_idle();
+///     std::iter::from_fn(|| port.try_recv()).filter_map(|m| m.root().as_int()).collect()
+/// }
+/// assert_eq!(heard(7), heard(7));
+/// let schedules: std::collections::HashSet<_> = (0..1000).map(heard).collect();
+/// assert_eq!(schedules.len(), 20, "each of the orders that there are");
+/// ```
 pub struct Deterministic {
     pub(super) handle: Handle,
     queue: Arc<Runnable>,
@@ -53,6 +74,19 @@ impl Deterministic {
 
     /// Runs one turn of one process, or one step of a global collection. `false`: there is nothing to do; or this was
     /// called inside a turn, where it does nothing.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.int(0), |cx, n, _| Ok(Next(cx.int(n.get::<i64>()? + 1))))?;
+    /// rt.send_new(p, |h| h.nil())?;
+    /// let mut turns = vec![];
+    /// while rt.step() {
+    ///     turns.push(rt.info(p).unwrap().details.unwrap().turns); // looked at between two turns
+    /// }
+    /// assert_eq!(turns.last(), Some(&2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn step(&mut self) -> bool {
         if in_turn() {
             return false;
@@ -85,6 +119,17 @@ impl Deterministic {
     }
 
     /// Runs until no process can run and no global collection can go on. The number of steps.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let mut rt = Runtime::deterministic(1);
+    /// assert_eq!(rt.run_until_idle(), 0);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// rt.send_new(p, |h| h.nil())?;
+    /// assert!(rt.run_until_idle() >= 2);
+    /// assert_eq!(rt.info(p).unwrap().messages, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run_until_idle(&mut self) -> u64 {
         let mut steps = 0;
         while self.step() {

@@ -61,6 +61,32 @@ use worker::Driver;
 /// Dropping it ends every process (with [`Exit::SHUTDOWN`]), then joins the workers; a turn that is running is waited for.
 /// Dropped inside a turn, or by a destructor or a hook that the collection calls, it only gives the order, and the rest
 /// happens on a thread of its own.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// use std::{sync::mpsc::{Sender, channel}, time::Duration};
+///
+/// struct Worker(Sender<String>);
+///
+/// impl Process for Worker {
+///     fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, job: Term<'h>) -> Turn<'h> {
+///         self.0.send(job.to_string()).ok();
+///         Ok(Next(state))
+///     }
+///     fn ended(&mut self, why: &Exit) {
+///         self.0.send(why.to_string()).ok();
+///     }
+/// }
+///
+/// let (tx, log) = channel();
+/// let rt = Runtime::new()?;
+/// let worker = rt.spawn(Worker(tx))?;
+/// rt.send_new(worker, |h| term!(h, {:job, 1}))?;
+/// assert_eq!(log.recv_timeout(Duration::from_secs(10))?, "{job,1}");
+/// drop(rt);
+/// assert_eq!(log.try_recv()?, "shutdown", "it has ended when `drop` returns");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Runtime {
     handle: Handle,
     threads: Option<Threads>,
@@ -80,11 +106,25 @@ impl Runtime {
     /// # Errors
     ///
     /// When a thread cannot be started, or the program was built to abort on panic.
+    ///
+    /// ```
+    /// use shared_term::Runtime;
+    /// let rt = Runtime::new()?;
+    /// assert_eq!((rt.processes(), rt.persistent().info().count), (0, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new() -> Result<Self, BuildError> {
         Self::builder().build()
     }
 
     /// A runtime to be set up.
+    ///
+    /// ```
+    /// use shared_term::Runtime;
+    /// let rt = Runtime::builder().workers(2).thread_name("web").max_processes(100_000).build()?;
+    /// assert_eq!(rt.processes(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }

@@ -108,11 +108,35 @@ impl Port {
     }
 
     /// The pid to send to.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::Unsent};
+    /// let rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let pid = port.pid();
+    /// rt.send_new(pid, |h| h.int(1))?;
+    /// assert_eq!(port.try_recv().unwrap().root().as_int(), Some(1));
+    /// drop(port);
+    /// assert!(matches!(rt.send_new(pid, |h| h.int(2)), Err(Unsent::NoProcess(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pid(&self) -> Pid {
         self.cell().recipient.occupant.pid
     }
 
     /// The next message, if one is there.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// for i in 0..3 {
+    ///     rt.send_new(port.pid(), |h| h.int(i))?;
+    /// }
+    /// let all = std::iter::from_fn(|| port.try_recv());
+    /// assert_eq!(all.filter_map(|message| message.root().as_int()).collect::<Vec<_>>(), [0, 1, 2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_recv(&mut self) -> Option<Region> {
         loop {
             if self.queue.is_empty() {
@@ -172,6 +196,19 @@ impl Port {
 
     /// Ends a monitor, and takes back what has come of it and was not received yet. `false`: it was received, or ended before.
     /// OTP: `demonitor(Ref, [flush])`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let monitor = port.monitor(p)?;
+    /// rt.kill(p)?;
+    /// rt.run_until_idle();
+    /// assert!(port.demonitor(monitor), "its end has come, and was not received");
+    /// assert!(port.try_recv().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn demonitor(&mut self, monitor: Reference) -> bool {
         let Some(whom) = self.monitors.remove(&monitor) else { return false };
         let _guard = self.node.store().pin();
@@ -180,6 +217,18 @@ impl Port {
     }
 
     /// The next message; blocks the thread until it is there. `None`: the time was over first.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// let rt = Runtime::new()?;
+    /// let mut port = rt.port()?;
+    /// let home = port.pid();
+    /// assert!(port.recv_timeout(Duration::from_millis(1)).is_none());
+    /// rt.spawn_fn(move |cx| { cx.send(home, cx.int(1)); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// assert_eq!(port.recv_timeout(Duration::from_secs(10)).unwrap().root().as_int(), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv_timeout(&mut self, timeout: Duration) -> Option<Region> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
@@ -228,6 +277,19 @@ impl Port {
 
     /// As [`recv`](Self::recv), for a future or stream of one's own. Of several tasks that poll, the last one is woken; its waker
     /// is kept until then, or until the port is dropped.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::task::{Context, Poll, Waker};
+    /// let rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let mut cx = Context::from_waker(Waker::noop());
+    /// assert!(port.poll_recv(&mut cx).is_pending());
+    /// rt.send_new(port.pid(), |h| h.int(1))?; // wakes the task
+    /// let Poll::Ready(message) = port.poll_recv(&mut cx) else { panic!("it has come") };
+    /// assert_eq!(message.root().as_int(), Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Region> {
         loop {
             if let Some(message) = self.try_recv() {

@@ -78,6 +78,20 @@ impl Handle {
     /// # Errors
     ///
     /// When there is no memory.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// use std::time::Duration;
+    /// const LOG: Atom = Atom::inline("log");
+    /// let mut rt = Runtime::deterministic(1);
+    /// rt.send_after_named(Duration::from_secs(1), LOG, Region::build(|h| h.int(7)))?;
+    /// let log = SpawnOptions::new().name(LOG);
+    /// let p = rt.spawn_fn_with(log, |cx| cx.nil(), |_, _, n| Ok(Stop(Exit::msg(n))))?;
+    /// let exited = rt.exited(p);
+    /// rt.advance(Duration::from_secs(1));
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "7", "who has the name when it fires");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_after_named(&self, after: Duration, to: Atom, message: Region) -> Result<Reference, HeapError> {
         self.set_timer(after, Destination::Name(to), message)
     }
@@ -91,12 +105,38 @@ impl Handle {
 
     /// Ends a timer, and says what was left of it. `None`: it has fired, was ended before, or is none of this runtime.
     /// Takes a lock. OTP: `erlang:cancel_timer/1`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let timer = rt.send_after(Duration::from_secs(5), port.pid(), Region::build(|h| h.nil()))?;
+    /// rt.advance(Duration::from_secs(2));
+    /// assert_eq!(rt.cancel_timer(timer), Some(Duration::from_secs(3)));
+    /// rt.advance(Duration::from_secs(5));
+    /// assert!(port.try_recv().is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel_timer(&self, timer: Reference) -> Option<Duration> {
         self.node.cancel_timer(timer)
     }
 
     /// What is left of a timer. `None`: as for [`cancel_timer`](Self::cancel_timer). Takes a lock. OTP:
     /// `erlang:read_timer/1`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// let mut rt = Runtime::deterministic(1);
+    /// let port = rt.port()?;
+    /// let timer = rt.send_after(Duration::from_secs(5), port.pid(), Region::build(|h| h.nil()))?;
+    /// rt.advance(Duration::from_secs(2));
+    /// assert_eq!(rt.read_timer(timer), Some(Duration::from_secs(3)));
+    /// rt.advance(Duration::from_secs(3));
+    /// assert_eq!(rt.read_timer(timer), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_timer(&self, timer: Reference) -> Option<Duration> {
         self.node.read_timer(timer)
     }
