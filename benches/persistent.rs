@@ -240,6 +240,75 @@ fn quick() -> bool {
     std::env::args().any(|arg| arg == "--quick")
 }
 
+/// What a read costs each of several threads, against what it costs one that is alone.
+fn scaling(_: &mut Criterion) {
+    if !wanted("persistent/scaling") {
+        return;
+    }
+    println!("persistent/scaling of reads: ns per read as the slowest thread sees it, and times one thread (<= 2x)");
+    let (store, cell) = (store(), AtomicU64::new(1));
+    let slot = store.slot(KEY).unwrap();
+    across("floor: relaxed load", &|| each(|| black_box(&cell).load(Ordering::Relaxed)));
+    across("slot, bound to a held guard", &|| {
+        let guard = store.pin();
+        let bound = guard.bind(&slot).unwrap();
+        each(|| black_box(&bound).get())
+    });
+    across("slot, under a held guard", &|| {
+        let guard = store.pin();
+        each(|| guard.read(black_box(&slot)))
+    });
+    across("atom key", &|| {
+        let guard = store.pin();
+        each(|| guard.get(black_box(KEY)))
+    });
+    across("pair key", &|| {
+        let guard = store.pin();
+        each(|| guard.get(black_box(PAIR)))
+    });
+    across("atom key, and the guard repinned", &|| {
+        let mut guard = store.pin();
+        each(|| {
+            let seen = guard.get(black_box(KEY)).is_some();
+            guard.repin();
+            seen
+        })
+    });
+    across("atom key, and a guard of its own", &|| each(|| store.read(black_box(KEY), |value| value.is_some())));
+}
+
+/// What a read takes, in nanoseconds, of many in a row.
+fn each<R>(mut read: impl FnMut() -> R) -> f64 {
+    let reads = if quick() { 200_000 } else { 5_000_000 };
+    let begun = Instant::now();
+    (0..reads).for_each(|_| _ = black_box(read()));
+    begun.elapsed().as_nanos() as f64 / f64::from(reads)
+}
+
+/// Prints what `read` gives on one thread, on two, and on as many as can run at once: the best of some turns, because
+/// whatever else the machine does makes them slower.
+fn across(name: &str, read: &(dyn Fn() -> f64 + Sync)) {
+    let once = |threads| {
+        let together = Barrier::new(threads);
+        let reader = || {
+            together.wait();
+            read()
+        };
+        thread::scope(|scope| {
+            let readers: Vec<_> = (0..threads).map(|_| scope.spawn(reader)).collect();
+            readers.into_iter().map(|reader| reader.join().unwrap()).fold(0.0, f64::max)
+        })
+    };
+    let counts = thread_counts();
+    let mut best = vec![f64::INFINITY; counts.len()];
+    for _ in 0..if quick() { 3 } else { 9 } {
+        best.iter_mut().zip(&counts).for_each(|(best, &threads)| *best = best.min(once(threads)));
+    }
+    for (ns, threads) in best.iter().zip(&counts) {
+        println!("  {name}, {threads} threads: {ns:.2} ns, {:.2}x", ns / best[0]);
+    }
+}
+
 /// The latencies of reads, by themselves and beside a writer that replaces what is read a thousand times a second.
 fn latency(_: &mut Criterion) {
     if !wanted("persistent/latency") {
@@ -356,6 +425,6 @@ fn chain(_: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = support::criterion();
-    targets = latency, chain, get, put
+    targets = scaling, latency, chain, get, put
 }
 criterion_main!(benches);

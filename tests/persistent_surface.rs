@@ -242,6 +242,7 @@ fn each_guard_keeps_to_the_batches_that_it_began_with() {
     for (i, guard) in guards.iter().enumerate() {
         let expected = (i as i64).checked_sub(1).filter(|n| *n >= 0);
         assert_eq!([number(guard.get(A)), number(guard.get(B)), number(guard.read(&slot))], [expected; 3]);
+        assert_eq!(number(guard.bind(&slot).unwrap().get()), expected);
     }
     assert_eq!(number(none.get(A)), Some(3));
     assert!(store.pin().get(A).is_none() && store.info().count == 0);
@@ -444,6 +445,96 @@ fn a_slot_in_a_turn_of_another_store_gives_a_copy() {
     assert_eq!(port.try_recv().unwrap().root().to_string(), "[[3,4],[4,5]]");
     other.erase(A);
     at_rest(&other); // the process holds a copy
+}
+
+#[test]
+fn a_bound_slot_reads_what_its_guard_reads() {
+    let store = PersistentTerms::new();
+    let slot = store.slot(A).unwrap();
+    assert!(PersistentTerms::new().pin().bind(&slot).is_none(), "of another store");
+    let mut guard = store.pin();
+    let first = guard.bind(&slot).unwrap();
+    assert!(first.get().is_none() && first.key() == guard.bind(&slot).unwrap().key());
+    store.put(A, numbered(1)).unwrap();
+    let one = first.get();
+    store.put_many([(A, numbered(2)), (B, numbered(2))]).unwrap();
+    assert_eq!(number(first.get()), Some(1), "the batch is younger than the guard");
+    store.put(A, numbered(3)).unwrap();
+    assert_eq!((number(one), number(first.get())), (Some(1), Some(3)));
+    store.erase(A);
+    assert!(first.get().is_none());
+    store.put_many([(A, numbered(4))]).unwrap();
+    assert!(first.get().is_none());
+    guard.repin();
+    assert_eq!(number(guard.bind(&slot).unwrap().get()), Some(4));
+    drop(guard);
+    at_rest(&store);
+    assert_eq!((store.info().count, store.info().areas), (2, 2));
+}
+
+#[test]
+fn bound_slots_see_a_batch_whole_or_not_at_all() {
+    let store = PersistentTerms::new();
+    store.put_many([(A, numbered(0)), (B, numbered(0))]).unwrap();
+    let slots = [A, B].map(|key| store.slot(key).unwrap());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                let mut newest = 0;
+                while !done.load(Ordering::Relaxed) {
+                    let guard = store.pin();
+                    let [a, b] = slots.each_ref().map(|slot| guard.bind(slot).unwrap());
+                    let seen = [a, b, a, b, b, a].map(|slot| number(slot.get()));
+                    assert!(seen.iter().all(|n| *n == seen[0]), "{seen:?}");
+                    assert!(seen[0].unwrap() >= newest, "a later guard sees no older batch");
+                    newest = seen[0].unwrap();
+                }
+            });
+        }
+        for i in 1..3000 {
+            let changes = store.put_many([(A, numbered(i)), (B, numbered(i))]).unwrap();
+            assert_eq!(changes.replaced, 2);
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    at_rest(&store);
+}
+
+#[test]
+fn a_slot_that_is_bound_to_a_turn_gives_terms_of_the_turn() {
+    let mut rt = Runtime::deterministic(1);
+    let (store, other) = (rt.persistent().clone(), PersistentTerms::new());
+    let (slot, foreign) = (store.slot(A).unwrap(), other.slot(A).unwrap());
+    store.put(A, numbered(1)).unwrap();
+    let mut port = rt.port().unwrap();
+    let me = port.pid();
+    let p = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, _, _| {
+            assert!(cx.bind(&foreign).is_none(), "of another store");
+            let bound = cx.bind(&slot).unwrap();
+            let first = bound.get().unwrap();
+            // Another's batch is younger than the turn; its own is its own.
+            store.put_many([(A, numbered(2)), (B, numbered(2))]).unwrap();
+            let second = bound.get().unwrap();
+            cx.put_many([(A, cx.list([3, 4]))]).unwrap();
+            let third = bound.get().unwrap();
+            assert!(bound.key() == slot.key());
+            cx.send(me, cx.list([first, second, third]));
+            Ok(Next(third))
+        },
+    );
+    let p = p.unwrap();
+    rt.send_new(p, |h| h.nil()).unwrap();
+    rt.run_until_idle();
+    assert_eq!(port.try_recv().unwrap().root().to_string(), "[[1,2],[1,2],[3,4]]");
+    // What it has put into its state is what it answers for.
+    let reports = rt.persistent().reports(4);
+    rt.persistent().erase(A);
+    rt.run_until_idle();
+    let report = reports.recv_timeout(LONG).expect("a collection");
+    assert_eq!((report.holders, rt.is_alive(p)), (1, true));
 }
 
 #[test]

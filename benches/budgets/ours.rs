@@ -147,8 +147,20 @@ pub(crate) fn persistent_get_cold(plan: Plan) -> Result<Sampler, String> {
     }))
 }
 
-/// A read through a resolved slot, with its loop, as its reference is.
+/// A read through a resolved slot that is bound to a guard, which is held, with its loop, as its reference is.
 pub(crate) fn persistent_slot_read(plan: Plan) -> Result<Sampler, String> {
+    let (store, mut batch) = (PersistentTerms::new(), Batch::new(plan.batch));
+    store.put(KEY, value(0)).map_err(text)?;
+    let slot = store.slot(KEY).map_err(text)?;
+    Ok(Box::new(move || {
+        let guard = store.pin();
+        let bound = guard.bind(&slot).ok_or("a slot of another store")?;
+        Ok(batch.gross(|_| black_box(&bound).get()))
+    }))
+}
+
+/// A read through a resolved slot in a turn that it is not bound to, with its loop.
+pub(crate) fn persistent_slot_read_unbound(plan: Plan) -> Result<Sampler, String> {
     let (mut rt, mut batch) = (Runtime::deterministic(1), Batch::new(plan.batch));
     rt.persistent().put(KEY, value(0)).map_err(text)?;
     let slot = rt.persistent().slot(KEY).map_err(text)?;

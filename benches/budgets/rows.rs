@@ -278,6 +278,15 @@ pub(crate) static ROWS: &[Row] = &[
         rust: Some(("a handle: one load and a branch", rust_refs::handle_read)),
     },
     Row {
+        name: "persistent_slot_read_unbound",
+        unit: Unit::Nanoseconds,
+        goal: Goal::ratio(2.0),
+        n: (0, 0),
+        ours: ours::persistent_slot_read_unbound,
+        reference: Reference::Local("relaxed load", rust_refs::relaxed_load),
+        rust: Some(("a handle: one load and a branch", rust_refs::handle_read)),
+    },
+    Row {
         name: "persistent_replace_idle_0",
         unit: Unit::Microseconds,
         goal: Goal::sample(100e3),

@@ -70,22 +70,24 @@ fn last() {
     settle(world, 0);
 }
 
-/// A reader looks at two keys under one guard, twice at the first, while a batch changes both; another guard was there
-/// before.
+/// A reader looks at two keys under one guard, twice at the first, by slots that are bound to it, while a batch changes both;
+/// another guard was there before.
 fn batch() {
     let world = World::new();
     for key in [X, Y] {
         world.store().put(key, int(1)).unwrap();
     }
+    let slots = Arc::new([X, Y].map(|key| world.store().slot(key).unwrap()));
     let probe = Arc::new(AtomicBool::new(false));
     let reader = {
-        let (world, probe) = (world.clone(), Arc::clone(&probe));
+        let (world, probe, slots) = (world.clone(), Arc::clone(&probe), Arc::clone(&slots));
         thread::spawn(move || {
             let guard = world.store().pin();
-            let seen = [X, Y, X].map(|key| {
+            let [x, y] = slots.each_ref().map(|slot| guard.bind(slot).expect("of this store"));
+            let seen = [x, y, x].map(|slot| {
                 // Makes loom try the writer's steps here, whose loads of the same values it forgets otherwise.
                 probe.load(Relaxed);
-                guard.get(key).and_then(|value| value.as_int())
+                slot.get().and_then(|value| value.as_int())
             });
             // Not under the guard, whose drop goes through locks that a panic has poisoned.
             drop(guard);
@@ -103,7 +105,7 @@ fn batch() {
     world.settle();
     let guard = world.store().pin();
     let now = [X, Y].map(|key| guard.get(key).and_then(|value| value.as_int()));
-    drop(guard);
+    drop((guard, slots));
     settle(world, 0);
     // When the world is gone, whose end goes through locks that a panic has poisoned.
     assert_eq!((seen, now), ([Some(1); 2], [Some(2); 2]), "what a guard began with");
@@ -126,7 +128,11 @@ fn slot() {
             world.store().put(X, int(2)).unwrap();
         })
     };
-    let read = || world.store().pin().read(&slot).and_then(|value| value.as_int());
+    let read = || {
+        let guard = world.store().pin();
+        let value = guard.bind(&slot).expect("of this store").get();
+        value.and_then(|value| value.as_int())
+    };
     assert!(matches!(read(), None | Some(1 | 2)));
     writer.join().unwrap();
     assert_eq!(read(), Some(2), "the slot is the key's");

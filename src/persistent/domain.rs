@@ -141,7 +141,7 @@ impl std::fmt::Debug for Domain {
 /// An online span of a thread that is no worker.
 #[derive(Debug)]
 pub(crate) struct Span<'d> {
-    domain: &'d Domain,
+    pub(super) domain: &'d Domain,
     pub(super) participant: &'d Participant,
 }
 

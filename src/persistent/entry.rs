@@ -65,23 +65,20 @@ fn is_term(w: Word) -> bool {
     w & 0b11 != 0
 }
 
-/// The term that `w`, which is none itself, stands for in a span whose snapshot is this.
+/// The term that `w`, which is none itself, stands for in a span whose snapshot is this; zero for none.
 ///
 /// # Safety
 ///
 /// `w` must be the value of an entry, loaded with acquire in the caller's online span or under the lock of its key.
 #[cold]
-unsafe fn resolve(mut w: Word, snapshot: u64) -> Option<Word> {
-    while !is_term(w) {
-        if w == 0 {
-            return None;
-        }
+unsafe fn resolve(mut w: Word, snapshot: u64) -> Word {
+    while !is_term(w) && w != 0 {
         // SAFETY: a change is freed a grace period after it is out of its entry; the pointer was exposed.
         let change = unsafe { &*ptr::with_exposed_provenance::<Change>(w as usize) };
         // Acquire: pairs with the releases in `swap` and `forget`: what the word leads to is there.
         w = if change.number <= snapshot { change.new } else { change.old.load(Ordering::Acquire) };
     }
-    Some(w)
+    w
 }
 
 /// As [`resolve`], out of the way of whoever has not had to load the snapshot.
@@ -91,7 +88,7 @@ unsafe fn resolve(mut w: Word, snapshot: u64) -> Option<Word> {
 /// As for [`resolve`].
 #[cold]
 #[inline(never)]
-unsafe fn resolve_at(w: Word, snapshot: impl FnOnce() -> u64) -> Option<Word> {
+unsafe fn resolve_at(w: Word, snapshot: impl FnOnce() -> u64) -> Word {
     // SAFETY: the caller's promise.
     unsafe { resolve(w, snapshot()) }
 }
@@ -151,7 +148,7 @@ impl Entry {
     /// The value's word as the span with this snapshot sees it, or `None` when there is none. The caller must be online.
     #[inline(always)]
     pub(crate) fn value(&self, snapshot: u64) -> Option<Word> {
-        self.value_at(|| snapshot)
+        self.value_at(move || snapshot)
     }
 
     /// As [`value`](Self::value). The snapshot is not asked for in the common case: one load and one branch.
@@ -159,12 +156,11 @@ impl Entry {
     pub(crate) fn value_at(&self, snapshot: impl FnOnce() -> u64) -> Option<Word> {
         // Acquire: pairs with the release in `swap`: the words of the value are there.
         let w = self.value.load(Ordering::Acquire);
-        // One branch for all that is not the common case.
-        if is_term(w) {
-            return Some(w);
-        }
+        // One branch for all that is not the common case; and what that gives is one word, so that nothing is left to be told
+        // apart where the two meet.
         // SAFETY: the caller is online.
-        unsafe { resolve_at(w, snapshot) }
+        let w = if is_term(w) { w } else { unsafe { resolve_at(w, snapshot) } };
+        (w != 0).then_some(w)
     }
 
     /// The newest value. The caller holds the lock of the key.
@@ -182,7 +178,8 @@ impl Entry {
     pub(crate) fn replace(&self, w: Word) -> Option<Word> {
         let before = self.swap(w);
         // SAFETY: under the lock of the key.
-        if is_term(before) { Some(before) } else { unsafe { resolve(before, NEWEST) } }
+        let before = if is_term(before) { before } else { unsafe { resolve(before, NEWEST) } };
+        (before != 0).then_some(before)
     }
 
     /// Puts a change in the place of the value. The caller holds the lock of the key.

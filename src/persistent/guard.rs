@@ -1,5 +1,6 @@
 //! Reading on any thread.
 
+use super::bound::BoundSlot;
 use super::domain::{Domain, Span};
 use super::handle::Literal;
 #[cfg(feature = "runtime")]
@@ -50,8 +51,15 @@ impl<'s> Guard<'s> {
         Self { span, store, snapshot: store.domain.table.snapshot(), not_send: PhantomData }
     }
 
+    #[inline(always)]
     fn domain(&self) -> &'s Domain {
-        &self.store.domain
+        self.span.domain
+    }
+
+    /// The batches that it sees.
+    #[inline(always)]
+    pub(super) fn snapshot(&self) -> u64 {
+        self.snapshot
     }
 
     /// As whom the guard is online.
@@ -61,7 +69,8 @@ impl<'s> Guard<'s> {
     }
 
     #[allow(clippy::unused_self, reason = "what is lent is lent for as long as this is borrowed")]
-    fn lend(&self, w: Word) -> TermRef<'_> {
+    #[inline(always)]
+    pub(super) fn lend(&self, w: Word) -> TermRef<'_> {
         // SAFETY: the guard is online for as long as it is borrowed.
         unsafe { Domain::lend(w) }
     }
@@ -94,7 +103,8 @@ impl<'s> Guard<'s> {
         self.get(key).unwrap_or(default)
     }
 
-    /// The value of a slot. Wait-free: one load and a branch.
+    /// The value of a slot. Wait-free: whether it is of this store, one load and a branch. Who reads it again
+    /// [binds](Self::bind) it.
     ///
     /// # Panics
     ///
@@ -112,7 +122,29 @@ impl<'s> Guard<'s> {
     #[inline]
     pub fn read(&self, slot: &Slot) -> Option<TermRef<'_>> {
         assert!(slot.is_of(self.domain()), "a slot is read under a guard of its own store");
-        slot.value(|| self.snapshot).map(|w| self.lend(w))
+        slot.value(move || self.snapshot).map(|w| self.lend(w))
+    }
+
+    /// Binds a slot to this guard: whether it is of this store is looked at here, once, and each
+    /// [`get`](BoundSlot::get) is one load and a branch. `None` when the slot is of another store. Wait-free; no memory.
+    ///
+    /// Nothing of it in OTP, where each `get` hashes its key.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// let limit = store.slot("limit")?;
+    /// let guard = store.pin();
+    /// let limit = guard.bind(&limit).expect("a slot of this store");
+    /// assert!(limit.get().is_none());
+    /// store.put("limit", Region::build(|h| h.int(10)))?;
+    /// assert_eq!(limit.get().unwrap().as_int(), Some(10), "put by itself: seen at once");
+    /// assert!(guard.bind(&PersistentTerms::new().slot("limit")?).is_none());
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
+    #[inline]
+    pub fn bind<'a>(&'a self, slot: &'a Slot) -> Option<BoundSlot<'a>> {
+        slot.is_of(self.domain()).then(|| BoundSlot::new(self, slot))
     }
 
     /// The newest value at `key`, and its version, for [`compare_and_put`](PersistentTerms::compare_and_put). Waits for a

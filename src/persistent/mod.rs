@@ -40,6 +40,7 @@
 //! | none | [`get_or_insert_with`](Guard::get_or_insert_with), [`update`](PersistentTerms::update), [`compare_and_put`](PersistentTerms::compare_and_put) | no lock is held while a value is built |
 //! | none | [`put_many`](PersistentTerms::put_many), [`erase_many`](PersistentTerms::erase_many), [`batch`](PersistentTerms::batch), [`erase_all`](PersistentTerms::erase_all) | seen whole or not at all; one collection |
 //! | none | [`slot`](PersistentTerms::slot) | a read without a lookup |
+//! | none | [`BoundSlot`] | a read of one load and a branch |
 //! | none | [`Literal`] | a value in Rust hands, counted |
 //! | none | [`Policy`], [`Builder::max_retained_bytes`] | when holders are asked; how much may wait |
 //! | every process is signalled and scanned | holders alone pay | |
@@ -48,6 +49,7 @@
 
 mod asking;
 mod batch;
+mod bound;
 mod card;
 mod collector;
 mod domain;
@@ -75,6 +77,7 @@ mod waiting;
 mod write;
 
 pub use batch::{Batch, Changes};
+pub use bound::BoundSlot;
 pub use error::{CompareError, PutError, PutNewError, StoreError};
 pub use guard::{Entries, Guard};
 pub use handle::Literal;
@@ -298,7 +301,8 @@ impl PersistentTerms {
         f(guard.get(key))
     }
 
-    /// Looks `key` up for good: a handle whose reads are one load and a branch. It may have no value yet.
+    /// Looks `key` up for good: a handle that reads without a lookup, and by one load and a branch once it is
+    /// [bound](Guard::bind). It may have no value yet.
     ///
     /// # Errors
     ///

@@ -16,11 +16,17 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-/// A key of a store, looked up once: reading it is one load and a branch, whatever the key.
+/// A key of a store, looked up once: no read hashes it or looks for it again, whatever the key.
 ///
 /// The slot stays the key's: it reads what is put there next, also after the value was erased, and whatever becomes of
 /// the table. It keeps the store, and its key, but no value. Made, cloned and dropped under a lock that writers of the key
 /// hold for a few stores; [read](super::Guard::read) under a guard, and in a turn, wait-free.
+///
+/// Such a read first looks whether the slot is of the store that is pinned. Who reads again and again *binds* the slot to the
+/// guard or to the turn, which looks once: [`BoundSlot`](super::BoundSlot)
+#[cfg_attr(feature = "runtime", doc = "and [`TurnSlot`](crate::process::TurnSlot)")]
+#[cfg_attr(not(feature = "runtime"), doc = "(and `TurnSlot`)")]
+/// read by one load and a branch.
 ///
 /// No counterpart in OTP, where each `get` hashes its key.
 ///
@@ -71,7 +77,7 @@ impl Slot {
     }
 
     #[inline(always)]
-    fn entry(&self) -> &Entry {
+    pub(crate) fn entry(&self) -> &Entry {
         // SAFETY: the slot has pinned it: it stays in the table.
         unsafe { self.entry.as_ref() }
     }
@@ -90,7 +96,7 @@ impl Slot {
     }
 
     #[inline(always)]
-    pub(super) fn is_of(&self, domain: &Domain) -> bool {
+    pub(crate) fn is_of(&self, domain: &Domain) -> bool {
         std::ptr::eq(Arc::as_ptr(&self.domain), domain)
     }
 
@@ -106,7 +112,7 @@ impl Slot {
     pub(crate) fn get<'h>(&self, cx: impl Holder<'h>) -> Option<Term<'h>> {
         if std::ptr::eq(cx.domain(), Arc::as_ptr(&self.domain).cast()) {
             // SAFETY: a turn is online in its domain, and its heap answers that domain's collections (invariant 4).
-            return self.value(|| cx.snapshot()).map(|w| unsafe { Term::from_word(w) });
+            return self.value(move || cx.snapshot()).map(|w| unsafe { Term::from_word(w) });
         }
         self.copy(cx)
     }

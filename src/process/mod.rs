@@ -47,6 +47,7 @@ pub use names::RegisterError;
 pub use node::SpawnError;
 pub use observer::{Collected, Observer};
 pub use options::{OptionError, SpawnOptions};
+pub use persistent::TurnSlot;
 
 pub(crate) use cell::{Recipient, Task};
 pub(crate) use end::{Pieces, end};

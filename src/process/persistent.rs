@@ -2,8 +2,9 @@
 
 use super::Cx;
 use crate::heap::copy::Literals;
-use crate::persistent::{Batch, Changes, Expect, Literal, Offer, Put, Slot, StoreError, Wrote};
-use crate::term::{Key, Term};
+use crate::persistent::{Batch, Changes, Entry, Expect, Literal, Offer, Put, Slot, StoreError, Wrote};
+use crate::term::{Key, Term, TermRef};
+use std::fmt;
 
 /// Persistent terms: what a turn reads is a term of its own, which it may keep, put into its state or send on, by pointer.
 ///
@@ -45,7 +46,8 @@ impl<'h> Cx<'h> {
         self.get(key).unwrap_or(default)
     }
 
-    /// The value of a slot: one load and a branch, no lookup. In a turn of another domain the value is copied.
+    /// The value of a slot: no lookup, but whether it is of this domain, one load and a branch. In a turn of another domain
+    /// the value is copied. Who reads it again in the same turn [binds](Self::bind) it.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -63,6 +65,36 @@ impl<'h> Cx<'h> {
     #[inline(always)]
     pub fn read(self, slot: &Slot) -> Option<Term<'h>> {
         slot.get(self)
+    }
+
+    /// Binds a slot to this turn: whether it is of this domain is looked at here, once, and each [`get`](TurnSlot::get) is
+    /// one load and a branch. `None` when it is of another domain, whose values a turn can only [copy](Self::read).
+    /// Wait-free; no memory.
+    ///
+    /// Nothing of it in OTP, where each `get` hashes its key.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// rt.persistent().put("weight", Region::build(|h| h.int(10)))?;
+    /// let weight = rt.persistent().slot("weight")?;
+    /// let p = rt.spawn_fn(|cx| cx.int(0), move |cx, sum, numbers| {
+    ///     let weight = cx.bind(&weight).ok_or_else(|| Exit::msg("a slot of another store"))?;
+    ///     let mut sum = sum.get::<i64>()?;
+    ///     for n in numbers.list() {
+    ///         sum += n.get::<i64>()? * weight.get().and_then(|w| w.as_int()).unwrap_or(1);
+    ///     }
+    ///     # assert_eq!(sum, 60);
+    ///     Ok(Next(cx.int(sum)))
+    /// })?;
+    /// rt.send_new(p, |h| h.list([1, 2, 3]))?;
+    /// rt.run_until_idle();
+    /// # assert!(rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn bind<'s>(self, slot: &'s Slot) -> Option<TurnSlot<'s, 'h>> {
+        slot.is_of(self.domain_ref()).then(|| TurnSlot { entry: slot.entry(), cx: self })
     }
 
     /// The term of a literal: a pointer, O(1), which the heap may keep when the handle is long gone. A literal of another
@@ -215,3 +247,43 @@ impl<'h> Cx<'h> {
         Ok(changes)
     }
 }
+
+/// A [slot](Slot) [bound](Cx::bind) to a turn: reading it is one load and a branch.
+///
+/// It sees what the turn sees, and gives terms of the turn, which may be kept, put into the state or sent on. Three words,
+/// `Copy`, for this turn alone; it borrows the slot.
+#[derive(Clone, Copy)]
+pub struct TurnSlot<'s, 'h> {
+    entry: &'s Entry,
+    cx: Cx<'h>,
+}
+
+impl<'h> TurnSlot<'_, 'h> {
+    /// The value. Wait-free: one load and a branch.
+    ///
+    /// The key of a batch that has not given way to its new values yet, within a grace period of its commit, takes a few
+    /// loads more, and so does one without a value.
+    #[inline(always)]
+    pub fn get(&self) -> Option<Term<'h>> {
+        let cx = self.cx;
+        // SAFETY: bound to a turn of the slot's own domain, where the turn is online and whose collections its heap answers
+        // (invariant 4).
+        self.entry.value_at(move || cx.seen()).map(|w| unsafe { Term::from_word(w) })
+    }
+}
+
+impl<'s> TurnSlot<'s, '_> {
+    /// The key.
+    pub fn key(&self) -> TermRef<'s> {
+        self.entry.key()
+    }
+}
+
+impl fmt::Debug for TurnSlot<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TurnSlot").field("key", &self.key()).finish_non_exhaustive()
+    }
+}
+
+static_assertions::assert_impl_all!(TurnSlot<'static, 'static>: Copy);
+static_assertions::assert_not_impl_any!(TurnSlot<'static, 'static>: Send, Sync);
