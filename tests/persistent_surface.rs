@@ -36,6 +36,40 @@ fn at_rest(store: &PersistentTerms) {
 }
 
 #[test]
+fn tuples_of_two_and_three_are_told_apart_by_each_word() {
+    const N: i64 = 14;
+    let store = PersistentTerms::new();
+    let each = || (0..N).flat_map(|a| (0..N).flat_map(move |b| (0..N).map(move |c| (a, b, c))));
+    for (a, b, c) in each() {
+        assert_eq!(store.put((a, b, c), int(a * 10_000 + b * 100 + c)).unwrap(), Put::Inserted);
+        store.put((a, b, c % 2 == 0), int(-1)).unwrap();
+        store.put((a, b), int(a - b)).unwrap();
+        // Not of immediates alone.
+        store.put((a, "x"), int(a)).unwrap();
+        store.put((a, b, "x"), int(b)).unwrap();
+    }
+    let expected = (N * N * N + N * N * 2 + N * N + N + N * N) as usize;
+    assert_eq!(store.info().count, expected);
+    let guard = store.pin();
+    let read = |key: TermRef<'_>| guard.get(key).and_then(|value| value.as_int());
+    for (a, b, c) in each() {
+        let number = Some(a * 10_000 + b * 100 + c);
+        assert_eq!(guard.get((a, b, c)).and_then(|value| value.as_int()), number);
+        assert_eq!(guard.get((a, b)).and_then(|value| value.as_int()), Some(a - b));
+        let keys =
+            Region::build(|h| term!(h, [{a, b, c}, {a, b}, {a, "x"}, {a, b, "x"}, {a, b, c, 0}, {b}, {c + N, b, a}]));
+        let seen: Vec<_> = keys.root().list().map(read).collect();
+        assert_eq!(seen, [number, Some(a - b), Some(a), Some(b), None, None, None]);
+        assert!(
+            guard.get((a, b, c + N)).is_none() && guard.get((a, b, c, 0)).is_none() && guard.get((a + N, b)).is_none()
+        );
+    }
+    drop(guard);
+    assert!(each().all(|key| store.erase(key)) && each().all(|key| !store.erase(key)));
+    assert_eq!(store.info().count, expected - (N * N * N) as usize);
+}
+
+#[test]
 fn keys_of_every_size_are_found_by_their_like() {
     let store = PersistentTerms::new();
     // Around what fits in an entry: four words.

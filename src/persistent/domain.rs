@@ -18,7 +18,7 @@ use crate::heap::raw::RawHeap;
 use crate::sync::atomic::{Ordering, fence};
 use crate::sync::{Mutex, thread_local_unmodelled};
 use crate::term::word::{self, Word};
-use crate::term::{Key, References, TermRef};
+use crate::term::{Form, Key, References, TermRef};
 use std::cell::Cell;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -221,9 +221,21 @@ impl Domain {
 
     /// The word of the value at `key`, as the span with this snapshot sees it. The caller must be online; the value is
     /// valid until its next boundary.
-    #[inline]
-    pub(crate) fn lookup(&self, key: impl Key, snapshot: u64) -> Option<Word> {
-        self.table.find(key.hash_key(), key)?.value(snapshot)
+    #[inline(always)]
+    pub(crate) fn lookup<K: Key>(&self, key: K, snapshot: u64) -> Option<Word> {
+        match key.form() {
+            Form::Other if K::VARIES => {
+                let w = self.lookup_rare(key, snapshot);
+                (w != 0).then_some(w)
+            }
+            form => self.table.get(form, key)?.value(snapshot),
+        }
+    }
+
+    /// As [`lookup`](Self::lookup), of a form that is not to cost the others what it takes by itself. Zero for none.
+    #[inline(never)]
+    fn lookup_rare(&self, key: impl Key, snapshot: u64) -> Word {
+        self.table.get(Form::Other, key).and_then(|entry| entry.value(snapshot)).unwrap_or(0)
     }
 
     /// Bytes that no key, value or literal leads to any more, and that wait to be freed.

@@ -14,7 +14,7 @@ use crate::heap::{HeapError, Region};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::mutation::{Mutation, ordering};
 use crate::term::word::{self, Word};
-use crate::term::{Key, TermRef};
+use crate::term::{Key, PAIR, TRIPLE, TermRef};
 use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
@@ -131,18 +131,37 @@ impl Entry {
         unsafe { TermRef::from_word(w) }
     }
 
-    /// Is this the entry of `key`, whose word, if it needs no heap, is `immediate`?
+    /// Is this the entry of `key`?
     #[inline(always)]
-    pub(super) fn is(&self, hash: u64, key: impl Key, immediate: Option<Word>) -> bool {
-        match immediate {
-            Some(w) => self.key == w,
-            None if self.hash != hash as u32 => false,
-            None => match key.object() {
-                // SAFETY: zero: the key is the object of the room. The other is that of a living term.
-                Some(object) if self.key == 0 && unsafe { same_words(self.room.object.as_ptr(), object) } => true,
-                _ => key.matches(self.key()),
-            },
+    pub(super) fn is(&self, hash: u64, key: impl Key) -> bool {
+        if self.hash != hash as u32 {
+            return false;
         }
+        match key.object() {
+            // SAFETY: zero: the key is the object of the room. The other is that of a living term.
+            Some(object) if self.key == 0 && unsafe { same_words(self.room.object.as_ptr(), object) } => true,
+            _ => key.matches(self.key()),
+        }
+    }
+
+    /// Is this the entry of the key with this word, which needs no heap?
+    #[inline(always)]
+    pub(super) fn is_immediate(&self, w: Word) -> bool {
+        self.key == w
+    }
+
+    /// Is this the entry of the pair of these immediates? It fits in an entry, and is written in one way.
+    #[inline(always)]
+    pub(super) fn is_pair(&self, a: Word, b: Word) -> bool {
+        // SAFETY: zero: the key is the object of the room.
+        self.key == 0 && matches!(unsafe { self.room.object }, [PAIR, x, y, _] if x == a && y == b)
+    }
+
+    /// As [`is_pair`](Self::is_pair), of three.
+    #[inline(always)]
+    pub(super) fn is_triple(&self, a: Word, b: Word, c: Word) -> bool {
+        // SAFETY: zero: the key is the object of the room.
+        self.key == 0 && matches!(unsafe { self.room.object }, [TRIPLE, x, y, z] if x == a && y == b && z == c)
     }
 
     /// The value's word as the span with this snapshot sees it, or `None` when there is none. The caller must be online.

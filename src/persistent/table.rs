@@ -14,7 +14,7 @@ use super::quiescence::Quiescence;
 use crate::heap::HeapError;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard};
-use crate::term::Key;
+use crate::term::{Form, Key, hash_pair, hash_triple, hash_word};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::{self, NonNull};
 
@@ -187,11 +187,35 @@ impl Table {
         self.lock_stripes(0..STRIPES)
     }
 
-    /// The entry of a key. Wait-free: at most one look at each slot. The caller must be online; the entry is valid until
-    /// its next boundary.
+    /// The entry of a key of this form whose hash is its structural one. Wait-free: at most one look at each slot. The caller
+    /// must be online; the entry is valid until its next boundary.
+    #[inline(always)]
+    pub(crate) fn get(&self, form: Form, key: impl Key) -> Option<&Entry> {
+        match form {
+            Form::Immediate(w) => self.probe(hash_word(w), |entry| entry.is_immediate(w)),
+            Form::Pair(a, b) => self.probe(hash_pair(a, b), |entry| entry.is_pair(a, b)),
+            Form::Triple(a, b, c) => self.probe(hash_triple(a, b, c), |entry| entry.is_triple(a, b, c)),
+            Form::Other => {
+                let hash = key.hash_other();
+                self.probe(hash, |entry| entry.is(hash, key))
+            }
+        }
+    }
+
+    /// As [`get`](Self::get), where the hash is at hand, or another than the structural one.
     #[inline]
     pub(crate) fn find(&self, hash: u64, key: impl Key) -> Option<&Entry> {
-        let immediate = key.immediate();
+        match key.form() {
+            Form::Immediate(w) => self.probe(hash, |entry| entry.is_immediate(w)),
+            Form::Pair(a, b) => self.probe(hash, |entry| entry.is_pair(a, b)),
+            Form::Triple(a, b, c) => self.probe(hash, |entry| entry.is_triple(a, b, c)),
+            Form::Other => self.probe(hash, |entry| entry.is(hash, key)),
+        }
+    }
+
+    /// The first entry with this hash that is the one.
+    #[inline(always)]
+    fn probe(&self, hash: u64, is: impl Fn(&Entry) -> bool) -> Option<&Entry> {
         // Acquire: pairs with the release in `grow`.
         let array = self.array.load(Ordering::Acquire);
         let (mut i, tag) = (hash as u32 as usize, tag(hash));
@@ -203,7 +227,7 @@ impl Table {
             if p.addr() & TAG == tag && p.addr() > align_of::<Entry>() + TAG {
                 // SAFETY: an entry is freed a grace period after it was unlinked.
                 let entry = unsafe { &*untagged(p) };
-                if entry.is(hash, key, immediate) {
+                if is(entry) {
                     return Some(entry);
                 }
             } else if p.is_null() {

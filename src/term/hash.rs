@@ -84,15 +84,82 @@ pub(crate) unsafe fn hash(w: Word) -> u64 {
         return hash_word(w);
     }
     // SAFETY: the caller's promise.
+    unsafe {
+        match few(w) {
+            Some(Few::Two(a, b)) => hash_pair(a, b),
+            Some(Few::Three(a, b, c)) => hash_triple(a, b, c),
+            None => hash_other(w),
+        }
+    }
+}
+
+/// As [`hash`], of a pointer that leads to no [`Few`].
+///
+/// # Safety
+///
+/// As for [`hash`].
+#[inline]
+pub(crate) unsafe fn hash_other(w: Word) -> u64 {
+    // SAFETY: the caller's promise.
     unsafe { flat(w).unwrap_or_else(|| deep(w)) }
+}
+
+/// The header of a tuple of two.
+pub(crate) const PAIR: Word = word::header(Object::Tuple, 0, 2);
+/// The header of a tuple of three.
+pub(crate) const TRIPLE: Word = word::header(Object::Tuple, 0, 3);
+
+/// A tuple of few immediates, which is what most keys are.
+#[derive(Clone, Copy)]
+pub(crate) enum Few {
+    Two(Word, Word),
+    Three(Word, Word, Word),
+}
+
+/// The immediates that `w` is a tuple of, if it is one of two or three.
+///
+/// # Safety
+///
+/// As for [`hash`]; `w` must be a pointer.
+#[inline(always)]
+pub(crate) unsafe fn few(w: Word) -> Option<Few> {
+    if word::is_list(w) {
+        return None;
+    }
+    // SAFETY: a boxed word points to a header, and as many words behind it as that says.
+    unsafe {
+        let p = word::address(w);
+        match *p {
+            PAIR => {
+                let (a, b) = (*p.add(1), *p.add(2));
+                (word::is_immediate(a) & word::is_immediate(b)).then_some(Few::Two(a, b))
+            }
+            TRIPLE => {
+                let (a, b, c) = (*p.add(1), *p.add(2), *p.add(3));
+                let immediates = word::is_immediate(a) & word::is_immediate(b) & word::is_immediate(c);
+                immediates.then_some(Few::Three(a, b, c))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The hash of a pair of immediates.
+#[inline(always)]
+pub(crate) fn hash_pair(a: Word, b: Word) -> u64 {
+    mix(mix(TUPLE ^ 2, a), b)
+}
+
+/// The hash of a triple of immediates.
+#[inline(always)]
+pub(crate) fn hash_triple(a: Word, b: Word, c: Word) -> u64 {
+    mix(mix(mix(TUPLE ^ 3, a), b), c)
 }
 
 /// Tuples longer than this are left to [`deep`].
 const FLAT: usize = 8;
-/// The header of a tuple of two.
-const PAIR: Word = word::header(Object::Tuple, 0, 2);
 
-/// The hash of a short tuple of immediates, which is what most keys are: no list of what is still to come.
+/// The hash of a short tuple of immediates: no list of what is still to come.
 ///
 /// # Safety
 ///
@@ -105,14 +172,8 @@ unsafe fn flat(w: Word) -> Option<u64> {
     // SAFETY: a boxed word points to a header, and as many words behind it as that says.
     unsafe {
         let p = word::address(w);
-        if *p == PAIR {
-            // By itself: keys mostly are pairs.
-            let (a, b) = (*p.add(1), *p.add(2));
-            let immediates = word::is_immediate(a) & word::is_immediate(b);
-            return immediates.then(|| mix(mix(TUPLE ^ 2, a), b));
-        }
         let n = word::header_size(*p);
-        if word::header_kind(*p) != Object::Tuple || n > FLAT {
+        if *p != word::header(Object::Tuple, 0, n) || n > FLAT {
             return None;
         }
         let mut hash = TUPLE ^ n as u64;

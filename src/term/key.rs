@@ -1,7 +1,7 @@
 //! What a term can be looked up by.
 
 use super::compare::{compare_wide, rank};
-use super::hash::{hash_big, hash_bytes, hash_tuple, hash_word};
+use super::hash::{Few, few, hash_big, hash_bytes, hash_other, hash_tuple, hash_word};
 use super::number::limbs;
 use super::view::{Kind, Place, Term, TermRef};
 use super::word;
@@ -11,6 +11,18 @@ use std::cmp::Ordering;
 
 mod sealed {
     use super::{Heap, Ordering, Term, TermRef};
+
+    /// What most keys are, looked at once, so that neither hashing nor comparing looks again.
+    #[derive(Debug, Clone, Copy)]
+    pub enum Form {
+        /// The word of a term that needs no heap.
+        Immediate(u64),
+        /// A tuple of two such words.
+        Pair(u64, u64),
+        /// A tuple of three.
+        Triple(u64, u64, u64),
+        Other,
+    }
 
     /// What a [`Key`](super::Key) can do. Sealed, because the table takes its word for it: a made-up immediate would be a
     /// made-up pointer, and a hash that changes from call to call would let one entry be unlinked twice.
@@ -22,6 +34,21 @@ mod sealed {
         #[inline]
         fn hash_part(self) -> u64 {
             self.immediate().unwrap_or_else(|| self.hash_key())
+        }
+
+        /// Is the form of one key another than that of the next, so that what is dear belongs out of the way of the others?
+        const VARIES: bool = false;
+
+        /// What kind of key it is.
+        #[inline(always)]
+        fn form(self) -> Form {
+            self.immediate().map_or(Form::Other, Form::Immediate)
+        }
+
+        /// As [`hash_key`](Self::hash_key), of a key whose form is [`Form::Other`].
+        #[inline]
+        fn hash_other(self) -> u64 {
+            self.hash_key()
         }
 
         /// The object that the term is, if it has a header.
@@ -47,6 +74,7 @@ mod sealed {
         }
     }
 }
+pub(crate) use sealed::Form;
 use sealed::Sealed;
 
 /// Something that stands for a term where a key is looked up, so that no term has to be built first: an atom, an
@@ -224,6 +252,8 @@ impl Sealed for &str {
 
 impl<P: Place> Key for Term<'_, P> {}
 impl<P: Place> Sealed for Term<'_, P> {
+    const VARIES: bool = true;
+
     #[inline]
     fn hash_key(self) -> u64 {
         // SAFETY: the term is alive while this runs.
@@ -233,6 +263,25 @@ impl<P: Place> Sealed for Term<'_, P> {
     fn cmp_term(self, other: TermRef<'_>) -> Ordering {
         // SAFETY: both terms are alive while this runs.
         unsafe { compare(self.word(), other.word(), Numbers::Keys) }
+    }
+
+    #[inline(always)]
+    fn form(self) -> Form {
+        if word::is_immediate(self.word()) {
+            return Form::Immediate(self.word());
+        }
+        // SAFETY: the term is alive while this runs, and a pointer.
+        match unsafe { few(self.word()) } {
+            Some(Few::Two(a, b)) => Form::Pair(a, b),
+            Some(Few::Three(a, b, c)) => Form::Triple(a, b, c),
+            None => Form::Other,
+        }
+    }
+
+    #[inline]
+    fn hash_other(self) -> u64 {
+        // SAFETY: as above.
+        unsafe { hash_other(self.word()) }
     }
 
     #[inline]
@@ -260,6 +309,16 @@ macro_rules! tuples {
             fn hash_key(self) -> u64 {
                 let ($($x,)+) = self;
                 hash_tuple([$($x.hash_part()),+].into_iter())
+            }
+
+            #[inline(always)]
+            fn form(self) -> Form {
+                let ($($x,)+) = self;
+                match [$($x.immediate()),+][..] {
+                    [Some(a), Some(b)] => Form::Pair(a, b),
+                    [Some(a), Some(b), Some(c)] => Form::Triple(a, b, c),
+                    _ => Form::Other,
+                }
             }
 
             fn cmp_term(self, other: TermRef<'_>) -> Ordering {

@@ -75,3 +75,8 @@ pub use view::{BigInt, InHeap, Kind, Outside, Place, Resource, Term, TermRef, Vi
 pub(crate) use compare::{Numbers, compare, equal, equal_value};
 pub(crate) use hash::hash;
 pub(crate) use number::limbs;
+#[cfg(feature = "persistent")]
+pub(crate) use {
+    hash::{PAIR, TRIPLE, hash_pair, hash_triple, hash_word},
+    key::Form,
+};
