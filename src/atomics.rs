@@ -83,6 +83,17 @@ mod sealed {
 }
 
 /// The integers that [`Atomics`] hold: `i64` and `u64`. Sealed.
+///
+/// ```
+/// use shared_term::atomics::{Atomics, Integer};
+/// use shared_term::sync::atomic::Ordering::Relaxed;
+///
+/// fn largest<T: Integer>(cells: &Atomics<T>) -> T {
+///     cells.load_all(Relaxed).into_iter().max().unwrap_or(T::MIN)
+/// }
+/// assert_eq!(largest(&Atomics::from_fn(3, |i| i as i64 - 5)), -3);
+/// assert_eq!(largest(&Atomics::from_fn(3, |i| u64::MAX - i as u64)), u64::MAX);
+/// ```
 pub trait Integer: sealed::Sealed + Copy + Default + Ord + fmt::Debug + fmt::Display + Send + Sync + 'static {
     /// The cell: [`AtomicI64`] or [`AtomicU64`].
     type Cell: fmt::Debug + Send + Sync;
@@ -130,6 +141,25 @@ enum Cells<C> {
 /// A handle on a shared fixed array of `i64` or `u64` cells. See the [module](self).
 ///
 /// Cloning it clones the handle, one reference count; no operation does.
+///
+/// ```
+/// use shared_term::Atomics;
+/// use shared_term::sync::atomic::Ordering::{AcqRel, Relaxed};
+///
+/// const NEXT: usize = 0; // the next piece of work
+/// const DONE: usize = 1; // pieces that are done
+/// let work = Atomics::<u64>::new(2);
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         scope.spawn(|| {
+///             while work[NEXT].fetch_add(1, Relaxed) < 100 {
+///                 work[DONE].fetch_add(1, AcqRel);
+///             }
+///         });
+///     }
+/// });
+/// assert_eq!(work[DONE].load(Relaxed), 100);
+/// ```
 #[doc(alias = "atomics:new/2")]
 #[doc(alias = "atomics:put/3")]
 #[doc(alias = "atomics:get/2")]
@@ -144,6 +174,14 @@ pub struct Atomics<T: Integer = i64> {
 }
 
 /// What [`Atomics::info`] tells.
+///
+/// ```
+/// use shared_term::Atomics;
+///
+/// let info = Atomics::<i64>::padded(10).info();
+/// assert_eq!((info.size, info.min, info.max), (10, i64::MIN, i64::MAX));
+/// assert!(info.bytes >= 10 * 128);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info<T> {
@@ -455,6 +493,18 @@ impl<'a, T: Integer> IntoIterator for &'a Atomics<T> {
 }
 
 /// The cells of an [`Atomics`] in order: [`Atomics::iter`].
+///
+/// ```
+/// use shared_term::Atomics;
+/// use shared_term::sync::atomic::Ordering::Relaxed;
+///
+/// let cells = Atomics::from_fn(5, |i| i as i64);
+/// for cell in cells.iter().rev().take(2) {
+///     cell.store(-1, Relaxed);
+/// }
+/// assert_eq!(cells.load_all(Relaxed), [0, 1, 2, -1, -1]);
+/// assert_eq!(cells.iter().len(), 5);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Iter<'a, T: Integer> {
     cells: &'a Atomics<T>,

@@ -249,25 +249,74 @@ pub(crate) use {global, local};
 
 /// A mutual exclusion lock without poisoning: a panic while it is held leaves it usable, and the code that holds one
 /// keeps what it guards consistent at every point where it can unwind.
+///
+/// ```
+/// use shared_term::sync::Mutex;
+/// use std::panic::{AssertUnwindSafe, catch_unwind};
+///
+/// let jobs = Mutex::new(vec![1, 2]);
+/// let failed = catch_unwind(AssertUnwindSafe(|| {
+///     let mut jobs = jobs.lock();
+///     jobs.push(3);
+///     panic!("while it is held");
+/// }));
+/// assert!(failed.is_err());
+/// assert_eq!(*jobs.lock(), [1, 2, 3]);
+/// ```
 #[derive(Debug, Default)]
 pub struct Mutex<T>(RawMutex<T>);
 
 /// Access to what a [`Mutex`] guards, until it is dropped.
+///
+/// ```
+/// use shared_term::sync::Mutex;
+///
+/// let total = Mutex::new(0);
+/// std::thread::scope(|scope| {
+///     for n in 1..=4 {
+///         let total = &total;
+///         scope.spawn(move || *total.lock() += n);
+///     }
+/// });
+/// let guard = total.lock();
+/// assert!(*guard == 10 && total.try_lock().is_none());
+/// drop(guard);
+/// assert!(total.try_lock().is_some());
+/// ```
 #[derive(Debug)]
 pub struct MutexGuard<'a, T>(RawGuard<'a, T>);
 
 impl<T> Mutex<T> {
     /// A lock round `value`.
+    ///
+    /// ```
+    /// let lock = shared_term::sync::Mutex::new(7);
+    /// assert_eq!(*lock.lock(), 7);
+    /// ```
     pub fn new(value: T) -> Self {
         Self(RawMutex::new(value))
     }
 
     /// Waits for the lock. Blocks; not reentrant.
+    ///
+    /// ```
+    /// let names = shared_term::sync::Mutex::new(Vec::new());
+    /// names.lock().push("ann"); // let go of at the end of the statement
+    /// assert_eq!(names.lock().len(), 1);
+    /// ```
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard(self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
     /// The lock if nobody holds it.
+    ///
+    /// ```
+    /// let lock = shared_term::sync::Mutex::new(());
+    /// let held = lock.lock();
+    /// assert!(lock.try_lock().is_none());
+    /// drop(held);
+    /// assert!(lock.try_lock().is_some());
+    /// ```
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         match self.0.try_lock() {
             Ok(guard) => Some(MutexGuard(guard)),

@@ -5,6 +5,21 @@ use std::fmt;
 use super::Counters;
 
 /// One counter of a [`Counters`], as a value: [`Counters::counter`].
+///
+/// ```
+/// use shared_term::{Counter, Counters};
+///
+/// /// Counts its own requests, and knows nothing of the array.
+/// struct Server {
+///     requests: Counter,
+/// }
+///
+/// let all = Counters::new(2);
+/// let servers = [0, 1].map(|i| Server { requests: all.counter(i) });
+/// servers[1].requests.inc();
+/// servers[1].requests.add(2);
+/// assert_eq!(all.read_all(), [0, 3]);
+/// ```
 #[derive(Clone)]
 pub struct Counter {
     counters: Counters,

@@ -107,6 +107,19 @@ use crate::sync::Arc;
 use array::Array;
 
 /// How the cells of a [`Counters`] lie in memory.
+///
+/// ```
+/// use shared_term::{Counters, counters::Layout};
+///
+/// let (striped, atomic) = (Counters::new(100), Counters::with_layout(100, Layout::Atomic));
+/// std::thread::scope(|scope| {
+///     for _ in 0..8 {
+///         scope.spawn(|| (striped.inc(0), atomic.inc(0)));
+///     }
+/// });
+/// assert_eq!((striped.get(0), atomic.get(0)), (8, 8));
+/// assert!(striped.info().bytes > atomic.info().bytes, "a row for each thread that wrote");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Layout {
@@ -118,6 +131,15 @@ pub enum Layout {
 }
 
 /// What [`Counters::info`] tells.
+///
+/// ```
+/// use shared_term::{Counters, counters::Layout};
+///
+/// let counters = Counters::new(16);
+/// assert_eq!((counters.info().size, counters.info().layout, counters.info().rows), (16, Layout::Striped, 0));
+/// counters.inc(3);
+/// assert_eq!(counters.info().rows, 1, "this thread's");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Info {
@@ -137,6 +159,24 @@ pub struct Info {
 ///
 /// A `static` holds one behind a `LazyLock`; a [`Counter`] or a clone of the handle, kept where it is used, saves that
 /// look on the way.
+///
+/// ```
+/// use shared_term::Counters;
+/// use std::sync::LazyLock;
+///
+/// const HITS: usize = 0;
+/// const MISSES: usize = 1;
+/// static CACHE: LazyLock<Counters> = LazyLock::new(|| Counters::new(2));
+///
+/// let cache = CACHE.clone(); // kept where it is used
+/// std::thread::spawn(move || {
+///     cache.inc(MISSES);
+///     cache.add(HITS, 3);
+/// })
+/// .join()
+/// .unwrap();
+/// assert_eq!(CACHE.read_all(), [3, 1]);
+/// ```
 #[derive(Clone)]
 pub struct Counters {
     array: Arc<Array>,

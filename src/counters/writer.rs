@@ -15,6 +15,22 @@ use super::thread_id::{self, Lease};
 ///
 /// It may be kept in a thread-local and used in destructors, after its thread has given everything else up: the row
 /// stays this thread's until the writer is dropped. Nothing here waits, and nothing allocates.
+///
+/// ```
+/// use shared_term::Counters;
+///
+/// let words = Counters::new(26);
+/// let text = ["the quick brown fox", "jumps over the lazy dog"];
+/// std::thread::scope(|scope| {
+///     for line in text {
+///         scope.spawn(|| {
+///             let writer = words.writer(); // looked up once, for all that follows
+///             line.bytes().filter(u8::is_ascii_lowercase).for_each(|b| writer.inc(usize::from(b - b'a')));
+///         });
+///     }
+/// });
+/// assert!(words.read_all().iter().all(|&n| n > 0), "a pangram");
+/// ```
 pub struct Writer<'a> {
     /// A row of `array`, and the calling thread's as long as it holds the lease (I1).
     row: Option<RowRef<'a>>,

@@ -121,9 +121,40 @@ mod sealed {
 use sealed::{Cell, Way};
 
 /// How values that were replaced are kept for who still reads them. Sealed: see [Which way](self#which-way).
+///
+/// ```
+/// use shared_term::published::{Leak, Published, Reclaim};
+///
+/// /// For whoever chooses the way.
+/// struct Limits<R: Reclaim> {
+///     rate: Published<u32, R>,
+/// }
+///
+/// impl<R: Reclaim> Limits<R> {
+///     fn allows(&self, n: u32) -> bool {
+///         n <= *self.rate.read()
+///     }
+/// }
+///
+/// let limits = Limits::<Leak> { rate: Published::new(10) };
+/// limits.rate.store(20);
+/// assert!(limits.allows(15));
+/// ```
 pub trait Reclaim: Way + 'static {}
 
 /// Replaced values are kept as long as the cell. Needs no other crate.
+///
+/// ```
+/// use shared_term::published::{Leak, Published};
+/// use std::sync::Arc;
+///
+/// let value = Arc::new("first");
+/// let cell: Published<Arc<&str>, Leak> = Published::new(Arc::clone(&value));
+/// cell.store(Arc::new("second"));
+/// assert_eq!(Arc::strong_count(&value), 2, "replaced, and kept");
+/// drop(cell);
+/// assert_eq!(Arc::strong_count(&value), 1);
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Leak {}
 
@@ -133,6 +164,19 @@ impl Way for Leak {
 impl Reclaim for Leak {}
 
 /// Reference counts, which most reads do not touch: a replaced value is dropped by its last reader.
+///
+/// ```
+/// use shared_term::published::{Counted, Published};
+/// use std::sync::Arc;
+///
+/// let value = Arc::new("first");
+/// let cell = Published::<_, Counted>::new(Arc::clone(&value));
+/// let reader = cell.read();
+/// cell.store(Arc::new("second"));
+/// assert_eq!((**reader, Arc::strong_count(&value)), ("first", 2));
+/// drop(reader); // the last of its readers
+/// assert_eq!(Arc::strong_count(&value), 1);
+/// ```
 #[cfg(feature = "arc-swap")]
 #[derive(Debug, Clone, Copy)]
 pub enum Counted {}
@@ -148,6 +192,20 @@ impl Reclaim for Counted {}
 /// waits for that, each reader that leaves has a try, which costs it more than the read did. A thread finds its registration among
 /// those for all cells it has read, one after the other, so this way is for a few cells that are read much, not for
 /// thousands.
+///
+/// ```
+/// use shared_term::published::{Epoch, Published};
+/// use std::sync::Arc;
+///
+/// let value = Arc::new("first");
+/// let cell = Published::<_, Epoch>::new(Arc::clone(&value));
+/// let reader = cell.pin();
+/// cell.store(Arc::new("second"));
+/// assert_eq!(Arc::strong_count(&value), 2, "a reader was in");
+/// drop(reader);
+/// cell.collect();
+/// assert_eq!(Arc::strong_count(&value), 1);
+/// ```
 #[cfg(feature = "epoch")]
 #[derive(Debug, Clone, Copy)]
 pub enum Epoch {}
@@ -168,6 +226,19 @@ impl Reclaim for Epoch {}
 /// At the end of a thread, in destructors of other thread-locals: where seize's own are gone before the thread first reads
 /// a cell, seize panics; and what a `store` replaces while such readers come and go may wait for the next
 /// [`store`](Published::store) or [`collect`](Published::collect).
+///
+/// ```
+/// use shared_term::published::{Hyaline, Published};
+/// use std::sync::Arc;
+///
+/// let value = Arc::new("first");
+/// let cell = Published::<_, Hyaline>::new(Arc::clone(&value));
+/// let reader = cell.pin();
+/// cell.store(Arc::new("second"));
+/// assert_eq!(Arc::strong_count(&value), 2, "a reader was in");
+/// drop(reader); // the last of those
+/// assert_eq!(Arc::strong_count(&value), 1);
+/// ```
 #[cfg(feature = "hyaline")]
 #[derive(Debug, Clone, Copy)]
 pub enum Hyaline {}
@@ -189,6 +260,25 @@ fn contain(f: impl FnOnce()) {
 }
 
 /// One value, read by many and replaced by few. See the [module](self).
+///
+/// ```
+/// use shared_term::published::{Leak, Published};
+/// use std::collections::HashMap;
+///
+/// let routes: Published<HashMap<&str, u16>, Leak> = Published::new(HashMap::from([("/", 1)]));
+/// std::thread::scope(|scope| {
+///     for _ in 0..4 {
+///         scope.spawn(|| {
+///             let mut pin = routes.pin();
+///             for _request in 0..100 {
+///                 assert_eq!(pin.get()["/"], 1);
+///             }
+///         });
+///     }
+///     routes.update(|old| old.iter().map(|(k, v)| (*k, *v)).chain([("/users", 2)]).collect());
+/// });
+/// assert_eq!(routes.read()["/users"], 2);
+/// ```
 pub struct Published<
     T: Send + Sync + 'static,
     #[cfg(feature = "arc-swap")] R: Reclaim = Counted,
@@ -412,6 +502,15 @@ impl<T: Send + Sync + fmt::Debug + 'static, R: Reclaim> fmt::Debug for Published
 }
 
 /// A value that is read: [`Published::read`].
+///
+/// ```
+/// use shared_term::published::{Leak, Published};
+///
+/// let names = Published::<_, Leak>::new(vec!["ann", "bob"]);
+/// let now = names.read();
+/// names.store(vec!["eve"]);
+/// assert_eq!(now.iter().map(|name| name.len()).sum::<usize>(), 6, "one value for as long as it is held");
+/// ```
 pub struct Ref<
     'a,
     T: Send + Sync + 'static,
@@ -438,6 +537,16 @@ impl<T: Send + Sync + fmt::Debug + 'static, R: Reclaim> fmt::Debug for Ref<'_, T
 }
 
 /// A reader that stays for a while: [`Published::pin`].
+///
+/// ```
+/// use shared_term::published::{Leak, Published};
+///
+/// let limit = Published::<_, Leak>::new(10);
+/// let mut pin = limit.pin();
+/// assert_eq!(*pin.get(), 10);
+/// limit.store(20);
+/// assert_eq!(*pin.get(), 20, "each look is at the value as it is then");
+/// ```
 pub struct Pin<
     'a,
     T: Send + Sync + 'static,
