@@ -11,6 +11,7 @@ use crate::process::run::{Ran, run};
 use crate::process::{Destination, Mailbox, Node, ProcessInfo, Queue, Ready, Remains, Settings, Task, Timers};
 use crate::runtime::{Handle, sleep::Sleep};
 use crate::sync::Parker;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::term::{Place, word};
 use crate::{Cx, Exit, PersistentTerms, Pid, Process, Region, Term};
 use std::ptr::NonNull;
@@ -30,13 +31,18 @@ const ROUNDS: usize = if crate::IS_LOOM { 64 } else { 4096 };
 
 /// Scheduled processes. (Plain `std`: run queues have models of their own.)
 #[derive(Debug, Default)]
-struct Runnable(Mutex<Vec<Task>>);
+struct Runnable {
+    tasks: Mutex<Vec<Task>>,
+    /// What every run queue orders: what was done before a process was put there, before what is done by who takes it.
+    put: AtomicUsize,
+}
 
 struct Shared(Arc<Runnable>);
 
 impl Ready for Shared {
     fn ready(&self, task: Task) {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        self.0.put.fetch_add(1, Ordering::Release);
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
     }
 }
 
@@ -180,11 +186,11 @@ impl World {
         unsafe { Region::copy_word(value, Literals::Keep { retired }) }.ok()
     }
 
-    /// The second half: the push and what follows it. The caller must be online since the first.
+    /// The second half: the message is given, or pushed, and what follows that. The caller must be online since the first.
     pub fn deliver(&self, to: Pid, letter: Region) {
         let occupant = self.domain().slots.find(to).expect("the process lives");
-        // SAFETY: found in the caller's span.
-        unsafe { Node::deliver(occupant, letter) }.expect("the process lives");
+        // SAFETY: found in the caller's span; the turn is one that the model plays.
+        unsafe { self.node.deliver_in_turn(occupant, letter) }.expect("the process lives");
     }
 
     /// Erases a key, and leaves the collection of its value to [`collect`](Self::collect).
@@ -264,9 +270,14 @@ impl World {
     }
 
     fn take(&self, which: impl Fn(&Task) -> bool) -> Option<Task> {
-        let mut ready = self.ready.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = ready.iter().position(which)?;
-        Some(ready.remove(at))
+        let task = {
+            let mut ready = self.ready.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = ready.iter().position(which)?;
+            ready.remove(at)
+        };
+        // An exchange: it sees the last, of which a load may see the one before.
+        self.ready.put.fetch_sub(1, Ordering::Acquire);
+        Some(task)
     }
 
     /// What dropping the runtime does: no process is spawned from here on, and those there are end.
@@ -497,8 +508,8 @@ impl Default for Cache {
 /// What a model has done for whoever looks at what belongs to another thread.
 static LOOKS: Mutex<Option<Arc<dyn Fn() + Send + Sync>>> = Mutex::new(None);
 
-/// From here to the end of what this returns, `f` is called by whoever counts messages that wait, or reads the figures of a
-/// process: a model reads a cell there that the owner writes.
+/// From here to the end of what this returns, `f` is called by whoever counts messages that wait, reads the figures of a
+/// process, or gives it a message: a model reads a cell there that the owner writes.
 #[must_use]
 pub fn when_looked_at(f: impl Fn() + Send + Sync + 'static) -> Watched {
     *LOOKS.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(f));

@@ -437,6 +437,12 @@ pub mod mutation {
         DrainRelaxed,
         /// Mailbox: the sender notes the card before it pushes.
         NotifyBeforePush,
+        /// Giving: a sender takes over a process that somebody has hold of.
+        GiveIgnoresHold,
+        /// Giving: a sender takes over a process that was idle when it looked.
+        GiveUnasked,
+        /// Giving: a sender takes a process over relaxed.
+        GiveRelaxed,
         /// Mailbox: closes without a sentinel, so that a late push is lost.
         CloseWithoutSentinel,
         /// Mailbox: the owner touches messages that somebody counts.

@@ -96,6 +96,41 @@ fn two_runtimes_end_each_by_itself_and_join_their_threads() {
     assert!(come_to(NAMES[1], 0));
 }
 
+/// A process that gives a message to another, which is idle, and stays in its turn until its runtime is about to end: the
+/// other is on the queue of a worker that takes nothing from it any more.
+#[test]
+fn who_was_given_a_message_and_has_not_run_ends_too() {
+    let rt = Runtime::builder().workers(1).thread_name("gives-runtime").build().unwrap();
+    let (port, ended) = (rt.port().unwrap(), Arc::new(AtomicUsize::new(0)));
+    let idle = rt.spawn(Ends { ended: ended.clone(), to: port.pid(), again: false }).unwrap();
+    let (has_given, given) = mpsc::channel();
+    let handle = Handle::clone(&rt);
+    let gives = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, message| {
+                cx.send(idle, message);
+                has_given.send(()).map_err(Exit::msg)?;
+                while handle.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).is_ok() {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                // The workers are told right behind that.
+                std::thread::sleep(Duration::from_millis(50));
+                Ok(Next(state))
+            },
+        )
+        .unwrap();
+    // It is idle by the time that the other sends to it.
+    while rt.info(idle).unwrap().status != shared_term::process::Status::Idle {
+        std::thread::yield_now();
+    }
+    rt.send_new(gives, |h| h.nil()).unwrap();
+    given.recv_timeout(LONG).unwrap();
+    let handle = Handle::clone(&rt);
+    drop(rt);
+    assert_eq!((ended.load(Ordering::Relaxed), handle.processes()), (1, 0));
+}
+
 /// What to know of a destructor in which a thread stays for a while, or until the runtime is gone.
 struct Stays {
     entered: mpsc::Receiver<()>,

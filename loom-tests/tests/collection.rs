@@ -308,6 +308,18 @@ fn busy() {
 /// A process has let go of the value, and its filter does not know, because another message still waits; while the
 /// collection looks at it somebody sends to it, and a worker runs it. It has each message, without one more that wakes it.
 fn look() {
+    look_and(|world, q| world.send(q, message(KEEP)));
+}
+
+/// As [`look`], by a turn, which gives the message if it finds the process idle.
+fn look_given() {
+    look_and(|world, q| {
+        let _turn = world.worker();
+        world.deliver(q, message(KEEP));
+    });
+}
+
+fn look_and(send: fn(&World, Pid)) {
     let world = world();
     let received = Arc::new(AtomicUsize::new(0));
     let q = {
@@ -337,7 +349,7 @@ fn look() {
     let thread = {
         let world = world.clone();
         thread::spawn(move || {
-            world.send(q, message(KEEP));
+            send(&world, q);
             world.worker().run(q, 8);
         })
     };
@@ -605,6 +617,7 @@ fn burst_holds() {
 #[test]
 fn look_holds() {
     model("look", Some(3), &[InspectForgetsNote], look);
+    model("look_given", Some(3), &[InspectForgetsNote], look_given);
 }
 
 #[test]

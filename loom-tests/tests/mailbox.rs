@@ -1,12 +1,14 @@
 //! Mailboxes: pushes against the owner's drain, and against its end; no wake-up is lost.
 #![cfg(loom)]
 
+use loom::cell::UnsafeCell;
 use loom::thread;
 use loom_tests::{caught, explore};
-use shared_term::model::{Mail, World};
+use shared_term::model::{Mail, Watched, World, when_looked_at};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
-    CloseWithoutSentinel, DrainRelaxed, DrainSkips, NotifyBeforePush, PushNoAcquire, PushRelaxed,
+    CloseWithoutSentinel, DrainRelaxed, DrainSkips, GiveIgnoresHold, GiveRelaxed, GiveUnasked, NotifyBeforePush,
+    PushNoAcquire, PushRelaxed,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -77,6 +79,87 @@ fn send_and_run(messages: &[i64]) {
     world.end();
 }
 
+/// Written by who owns a process, read by who has hold of it, or gives it something.
+#[derive(Default)]
+struct Witness(UnsafeCell<()>);
+
+// SAFETY: whether it is used well is what the models are there to check.
+unsafe impl Sync for Witness {}
+
+/// A process that notes what it receives, and whoever reaches what belongs to its owner.
+fn witnessed(world: &World) -> (Pid, Arc<Mutex<Vec<i64>>>, Watched) {
+    let (seen, witness) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Witness::default()));
+    let watched = when_looked_at({
+        let witness = Arc::clone(&witness);
+        move || witness.0.with(|_| ())
+    });
+    let p = {
+        let seen = Arc::clone(&seen);
+        world.spawn(move |_, state, message| {
+            witness.0.with_mut(|_| ());
+            seen.lock().unwrap().push(message.get::<i64>()?);
+            Ok(Next(state))
+        })
+    };
+    (p, seen, watched)
+}
+
+/// A turn gives a process messages, if it finds it idle, while another gives it one too, or pushes one from outside, and
+/// runs it: it has every message once, those of each sender in their order, and nobody reaches what is another's.
+fn give_and_run(in_turn: bool) {
+    let world = World::new();
+    let (p, seen, _watched) = witnessed(&world);
+    let other = {
+        let world = world.clone();
+        thread::spawn(move || {
+            let worker = world.worker();
+            if in_turn {
+                world.deliver(p, Region::build(|h| h.int(10)));
+            } else {
+                world.send(p, Region::build(|h| h.int(10)));
+            }
+            worker.run(p, 8);
+        })
+    };
+    {
+        let _turn = world.worker();
+        world.deliver(p, Region::build(|h| h.int(1)));
+        world.deliver(p, Region::build(|h| h.int(2)));
+    }
+    other.join().unwrap();
+    world.settle();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let own: Vec<_> = seen.iter().copied().filter(|&i| i < 10).collect();
+    assert_eq!((own, seen.len()), (vec![1, 2], 3), "{seen:?}");
+    world.end();
+}
+
+fn give_and_give() {
+    give_and_run(true);
+}
+
+fn give_and_push() {
+    give_and_run(false);
+}
+
+/// A turn gives an idle process a message and runs it, while somebody reads its figures.
+fn give_and_look() {
+    let world = World::new();
+    let (p, seen, _watched) = witnessed(&world);
+    let looks = {
+        let world = world.clone();
+        thread::spawn(move || drop(world.info(p)))
+    };
+    let worker = world.worker();
+    world.deliver(p, Region::build(|h| h.int(1)));
+    worker.run(p, 8);
+    drop(worker);
+    looks.join().unwrap();
+    world.settle();
+    assert_eq!(*seen.lock().unwrap(), [1]);
+    world.end();
+}
+
 /// Counts how often it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
@@ -125,6 +208,22 @@ fn two_pushes_against_run() {
     explore("push_two_and_run", Some(3), push_two_and_run);
     caught("push_two_and_run", PushNoAcquire, Some(3), push_two_and_run);
     caught("push_two_and_run", DrainSkips, Some(3), push_two_and_run);
+}
+
+#[test]
+fn giving_against_giving_and_pushing() {
+    explore("give_and_give", Some(3), give_and_give);
+    caught("give_and_give", GiveUnasked, Some(3), give_and_give);
+    caught("give_and_give", GiveRelaxed, Some(3), give_and_give);
+    explore("give_and_push", Some(3), give_and_push);
+    caught("give_and_push", GiveUnasked, Some(3), give_and_push);
+    caught("give_and_push", PushNoAcquire, Some(3), give_and_push);
+}
+
+#[test]
+fn giving_against_looking() {
+    explore("give_and_look", Some(3), give_and_look);
+    caught("give_and_look", GiveIgnoresHold, Some(3), give_and_look);
 }
 
 #[test]

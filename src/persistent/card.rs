@@ -6,6 +6,7 @@
 //! bit 4 SIGNAL with NOTE: what has come is no message, and is looked at before the next turn
 //! bit 6 WOKEN  with ASKED: it was idle, and has been woken to answer
 //! bit 5 HELD   somebody reads the figures of a process that nobody runs; who would run it waits
+//! bit 7 GIVEN  with RUN: it was idle, and the sender of a message has made it RUN before it was on a run queue
 //! bits 8-63    filter: a bit for each area that the heap or a private message may point into
 //! ```
 //!
@@ -29,6 +30,8 @@ pub(crate) const ASKED: u64 = 8;
 pub(crate) const SIGNAL: u64 = 16;
 pub(crate) const HELD: u64 = 32;
 pub(crate) const WOKEN: u64 = 64;
+#[cfg(feature = "runtime")]
+pub(crate) const GIVEN: u64 = 128;
 /// The bits of the filter.
 pub(crate) const FILTER: u64 = !0xff;
 

@@ -135,7 +135,7 @@ impl<'h> Letter<'h> for Term<'h> {}
 impl<'h> letter::Sealed<'h> for Term<'h> {
     #[inline]
     fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent> {
-        // SAFETY: the term is of this turn, whose worker is online.
+        // SAFETY: the term is of this turn, which is one of this node.
         unsafe { cx.node().send_word(to, self.word()) }
     }
 
@@ -152,7 +152,8 @@ impl<'h> letter::Sealed<'h> for Term<'h> {
 impl Letter<'_> for Region {}
 impl<'h> letter::Sealed<'h> for Region {
     fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent> {
-        cx.node().send_region(to, self)
+        // SAFETY: the context is one of a turn of this node.
+        unsafe { cx.node().send_region_in_turn(to, self) }
     }
 
     fn back(self) -> Option<Region> {

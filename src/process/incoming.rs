@@ -7,6 +7,7 @@
 use super::cell::{Flags, Owned, Task};
 use super::mailbox::{Load, Queue};
 use super::{Exit, signals};
+use crate::heap::Region;
 
 /// How many signals a run of a process looks at for each turn that it may run.
 pub(super) const SIGNALS_PER_TURN: u32 = 8;
@@ -61,6 +62,22 @@ pub(super) unsafe fn unseen<'a>(task: Task, flags: Flags) -> Option<&'a mut Queu
 }
 
 impl Task {
+    /// Puts a message where the process, which waits for one, takes it from first.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process, and have taken it over when it was idle.
+    #[inline]
+    pub(super) unsafe fn give(self, message: Region) {
+        #[cfg(all(loom, feature = "loom"))]
+        crate::model::looks();
+        // SAFETY: the caller's promise; the borrow ends before anybody else may have one.
+        let owned = unsafe { self.owned() };
+        debug_assert!(message.mark() == 0 && owned.inbox.is_empty() && !owned.flags.has(Flags::UNSEEN));
+        owned.messages_filter = message.filter() | if owned.deferred.is_empty() { 0 } else { owned.messages_filter };
+        owned.inbox.push(message);
+    }
+
     /// Takes what has come and was not looked at yet.
     ///
     /// # Safety

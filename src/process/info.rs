@@ -28,7 +28,7 @@ pub enum Status {
     Idle,
     /// It waits for a worker.
     Runnable,
-    /// A worker runs it.
+    /// A worker runs it, or is about to: one that was idle runs from when a process of the same runtime sends to it.
     Running,
 }
 
@@ -59,7 +59,7 @@ pub struct ProcessInfo {
     /// What it did.
     pub status: Status,
     /// Messages, signals and events that it has not received. Of a process that runs, those are missing that it took out
-    /// of its mailbox before this turn.
+    /// of its mailbox before this turn, and the one that it runs for.
     pub messages: usize,
     /// How many of these are [signals](crate::Cx#links-monitors-and-exit-signals) that have not taken effect yet: what nothing
     /// bounds.

@@ -238,11 +238,11 @@ impl Node {
         fence(Ordering::SeqCst);
     }
 
-    /// Sends a copy of a term; its literals stay literals (R4). The caller must be online.
+    /// Sends a copy of a term; its literals stay literals (R4).
     ///
     /// # Safety
     ///
-    /// `w` must be the word of a term of this domain that is alive during the call.
+    /// The caller must be in a turn of this node, and `w` the word of a term of this domain that is alive during the call.
     #[inline]
     pub(crate) unsafe fn send_word(&self, to: Pid, w: Word) -> Result<(), Unsent> {
         let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(None)) };
@@ -258,8 +258,8 @@ impl Node {
         };
         // SAFETY: the caller's promise.
         let message = unsafe { Region::copy_word(w, literals) }?;
-        // SAFETY: found in the caller's span.
-        unsafe { Self::deliver(occupant, message) }.map_err(|unsent| match unsent {
+        // SAFETY: found in the caller's span, which is a turn of this node.
+        unsafe { self.deliver_in_turn(occupant, message) }.map_err(|unsent| match unsent {
             // The copy may point into literal areas. In the hands of a user nothing would find it there (H4).
             Unsent::NoProcess(_) => Unsent::NoProcess(None),
             Unsent::Full(_) => Unsent::Full(None),
@@ -269,6 +269,27 @@ impl Node {
 
     /// Hands a region over as a message, O(1). The caller must be online.
     pub(crate) fn send_region(&self, to: Pid, message: Region) -> Result<(), Unsent> {
+        // SAFETY: online, and found in this span.
+        self.send_region_by(to, message, |occupant, message| unsafe { Self::deliver(occupant, message) })
+    }
+
+    /// As [`send_region`](Self::send_region).
+    ///
+    /// # Safety
+    ///
+    /// The caller must be in a turn of this node.
+    pub(crate) unsafe fn send_region_in_turn(&self, to: Pid, message: Region) -> Result<(), Unsent> {
+        // SAFETY: the caller's promise; found in this span.
+        self.send_region_by(to, message, |occupant, message| unsafe { self.deliver_in_turn(occupant, message) })
+    }
+
+    #[inline]
+    fn send_region_by(
+        &self,
+        to: Pid,
+        message: Region,
+        deliver: impl FnOnce(NonNull<Occupant>, Region) -> Result<(), Unsent>,
+    ) -> Result<(), Unsent> {
         let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(Some(message))) };
         // SAFETY: found in the caller's span.
         let recipient = unsafe { Recipient::of(occupant) };
@@ -280,7 +301,32 @@ impl Node {
             true if message.filter() != 0 => rebuild(&message, Literals::Flatten)?,
             _ => message,
         };
-        // SAFETY: found in the caller's span.
+        deliver(occupant, message)
+    }
+
+    /// As [`deliver`](Self::deliver), by a turn of this node. A process of the same node that is idle is taken over by one
+    /// exchange, given the message, and goes to a run queue as it is: that spares the mailbox a push and its owner a drain,
+    /// and the card a claim. What each sender has sent before was taken out when the process went idle, so the order is kept.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be in a turn of this node, and have found the occupant in this span.
+    #[inline]
+    pub(crate) unsafe fn deliver_in_turn(&self, occupant: NonNull<Occupant>, message: Region) -> Result<(), Unsent> {
+        // SAFETY: the caller's promise.
+        if let Some(task) = unsafe { Task::of(occupant) } {
+            let header = task.header();
+            if std::ptr::eq(&raw const **header.node, self)
+                && header.recipient.bound.is_none()
+                && header.recipient.card().take_over()
+            {
+                // SAFETY: taken over, idle.
+                unsafe { task.give(message) };
+                self.ready(task);
+                return Ok(());
+            }
+        }
+        // SAFETY: the caller's promise.
         unsafe { Self::deliver(occupant, message) }
     }
 

@@ -58,14 +58,16 @@ fn run_on(
     let header = task.header();
     let domain = header.node.domain();
     let card = task.card();
-    card.claim();
+    let noted = card.claim();
     participant.runs(task.pid());
     // SAFETY: claimed: the process is ours until it goes idle, is requeued or ends; no borrow outlives a statement.
     let owned = || unsafe { task.owned() };
     let observed = header.node.observed.as_ref();
     let mut signals = at_once.saturating_mul(SIGNALS_PER_TURN);
     let mut turns = Turns::new(at_once);
-    drain(task, &mut signals)?;
+    if noted {
+        drain(task, &mut signals)?;
+    }
     loop {
         if turns.left > 0 && has_turn(owned()) {
             match observed {

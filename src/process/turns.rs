@@ -193,7 +193,8 @@ fn settle(
             unsafe { owned.heap.roll_back(mark) };
             let message = message.take().map(|mut message| {
                 message.set_mark(0);
-                task.header().node.send_region(to, message)
+                // SAFETY: the turn that forwards is one of this node, and its worker has not passed a boundary since.
+                unsafe { task.header().node.send_region_in_turn(to, message) }
             });
             if let Some(Err(Unsent::Heap(error))) = message {
                 return Err(Exit::heap(error));

@@ -54,6 +54,10 @@ pub(super) struct Shared(pub(super) Arc<Runnable>);
 
 impl Ready for Shared {
     fn ready(&self, task: Task) {
+        // Between two steps nobody runs anything, and whoever asks for the figures of a process is not to be told otherwise.
+        if task.card().is_given() {
+            task.card().requeue();
+        }
         self.0.lock().push(task);
     }
 }

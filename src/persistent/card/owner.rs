@@ -1,6 +1,6 @@
 //! What the owner of a process, its senders, and whoever reads its figures do with its card.
 
-use super::{ASKED, Card, DEAD, FILTER, HELD, NOTE, RUN, SIGNAL, WOKEN, is_idle};
+use super::{ASKED, Card, DEAD, FILTER, GIVEN, HELD, NOTE, RUN, SIGNAL, WOKEN, is_idle};
 use crate::persistent::collector::Collector;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::mutation::{Mutation, mutated, ordering};
@@ -71,8 +71,47 @@ impl Card {
         is_idle(self.0.fetch_or(NOTE | SIGNAL, Ordering::AcqRel))
     }
 
-    /// Takes a scheduled process: NOTE becomes RUN. The caller must drain.
-    pub(crate) fn claim(&self) {
+    /// Takes an idle process over, to give it a message and put it on a run queue: whoever [claims](Self::claim) it there
+    /// finds it RUN already. `false`: it is not idle, or somebody has hold of it, for whom a sender does not wait.
+    ///
+    /// This is for turns of the process's own runtime: [`seize`](Self::seize) relies on it.
+    #[inline]
+    pub(crate) fn take_over(&self) -> bool {
+        // Relaxed: the exchange decides.
+        let card = self.0.load(Ordering::Relaxed);
+        let held = card & HELD != 0 && !mutated(Mutation::GiveIgnoresHold);
+        if !is_idle(card) || held {
+            return false;
+        }
+        if mutated(Mutation::GiveUnasked) {
+            self.0.fetch_or(RUN | GIVEN, Ordering::AcqRel);
+            return true;
+        }
+        // AcqRel: takes the process over from its last owner, whose `between` released it; the release pairs with the
+        // acquire of whoever finds it RUN, and leaves it alone.
+        let order = ordering(Mutation::GiveRelaxed, Ordering::AcqRel);
+        self.0.compare_exchange(card, card | RUN | GIVEN, order, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes a process off a run queue. One that was [given](Self::take_over) is RUN already; of any other NOTE becomes
+    /// RUN. `true`: something has come, and the caller must drain.
+    #[inline]
+    pub(crate) fn claim(&self) -> bool {
+        // What was done to it before it was put on the queue comes before this: RUN is seen if it was given.
+        let card = self.load();
+        if card & RUN == 0 {
+            self.claim_noted();
+            return true;
+        }
+        debug_assert_eq!(card & (GIVEN | DEAD | HELD), GIVEN, "on a run queue is what is noted, or given");
+        if card & NOTE != 0 {
+            // AcqRel: as in `between`.
+            self.0.fetch_and(!(NOTE | SIGNAL), Ordering::AcqRel);
+        }
+        card & NOTE != 0
+    }
+
+    fn claim_noted(&self) {
         // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
         // no other owner can interfere; a collector may set ASKED meanwhile.
         let before = self.0.fetch_xor(NOTE | RUN, Ordering::AcqRel);
@@ -133,19 +172,32 @@ impl Card {
     pub(crate) fn requeue(&self) {
         let mut card = self.load();
         // AcqRel: the release hands the process to its next owner.
-        while let Err(now) = self.0.compare_exchange(card, (card & !RUN) | NOTE, Ordering::AcqRel, Ordering::Acquire) {
+        let noted = |card| card & !(RUN | GIVEN) | NOTE;
+        while let Err(now) = self.0.compare_exchange(card, noted(card), Ordering::AcqRel, Ordering::Acquire) {
             card = now;
         }
     }
 
     /// Takes a process that no worker will run any more. `false`: somebody else has.
+    ///
+    /// One that was given is on a run queue that nobody takes it from: its runtime's workers are gone, and with them
+    /// whoever ran it and whoever was about to put it there.
     pub(crate) fn seize(&self) -> bool {
-        // AcqRel: takes the process over from its last owner, and from the senders that noted it.
-        let before = self.0.fetch_or(RUN, Ordering::AcqRel);
-        if before & HELD != 0 {
+        let mut card = self.load();
+        loop {
+            if card & DEAD != 0 || card & (RUN | GIVEN) == RUN {
+                return false;
+            }
+            // AcqRel: takes the process over from its last owner, and from the senders that noted it.
+            match self.0.compare_exchange(card, card & !GIVEN | RUN, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break,
+                Err(now) => card = now,
+            }
+        }
+        if card & HELD != 0 {
             self.wait_for_release();
         }
-        before & (RUN | DEAD) == 0
+        true
     }
 
     /// Takes hold of a process that nobody runs, to read what is its owner's. `None`: it has ended. `Some(false)`: somebody
@@ -165,6 +217,11 @@ impl Card {
                 Err(now) => card = now,
             }
         }
+    }
+
+    /// Has it been given a message, or does it run since?
+    pub(crate) fn is_given(&self) -> bool {
+        self.load() & GIVEN != 0
     }
 
     /// Does nobody run the process, and is nobody about to?
