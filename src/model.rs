@@ -5,7 +5,7 @@
 
 use crate::heap::copy::Literals;
 use crate::heap::{literal, pool};
-use crate::persistent::{Domain, Participant, Role, Step};
+use crate::persistent::{Domain, Participant, Role, Step, TurnMark};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
 use crate::process::{Destination, Mailbox, Node, ProcessInfo, Queue, Ready, Remains, Settings, Task, Timers};
@@ -307,7 +307,7 @@ impl Worker {
     }
 
     /// Runs a process for some turns, if it is scheduled.
-    pub fn run(&self, pid: Pid, turns: u32) -> bool {
+    pub fn run(&self, pid: Pid, turns: u16) -> bool {
         let Some(task) = self.world.take(|task| task.pid() == pid) else { return false };
         self.run_task(task, turns);
         self.world.hear();
@@ -315,15 +315,15 @@ impl Worker {
     }
 
     /// Runs the process that has waited longest, if one is scheduled, for some turns.
-    pub fn run_next(&self, turns: u32) -> bool {
+    pub fn run_next(&self, turns: u16) -> bool {
         let Some(task) = self.world.take(|_| true) else { return false };
         self.run_task(task, turns);
         self.world.hear();
         true
     }
 
-    fn run_task(&self, task: Task, turns: u32) {
-        match run(task, self.participant(), turns, |_| false) {
+    fn run_task(&self, task: Task, turns: u16) {
+        match run(task, self.participant(), &TurnMark::new(), turns, |_| false) {
             Ran::Idle => {}
             Ran::Ready => self.world.node.ready(task),
             Ran::Ended => {

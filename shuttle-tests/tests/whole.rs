@@ -219,7 +219,7 @@ fn work(world: &World) {
     for _ in 0..3 {
         let worker = world.worker();
         for _ in 0..6 {
-            if !worker.run_next(1 + below(2) as u32) {
+            if !worker.run_next(1 + below(2) as u16) {
                 thread::yield_now();
             }
             worker.boundary();

@@ -43,7 +43,7 @@ impl Cache {
         }
         self.len.set(len - 1);
         // SAFETY: a cache is its thread's (it is not `Sync`), and nothing is borrowed across a call; `len` blocks are there.
-        Some(unsafe { (*self.blocks.get())[len - 1] })
+        Some(unsafe { *self.blocks.get().cast::<Block>().add(len - 1) })
     }
 
     /// Keeps a block. What is too much goes to the depot, and what is too much for that to `free`.
@@ -54,7 +54,7 @@ impl Cache {
         }
         let len = self.len.get();
         // SAFETY: as in `take`; there is room.
-        unsafe { (*self.blocks.get())[len] = block };
+        unsafe { *self.blocks.get().cast::<Block>().add(len) = block };
         self.len.set(len + 1);
     }
 

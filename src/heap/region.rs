@@ -487,6 +487,19 @@ impl Drop for Region {
             return unsafe { pool::free(head.cast(), RegionHead::IMMEDIATE) };
         }
         // SAFETY: as above; the head is whole.
+        unsafe { Self::end(head) };
+    }
+}
+
+impl Region {
+    /// The end of a region whose root is no immediate, by itself, so that the other end is short.
+    ///
+    /// # Safety
+    ///
+    /// The head must be whole, and the caller's; it is gone afterwards.
+    #[inline(never)]
+    unsafe fn end(head: *mut RegionHead) {
+        // SAFETY: the caller's promise.
         unsafe { ending::end((*head).off_heap, [&raw mut (*head).inline]) }.pass_on();
     }
 }

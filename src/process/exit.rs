@@ -268,13 +268,19 @@ impl Exit {
 
 /// Runs code of the user's that may unwind: a turn, or a destructor. What it unwinds with is why the process ends
 /// (invariant 9).
+#[inline]
 pub(crate) fn caught<R>(f: impl FnOnce() -> R) -> Result<R, Exit> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
-        // The payload is the user's too, and may unwind when it is dropped.
-        catch_unwind(AssertUnwindSafe(|| Exit::unwound(payload))).unwrap_or_else(|second| {
-            std::mem::forget(second);
-            Exit(Kind::Panic(String::from("a panic whose payload panics")))
-        })
+    catch_unwind(AssertUnwindSafe(f)).map_err(reason)
+}
+
+/// Why a process ends that unwinds with this.
+#[cold]
+#[inline(never)]
+fn reason(payload: Box<dyn Any + Send>) -> Exit {
+    // The payload is the user's too, and may unwind when it is dropped.
+    catch_unwind(AssertUnwindSafe(|| Exit::unwound(payload))).unwrap_or_else(|second| {
+        std::mem::forget(second);
+        Exit(Kind::Panic(String::from("a panic whose payload panics")))
     })
 }
 

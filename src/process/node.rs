@@ -106,6 +106,7 @@ impl Node {
         &self.store
     }
 
+    #[inline]
     pub(crate) fn ready(&self, task: Task) {
         self.ready.ready(task);
     }

@@ -4,6 +4,7 @@ use super::cell::{Flags, NextTurn, Owned, Task};
 use super::end::{Pieces, end};
 use super::evacuate::evacuate;
 use super::incoming::{SIGNALS_PER_TURN, drain};
+use super::observer::Observed;
 use super::turns::{Turns, has_turn, run_turns};
 use super::{Exit, caught};
 use crate::heap::HeapError;
@@ -34,10 +35,15 @@ pub(crate) enum Pause {
 }
 
 /// Runs a scheduled process for `at_once` turns, or until it yields, and as many signals as go with them; and then again for
-/// as long as `goes_on`. The caller is online as `participant`.
-pub(crate) fn run(task: Task, participant: &Participant, at_once: u32, goes_on: impl FnMut(Pause) -> bool) -> Ran {
-    // For all of it, not for the turns alone: collecting a heap runs destructors, which must not wait for this thread.
-    let _mark = TurnMark::new();
+/// as long as `goes_on`. The caller is online as `participant`, and has marked its thread: for all of this, not for the turns
+/// alone, because collecting a heap runs destructors, which must not wait for this thread.
+pub(crate) fn run(
+    task: Task,
+    participant: &Participant,
+    _mark: &TurnMark,
+    at_once: u16,
+    goes_on: impl FnMut(Pause) -> bool,
+) -> Ran {
     match run_on(task, participant, at_once, goes_on) {
         Ok(ran) => ran,
         Err(exit) => {
@@ -52,7 +58,7 @@ pub(crate) fn run(task: Task, participant: &Participant, at_once: u32, goes_on: 
 fn run_on(
     task: Task,
     participant: &Participant,
-    at_once: u32,
+    at_once: u16,
     mut goes_on: impl FnMut(Pause) -> bool,
 ) -> Result<Ran, Exit> {
     let header = task.header();
@@ -63,7 +69,8 @@ fn run_on(
     // SAFETY: claimed: the process is ours until it goes idle, is requeued or ends; no borrow outlives a statement.
     let owned = || unsafe { task.owned() };
     let observed = header.node.observed.as_ref();
-    let mut signals = at_once.saturating_mul(SIGNALS_PER_TURN);
+    let at_once = u32::from(at_once);
+    let mut signals = at_once * SIGNALS_PER_TURN;
     let mut turns = Turns::new(at_once);
     if noted {
         drain(task, &mut signals)?;
@@ -72,11 +79,7 @@ fn run_on(
         if turns.left > 0 && has_turn(owned()) {
             match observed {
                 None => run_turns(task, participant, &mut turns),
-                Some(observed) => {
-                    let rest = std::mem::replace(&mut turns.left, 1) - 1;
-                    observed.turn(task.pid(), || run_turns(task, participant, &mut turns));
-                    turns.left = rest;
-                }
+                Some(observed) => observed_turn(observed, task, participant, &mut turns),
             }
             if let Some(exit) = turns.end.take() {
                 return Err(exit);
@@ -98,7 +101,7 @@ fn run_on(
         if has_turn(owned()) {
             let pause = if owned().next == NextTurn::Resume { Pause::Yields } else { Pause::Turns };
             if goes_on(pause) {
-                (turns.left, signals) = (at_once, at_once.saturating_mul(SIGNALS_PER_TURN));
+                (turns.left, signals) = (at_once, at_once * SIGNALS_PER_TURN);
                 if owned().flags.has(Flags::UNSEEN) {
                     drain(task, &mut signals)?;
                 }
@@ -129,6 +132,14 @@ fn run_on(
             Between::Asked => evacuate(task, &mut signals)?,
         }
     }
+}
+
+/// Runs one of the turns.
+#[inline(never)]
+fn observed_turn(observed: &Observed, task: Task, participant: &Participant, turns: &mut Turns) {
+    let rest = std::mem::replace(&mut turns.left, 1) - 1;
+    observed.turn(task.pid(), || run_turns(task, participant, turns));
+    turns.left = rest;
 }
 
 /// A bit for every area that anything of this process may point into.

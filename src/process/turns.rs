@@ -37,6 +37,7 @@ pub(super) fn has_turn(owned: &Owned) -> bool {
 
 /// Runs so many turns, or fewer: until there is none, or the process yields or ends, or there is something to see to. An error
 /// ends the process (invariant 9). The caller owns it, which has a turn, and is online as `participant`.
+#[inline]
 pub(super) fn run_turns(task: Task, participant: &Participant, turns: &mut Turns) {
     // Caught once for all of them, since none follows one that unwinds. The message of that one stays out here: if it were
     // dropped while another destructor unwinds, and unwound too, the program would abort.
@@ -86,7 +87,7 @@ fn one_by_one(task: Task, participant: &Participant, turns: &mut Turns, message:
             // no heap now as then.
             Went::Next(new) if leaves_no_trace(owned, &mark, new) => owned.state = new,
             went => {
-                if let Err(exit) = settle(task, participant, &mark, state, went, message) {
+                if let Err(exit) = settle(task, participant, mark, state, went, message) {
                     return turns.end = Some(exit);
                 }
                 // SAFETY: as above.
@@ -159,11 +160,13 @@ fn leaves_no_trace(owned: &Owned, mark: &Mark, new: Word) -> bool {
     same && owned.heap.is_at(mark) && !cfg!(shared_term_stress)
 }
 
-/// Puts heap and messages in order behind a turn. What it leaves of the message is not needed any more.
+/// Puts heap and messages in order behind a turn. What it leaves of the message is not needed any more. (The mark by value:
+/// the caller compares its parts, and keeps them in another place if it is lent besides.)
+#[inline(never)]
 fn settle(
     task: Task,
     participant: &Participant,
-    mark: &Mark,
+    mark: Mark,
     state: Word,
     went: Went,
     message: &mut Option<Region>,
@@ -171,18 +174,18 @@ fn settle(
     // SAFETY: the turn is over, and with it every term and borrow of it.
     let owned = unsafe { task.owned() };
     let due = match went {
-        Went::Next(new) => keep(owned, mark, state, new, message),
+        Went::Next(new) => keep(owned, &mark, state, new, message),
         Went::Reoffer(new) => {
             owned.inbox.prepend(&mut owned.deferred);
-            keep(owned, mark, state, new, message)
+            keep(owned, &mark, state, new, message)
         }
         Went::Again(new) => {
             owned.next = NextTurn::Resume;
-            keep(owned, mark, state, new, message)
+            keep(owned, &mark, state, new, message)
         }
         Went::Defer => {
             // SAFETY: nothing of the turn is kept (H24).
-            unsafe { owned.heap.roll_back(mark) };
+            unsafe { owned.heap.roll_back(&mark) };
             if let Some(message) = message.take() {
                 owned.deferred.push(message);
             }
@@ -190,7 +193,7 @@ fn settle(
         }
         Went::Forward(to) => {
             // SAFETY: as above: so nothing points into the message that goes.
-            unsafe { owned.heap.roll_back(mark) };
+            unsafe { owned.heap.roll_back(&mark) };
             let message = message.take().map(|mut message| {
                 message.set_mark(0);
                 // SAFETY: the turn that forwards is one of this node, and its worker has not passed a boundary since.

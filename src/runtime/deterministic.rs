@@ -2,7 +2,7 @@
 
 use super::Handle;
 use super::graves::Graves;
-use crate::persistent::{Role, Step, in_turn};
+use crate::persistent::{Role, Step, TurnMark, in_turn};
 use crate::process::run::{Ran, run};
 use crate::process::{Ready, Task};
 use std::ops::Deref;
@@ -109,7 +109,7 @@ impl Deterministic {
         // Online for the turn alone: nobody has to wait for a runtime that is not being run (H25).
         let participant = domain.quiescence.join(Role::Worker);
         domain.quiescence.enter(participant);
-        let ran = run(task, participant, 1, |_| false);
+        let ran = run(task, participant, &TurnMark::new(), 1, |_| false);
         domain.quiescence.leave(participant);
         domain.quiescence.retire(participant);
         // Another runtime on this store may drive its collections with a thread.

@@ -54,6 +54,7 @@ impl Scheduler {
         }
     }
 
+    #[inline]
     fn push(&self, task: Task) {
         let (scheduler, local) = CURRENT.get();
         if !ptr::eq(scheduler, self) {
@@ -122,7 +123,23 @@ impl<'s> Worker<'s> {
     }
 
     /// The next process to run. Calls `round` now and then; a worker that sleeps need not be told.
+    #[inline]
     pub(super) fn next(&mut self, round: impl FnOnce()) -> Option<Task> {
+        // Relaxed: a hint, and the own count.
+        self.taken_up.store(self.taken_up.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.until_seldom -= 1;
+        if self.until_seldom > 0
+            && !self.watched
+            && let Some(task) = self.local.pop()
+        {
+            return Some(task);
+        }
+        self.next_but_seldom(round)
+    }
+
+    /// As [`next`](Self::next), where there is more to it than a look at the own queue.
+    #[inline(never)]
+    fn next_but_seldom(&mut self, round: impl FnOnce()) -> Option<Task> {
         let next = self.look(round);
         if std::mem::take(&mut self.watched) && next.is_some() {
             // Another has to watch now.
@@ -132,9 +149,6 @@ impl<'s> Worker<'s> {
     }
 
     fn look(&mut self, round: impl FnOnce()) -> Option<Task> {
-        // Relaxed: a hint, and the own count.
-        self.taken_up.store(self.taken_up.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
-        self.until_seldom -= 1;
         if self.until_seldom == 0 {
             self.until_seldom = SELDOM;
             if self.is_round_due() {

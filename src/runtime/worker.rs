@@ -2,7 +2,7 @@
 
 use super::graves::Graves;
 use super::scheduler::{Scheduler, Worker};
-use crate::persistent::{Domain, Role, Step};
+use crate::persistent::{Domain, Role, Step, TurnMark};
 use crate::process::Task;
 use crate::process::run::{Pause, Ran, run};
 use crate::sync::{Parker, Unparker};
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Turns of a process that are not timed. If nobody waits for this worker behind them, they begin again.
-const TURNS: u32 = 32;
+const TURNS: u16 = 32;
 /// How long a process goes on behind them while others wait: about as long as what is sent to it in one turn keeps it busy.
 /// If it were less, those who send would be so far ahead that their messages wait in memory that no cache holds.
 const SLICE: Duration = Duration::from_micros(100);
@@ -22,6 +22,8 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, 
     let participant = domain.quiescence.join(Role::Worker);
     let mut worker = Worker::enter(scheduler, local, index);
     let mut graves = Graves::default();
+    // Whatever is called here, nothing may wait for this thread.
+    let mark = TurnMark::new();
     domain.quiescence.enter(participant);
     while !scheduler.is_stopped() {
         if let Some(task) = worker.next(|| graves.pass(domain)) {
@@ -33,7 +35,7 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, 
                 let now = Instant::now();
                 pause == Pause::Turns && now.duration_since(*since.get_or_insert(now)) < SLICE
             };
-            match run(task, participant, TURNS, goes_on) {
+            match run(task, participant, &mark, TURNS, goes_on) {
                 Ran::Idle => {}
                 Ran::Ready => worker.again(task),
                 Ran::Ended => graves.bury(task, domain),
