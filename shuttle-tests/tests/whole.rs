@@ -11,7 +11,7 @@ use shared_term::persistent::Policy;
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
     self, CommitBeforeChanges, CopierIgnoresMark, EvacuateForgetsMessages, ExitDoubleAck, ExitNoAck, FilterAfterIdle,
-    FinishWithoutGrace, ForeignNotInGrace, LeaseNotCounted, NoGrace, NoQueuedFlag, NoRefsCheck, NotifyBeforePush,
+    FinishWithoutGrace, ForeignNotInGrace, GiveUnasked, LeaseNotCounted, NoGrace, NoQueuedFlag, NoRefsCheck,
     ScanIgnoresRunning, ShareNotHeld, ShareNotNoted, WakesNoOther,
 };
 use shared_term::term::Place;
@@ -367,11 +367,11 @@ const FAULTS: [(Mutation, Mix); 17] = [
     (FilterAfterIdle, ALL),
     (FinishWithoutGrace, ALL),
     (ForeignNotInGrace, ALL),
+    (GiveUnasked, RELAY),
     (LeaseNotCounted, RELAY),
     (NoGrace, ALL),
     (NoQueuedFlag, RELAY),
     (NoRefsCheck, ALL),
-    (NotifyBeforePush, RELAY),
     (ScanIgnoresRunning, ALL),
     (ShareNotHeld, SHOWERS),
     (ShareNotNoted, SHOWERS),
