@@ -199,3 +199,49 @@ fn what_lists_share_with_each_other_and_with_other_areas_they_share_as_copies() 
         assert!(after.0.root() == before.0.root() && after.1 == before.1, "{seed}: {before:?} {after:?}");
     }
 }
+
+/// What a process holds of two terms, a list of 100 and one of 500.
+type Hold = for<'h> fn(Cx<'h>, Term<'h>, Term<'h>) -> Term<'h>;
+
+fn get(cx: Cx<'_>, hold: Hold) -> Term<'_> {
+    let [short, long] = [X, KEEP].map(|key| cx.get(key).unwrap_or(cx.nil()));
+    hold(cx, short, long)
+}
+
+/// Memory of processes that hold something of them, when both have been erased.
+fn evacuated(states: &[Hold]) -> Vec<shared_term::heap::HeapInfo> {
+    let mut rt = Runtime::deterministic(1);
+    let store = rt.persistent().clone();
+    store.put_many([(X, Region::build(|h| h.list(0..100))), (KEEP, Region::build(|h| h.list(0..500)))]).unwrap();
+    let hold = |&state: &Hold| rt.spawn_fn(move |cx| get(cx, state), |_, state, _| Ok(Next(state))).unwrap();
+    let holders: Vec<Pid> = states.iter().map(hold).collect();
+    rt.run_until_idle();
+    store.erase_many([X, KEEP]).unwrap();
+    rt.run_until_idle();
+    assert_eq!(store.info().areas, 0);
+    holders.into_iter().map(|p| rt.info(p).unwrap().details.unwrap().heap).collect()
+}
+
+/// Whoever holds what another has held before gets one piece of memory for it, of about that size.
+#[test]
+fn holders_of_the_same_have_room_for_it_and_little_more() {
+    let [whole, part]: [Hold; 2] = [|_, _, long| long, |cx, short, _| cx.tuple(&[cx.int(1), short])];
+    let all = evacuated(&[whole; 30]);
+    for info in &all[1..] {
+        assert_eq!((info.old_words, info.chunks), (1000, 1));
+        assert!(info.chunk_bytes <= 8 * 1000 / 3 * 4 + 64, "{info:?}");
+    }
+    // What a process has of its own goes there too.
+    let all = evacuated(&[part; 30]);
+    assert!(all[1..].iter().all(|info| info.old_words == 203 && info.chunks == 2), "{all:?}");
+}
+
+/// Nobody gets room for what another has held elsewhere, or for more than there is where it begins.
+#[test]
+fn who_holds_less_than_the_one_before_gets_no_room_for_what_that_held() {
+    let (both, one): (Hold, Hold) = (|cx, short, long| cx.tuple(&[short, long]), |cx, short, _| cx.tuple(&[short]));
+    for info in evacuated(&[both, one].repeat(10)) {
+        let most = if info.old_words == 202 { 400 } else { 2 * 1203 };
+        assert!(info.chunk_bytes <= 8 * most, "{info:?}");
+    }
+}

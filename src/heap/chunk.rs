@@ -142,6 +142,15 @@ impl Chunk {
         Self::allocate(if words >= n && 2 * words >= wanted { words } else { wanted })
     }
 
+    /// A chunk of its own for `n` words, or null when there is no memory. It has no more than a third more of them.
+    pub(crate) fn allocate_whole(n: usize) -> *mut Self {
+        // Of a size that is kept when it is freed, where that is not much more.
+        let bytes = (n + CHUNK_WORDS).saturating_mul(size_of::<Word>());
+        let kept = bytes.checked_next_power_of_two().filter(|kept| kept / 4 * 3 <= bytes);
+        let kept = kept.and_then(spare::size_within).filter(|&kept| kept >= bytes);
+        Self::allocate(kept.map_or(n, |bytes| bytes / size_of::<Word>() - CHUNK_WORDS))
+    }
+
     /// Frees the chunks of a list from `chunk` up to, and without, `until`.
     ///
     /// # Safety

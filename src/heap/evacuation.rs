@@ -2,6 +2,10 @@
 //!
 //! Areas are never written: others read them, and may evacuate the same one at the same time. So where a copy is, is found
 //! again through a side table, kept by each thread from evacuation to evacuation.
+//!
+//! Many processes that hold the same literal are made to copy the same words, one after the other. So a thread also remembers
+//! how many those were, and makes room for all of them at once: a chunk of its own for each holder is one that has to be
+//! found now, and found again when it is freed, where several that grow are as many lines that come from memory.
 
 use super::HeapError;
 use super::collect::in_retired;
@@ -17,7 +21,12 @@ use std::cell::Cell;
 thread_local! {
     /// A table to work with. (Plain `std`: taken and put back, never shared.)
     static TABLE: Cell<Option<Box<Forwards>>> = const { Cell::new(None) };
+    /// The literal that the last evacuation began with, and the words that it copied.
+    static LAST: Cell<(Word, usize)> = const { Cell::new((0, 0)) };
 }
+
+/// Words for which no room is made before they are copied: a heap that has as many grows by large steps.
+const MANY: usize = 1 << 14;
 
 /// What a collection copies out of retired areas.
 pub(super) struct Evacuation {
@@ -28,6 +37,8 @@ pub(super) struct Evacuation {
     /// Around what was copied last: all that lies there is of the same area. What is reached in an area mostly is reached
     /// from there, so that neither its block nor the area itself is asked again.
     around: Extent,
+    /// The literal that was copied first, or zero.
+    first: Word,
     /// Words copied.
     pub(super) words: usize,
 }
@@ -35,7 +46,7 @@ pub(super) struct Evacuation {
 impl Evacuation {
     /// None.
     pub(super) fn none() -> Self {
-        Self { retired: 0, table: None, around: Extent::NOTHING, words: 0 }
+        Self { retired: 0, table: None, around: Extent::NOTHING, first: 0, words: 0 }
     }
 
     pub(super) fn of(retired: u64) -> Self {
@@ -72,6 +83,10 @@ impl Evacuation {
                 let area: &Area = literal::entry(w).area().as_ref();
                 area.note_read();
                 self.around = literal::extent(w);
+                if self.first == 0 {
+                    self.first = w;
+                    bump = make_room(to_space, bump, expected(w, area));
+                }
             }
             let from = word::address(w);
             let place = table(&mut self.table)?.place(from.addr())?;
@@ -141,6 +156,25 @@ impl Evacuation {
     }
 }
 
+/// How many words an evacuation will copy that begins with this literal, as far as that can be told; zero for nobody knows. No
+/// more than the literal's area has: by now that may be another one at the same address.
+fn expected(w: Word, area: &Area) -> usize {
+    match LAST.try_with(Cell::get) {
+        Ok((last, words)) if last == w => words.min(area.words),
+        _ => 0,
+    }
+}
+
+/// Room for so many words in one chunk. Without memory for that it is left to the heap to grow.
+fn make_room(to_space: &mut RawHeap, bump: Bump, words: usize) -> Bump {
+    if words == 0 || words > MANY || bump.has_room(words) {
+        return bump;
+    }
+    to_space.restore(bump);
+    to_space.make_room(words);
+    to_space.lend()
+}
+
 /// The table, made if there is none.
 #[inline]
 fn table(table: &mut Option<Box<Forwards>>) -> Result<&mut Forwards, HeapError> {
@@ -152,6 +186,9 @@ fn table(table: &mut Option<Box<Forwards>>) -> Result<&mut Forwards, HeapError> 
 
 impl Drop for Evacuation {
     fn drop(&mut self) {
+        if self.words > 0 {
+            let _ = LAST.try_with(|last| last.set((self.first, self.words)));
+        }
         if let Some(mut table) = self.table.take() {
             table.clear();
             let _ = TABLE.try_with(|kept| kept.set(Some(table)));

@@ -336,6 +336,28 @@ impl RawHeap {
         if chunk.is_null() {
             return Err(HeapError::OutOfMemory { words: n });
         }
+        // SAFETY: just made for this heap.
+        unsafe { self.go_on_in(chunk) };
+        Ok(())
+    }
+
+    /// A chunk with room for `n` words, about so many, if there is memory for it.
+    pub(super) fn make_room(&mut self, n: usize) {
+        debug_assert!(self.source.is_null(), "an area is made in chunks of its own kind");
+        let chunk = Chunk::allocate_whole(n);
+        if !chunk.is_null() {
+            // SAFETY: just made for this heap.
+            unsafe { self.go_on_in(chunk) };
+        }
+    }
+
+    /// Allocates from `chunk` from here on.
+    ///
+    /// # Safety
+    ///
+    /// The chunk must be empty, and nobody else's.
+    unsafe fn go_on_in(&mut self, chunk: *mut Chunk) {
+        let young = self.young_words();
         // SAFETY: both chunks are ours; the old one is closed at `top`.
         unsafe {
             if self.current.is_null() {
@@ -348,7 +370,6 @@ impl RawHeap {
             self.current = chunk;
             (self.top, self.end) = (Chunk::start(chunk), Chunk::end(chunk));
         }
-        Ok(())
     }
 
     /// Notes a word that is stored in this heap, or becomes its root (R3): one untaken test for all but literals.
