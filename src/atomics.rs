@@ -98,8 +98,23 @@ pub trait Integer: sealed::Sealed + Copy + Default + Ord + fmt::Debug + fmt::Dis
     /// The cell: [`AtomicI64`] or [`AtomicU64`].
     type Cell: fmt::Debug + Send + Sync;
     /// The least value.
+    ///
+    /// ```
+    /// use shared_term::atomics::Integer;
+    ///
+    /// assert_eq!((<i64 as Integer>::MIN, <u64 as Integer>::MIN), (-1 << 63, 0));
+    /// ```
     const MIN: Self;
     /// The greatest value.
+    ///
+    /// ```
+    /// use shared_term::atomics::Integer;
+    ///
+    /// fn least<T: Integer>(all: impl IntoIterator<Item = T>) -> T {
+    ///     all.into_iter().fold(T::MAX, T::min)
+    /// }
+    /// assert_eq!((least([3_i64, -7]), least([3_u64, 7])), (-7, 3));
+    /// ```
     const MAX: Self;
 
     #[doc(hidden)]

@@ -53,22 +53,78 @@
 #[cfg(not(all(loom, feature = "loom", not(all(shuttle, feature = "shuttle")))))]
 mod cell {
     /// Interior mutability whose accesses loom can check.
+    ///
+    /// ```
+    /// use shared_term::sync::UnsafeCell;
+    /// use shared_term::sync::atomic::{AtomicBool, Ordering};
+    ///
+    /// /// Written once, then read by everybody.
+    /// struct Once<T> {
+    ///     value: UnsafeCell<Option<T>>,
+    ///     ready: AtomicBool,
+    /// }
+    ///
+    /// // SAFETY: written by whoever has the only handle, and only read once `ready` is set.
+    /// unsafe impl<T: Send + Sync> Sync for Once<T> {}
+    ///
+    /// impl<T> Once<T> {
+    ///     fn get(&self) -> Option<&T> {
+    ///         // Acquire: pairs with the release below.
+    ///         if !self.ready.load(Ordering::Acquire) {
+    ///             return None;
+    ///         }
+    ///         // SAFETY: nobody writes any more.
+    ///         self.value.with(|value| unsafe { (*value).as_ref() })
+    ///     }
+    /// }
+    ///
+    /// let once = Once { value: UnsafeCell::new(None), ready: AtomicBool::new(false) };
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| assert!(once.get().is_none_or(|n| *n == 7)));
+    ///     // SAFETY: who else looks at it does when `ready` is set.
+    ///     once.value.with_mut(|value| unsafe { *value = Some(7) });
+    ///     once.ready.store(true, Ordering::Release);
+    /// });
+    /// assert_eq!(once.get(), Some(&7));
+    /// ```
     #[derive(Debug, Default)]
     pub struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
     impl<T> UnsafeCell<T> {
         /// A cell that holds `value`.
+        ///
+        /// ```
+        /// # use shared_term::sync::UnsafeCell;
+        /// let cell = UnsafeCell::new(7);
+        /// // SAFETY: nobody else has the cell.
+        /// assert_eq!(cell.with(|n| unsafe { *n }), 7);
+        /// ```
         pub const fn new(value: T) -> Self {
             Self(std::cell::UnsafeCell::new(value))
         }
 
         /// Lends the contents for reading. Dereferencing the pointer is the caller's `unsafe`.
+        ///
+        /// ```
+        /// # use shared_term::sync::UnsafeCell;
+        /// let cell = UnsafeCell::new(vec![1, 2]);
+        /// // SAFETY: nobody else has the cell.
+        /// assert_eq!(cell.with(|list| unsafe { (*list).len() }), 2);
+        /// ```
         #[inline(always)]
         pub fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
             f(self.0.get())
         }
 
         /// Lends the contents for writing. Dereferencing the pointer is the caller's `unsafe`.
+        ///
+        /// ```
+        /// # use shared_term::sync::UnsafeCell;
+        /// let cell = UnsafeCell::new(1);
+        /// // SAFETY: nobody else has the cell.
+        /// cell.with_mut(|n| unsafe { *n += 1 });
+        /// assert_eq!(cell.with(|n| unsafe { *n }), 2);
+        /// ```
         #[inline(always)]
         pub fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
             f(self.0.get())
@@ -102,12 +158,21 @@ mod imp {
     pub(super) type RawMutex<T> = std::sync::Mutex<T>;
     pub(super) type RawGuard<'a, T> = std::sync::MutexGuard<'a, T>;
 
-    /// How many threads can run at once.
+    /// How many threads can run at once; one where nobody knows.
+    ///
+    /// ```
+    /// let threads = shared_term::sync::available_parallelism();
+    /// assert!(threads >= 1);
+    /// ```
     pub fn available_parallelism() -> usize {
         std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
 
-    /// A number that differs from call to call and from run to run.
+    /// A number that differs from call to call and from run to run. For scattering hashes: it is no secret.
+    ///
+    /// ```
+    /// assert_ne!(shared_term::sync::seed(), shared_term::sync::seed());
+    /// ```
     pub fn seed() -> u64 {
         use std::hash::{BuildHasher, Hasher};
         std::hash::RandomState::new().build_hasher().finish()

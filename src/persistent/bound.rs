@@ -56,6 +56,18 @@ impl<'g> BoundSlot<'g> {
     ///
     /// The key of a batch that has not given way to its new values yet, within a grace period of its commit, takes a few
     /// loads more, and so does one without a value.
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// let slot = store.slot("limit")?;
+    /// let guard = store.pin();
+    /// let limit = guard.bind(&slot).unwrap();
+    /// assert!(limit.get().is_none());
+    /// store.put("limit", Region::build(|h| h.int(10)))?;
+    /// assert_eq!(limit.get().unwrap().as_int(), Some(10), "what is put by itself is seen at once");
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     #[inline(always)]
     pub fn get(&self) -> Option<TermRef<'g>> {
         let guard = self.guard;
@@ -63,6 +75,15 @@ impl<'g> BoundSlot<'g> {
     }
 
     /// The key.
+    ///
+    /// ```
+    /// # use shared_term::PersistentTerms;
+    /// # let store = PersistentTerms::new();
+    /// let slot = store.slot(("limits", "rate"))?;
+    /// let guard = store.pin();
+    /// assert_eq!(guard.bind(&slot).unwrap().key().to_string(), r#"{<<"limits">>,<<"rate">>}"#);
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn key(&self) -> TermRef<'g> {
         self.entry.key()
     }

@@ -232,6 +232,18 @@ impl<'s> Guard<'s> {
     /// guard.repin();
     /// println!("{value:?}"); // lent before: gone
     /// ```
+    ///
+    /// ```
+    /// # use shared_term::{PersistentTerms, Region};
+    /// # let store = PersistentTerms::new();
+    /// store.put("k", Region::build(|h| h.list(0..10)))?;
+    /// let mut guard = store.pin();
+    /// store.erase("k");
+    /// assert!(store.info().retained_bytes > 0);
+    /// guard.repin(); // between two requests, say
+    /// assert!(store.wait_idle(std::time::Duration::from_secs(10)), "freed, though the guard is there");
+    /// # Ok::<(), shared_term::persistent::StoreError>(())
+    /// ```
     pub fn repin(&mut self) {
         self.span.repin();
         self.snapshot = self.domain().table.snapshot();

@@ -252,6 +252,23 @@ impl<'h> Cx<'h> {
 ///
 /// It sees what the turn sees, and gives terms of the turn, which may be kept, put into the state or sent on. Three words,
 /// `Copy`, for this turn alone; it borrows the slot.
+///
+/// ```
+/// use shared_term::prelude::*;
+/// # let mut rt = Runtime::deterministic(1);
+/// rt.persistent().put("prices", Region::build(|h| h.list([3, 4])))?;
+/// let slot = rt.persistent().slot("prices")?;
+/// let shop = rt.spawn_fn(|cx| cx.nil(), move |cx, _, bought| {
+///     let prices = cx.bind(&slot).unwrap(); // once, for all reads of the turn
+///     let price = |n: Term<'_>| prices.get()?.list().nth(n.as_int()? as usize)?.as_int();
+///     Ok(Stop(Exit::msg(bought.list().filter_map(price).sum::<i64>())))
+/// })?;
+/// let exited = rt.exited(shop);
+/// rt.send_new(shop, |h| h.list([0, 1, 1]))?;
+/// rt.run_until_idle();
+/// assert_eq!(exited.try_wait().unwrap().to_string(), "11");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct TurnSlot<'s, 'h> {
     entry: &'s Entry,
@@ -263,6 +280,17 @@ impl<'h> TurnSlot<'_, 'h> {
     ///
     /// The key of a batch that has not given way to its new values yet, within a grace period of its commit, takes a few
     /// loads more, and so does one without a value.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// rt.persistent().put("limits", Region::build(|h| term!(h, #{"rate" => 100})))?;
+    /// let slot = rt.persistent().slot("limits")?;
+    /// let p = rt.spawn_fn(move |cx| cx.bind(&slot).unwrap().get().unwrap(), |_, s, _| Ok(Next(s)))?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.info(p).unwrap().details.unwrap().heap.young_words, 0, "the state is a pointer");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline(always)]
     pub fn get(&self) -> Option<Term<'h>> {
         let cx = self.cx;
@@ -274,6 +302,22 @@ impl<'h> TurnSlot<'_, 'h> {
 
 impl<'s> TurnSlot<'s, '_> {
     /// The key.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let slot = rt.persistent().slot("limit")?;
+    /// let p = rt.spawn_fn(
+    ///     move |cx| {
+    ///         assert_eq!(cx.bind(&slot).unwrap().key().as_str(), Some("limit"));
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert!(rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn key(&self) -> TermRef<'s> {
         self.entry.key()
     }

@@ -80,6 +80,23 @@ impl Place for Outside {}
 /// ```
 ///
 /// With [`Outside`] (see [`TermRef`]) `'h` is an ordinary borrow of what keeps the words alive.
+///
+/// ```
+/// use shared_term::{Region, Term, term};
+/// use std::collections::{BTreeSet, HashSet};
+///
+/// /// What occurs more than once.
+/// fn repeated<'h>(list: Term<'h>) -> BTreeSet<Term<'h>> {
+///     let mut seen = HashSet::new(); // `Copy`, `Eq`, `Hash`, `Ord`: terms go where integers go
+///     list.list().filter(|t| !seen.insert(*t)).collect()
+/// }
+///
+/// let r = Region::build(|h| {
+///     let list = term!(h, [{1, "a"}, :b, {1, "a"}, 1, 1.0, :b]);
+///     h.list(repeated(list))
+/// });
+/// assert_eq!(r.root().to_string(), r#"[b,{1,<<"a">>}]"#);
+/// ```
 #[repr(transparent)]
 pub struct Term<'h, P: Place = InHeap> {
     word: NonZeroU64,
