@@ -13,6 +13,11 @@
 ///
 /// The heap is a [`Heap`](crate::heap::Heap) or what dereferences to one, as a turn's context does.
 ///
+/// # Panics
+///
+/// As the constructors of the heap when memory runs out, as [`atom!`](crate::atom!), and for a float that is not
+/// finite.
+///
 /// ```
 /// use shared_term::{Region, term};
 /// let n = 41;

@@ -28,6 +28,10 @@ pub struct OwnedHeap {
 impl OwnedHeap {
     /// A heap with the root that `init` builds.
     ///
+    /// # Panics
+    ///
+    /// As `init`, and when memory runs out.
+    ///
     /// ```
     /// use shared_term::heap::OwnedHeap;
     /// let heap = OwnedHeap::new(|h| h.list(["a", "b"]));

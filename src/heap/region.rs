@@ -187,7 +187,7 @@ impl Region {
         }
     }
 
-    /// A region with a copy of `term`, sharing kept, literals copied in.
+    /// A region with a copy of `term`, sharing kept, literals copied in. O(words).
     ///
     /// # Panics
     ///

@@ -73,8 +73,9 @@ impl PersistentTerms {
         }
     }
 
-    /// Calls `f` with the report of each global collection, until the subscription is dropped. It runs on the thread that
-    /// ends the collection, and must not block for long. [`reports`](Self::reports) is for whoever has their own time.
+    /// Calls `f` with the report of each global collection, until the subscription is dropped. It runs on the thread
+    /// that ends the collection, and must not block for long; what it unwinds with is dropped.
+    /// [`reports`](Self::reports) is for whoever has their own time.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
@@ -94,6 +95,9 @@ impl PersistentTerms {
 }
 
 /// Ends an [`on_collection`](PersistentTerms::on_collection) when it is dropped.
+///
+/// A call that has begun on another thread then is not waited for; what the function has captured goes with the last
+/// such call.
 ///
 /// ```
 /// # use shared_term::{PersistentTerms, Region};

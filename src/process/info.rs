@@ -9,7 +9,7 @@ use crate::{HeapError, Pid};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-/// What a process does.
+/// What a process does. OTP: the `status` of `process_info/2`.
 ///
 /// ```
 /// use shared_term::{prelude::*, process::Status, runtime::Handle};

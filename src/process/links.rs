@@ -138,7 +138,8 @@ fn or_unwind<T>(result: Result<T, HeapError>) -> T {
 /// # Links, monitors and exit signals
 ///
 /// All of these send a signal and return: they never block, and take effect in one order with the messages that this
-/// process sends to the same receiver.
+/// process sends to the same receiver. Where there is no memory for it, this process ends, and no other, as at every
+/// allocation of a turn.
 ///
 /// Signals are looked at between turns, in the order of their arrival, eight for each turn that a process may run before
 /// others get theirs: a flood of them holds no worker. What has not been looked at yet counts among the

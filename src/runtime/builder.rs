@@ -124,7 +124,8 @@ impl Builder {
         self
     }
 
-    /// What the names of the threads begin with.
+    /// What the names of the threads begin with; `shared-term` unless said otherwise. With a NUL in it the runtime
+    /// cannot be built.
     ///
     /// ```
     /// use shared_term::prelude::*;

@@ -490,7 +490,7 @@ impl Handle {
     }
 }
 
-/// The end of a process, as seen from outside; from [`Handle::exited`].
+/// The end of a process, as seen from outside; from [`Handle::exited`]. It is told once: who asks again gets `None`.
 ///
 /// ```
 /// use shared_term::prelude::*;
@@ -510,7 +510,7 @@ pub struct Exited {
 
 impl Exited {
     /// Why the process ended; blocks the thread until it has. `None`: the time was over first, or the process had ended
-    /// before it was watched, and nobody knows why any more.
+    /// before it was watched, and nobody knows why any more, or this was told already.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -527,7 +527,7 @@ impl Exited {
         self.rx.recv_timeout(timeout).ok()
     }
 
-    /// Why the process ended, if it has.
+    /// Why the process ended, if it has, and this was not told already. Does not block.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -538,6 +538,7 @@ impl Exited {
     /// assert!(exited.try_wait().is_none());
     /// rt.run_until_idle();
     /// assert!(exited.try_wait().unwrap().is_normal());
+    /// assert!(exited.try_wait().is_none(), "told already");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_wait(&self) -> Option<Arc<Exit>> {

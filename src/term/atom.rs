@@ -149,7 +149,7 @@ impl Atom {
         }
     }
 
-    /// The atom of a name; interns it when it is longer than 7 bytes. Takes a lock then.
+    /// The atom of a name; interns it when it is longer than 7 bytes. Takes a lock then. OTP: `binary_to_atom/1`.
     ///
     /// # Errors
     ///
@@ -199,7 +199,8 @@ impl Atom {
         Ok(())
     }
 
-    /// The atom of a name if it exists already: for bytes from outside, which must not fill the table.
+    /// The atom of a name if it exists already: for bytes from outside, which must not fill the table. Takes a lock
+    /// where the name is longer than 7 bytes. OTP: `binary_to_existing_atom/1`.
     ///
     /// ```
     /// # use shared_term::Atom;

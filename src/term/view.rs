@@ -143,7 +143,7 @@ impl<P: Place> Copy for Term<'_, P> {}
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum View<'h, P: Place = InHeap> {
-    /// An integer that fits 64 bits.
+    /// An integer that fits an `i64`.
     Int(i64),
     /// An integer that does not.
     BigInt(BigInt<'h>),
@@ -209,7 +209,7 @@ pub enum Kind {
     Resource,
 }
 
-/// An integer that does not fit 64 bits, in sign and magnitude.
+/// An integer that does not fit an `i64`, in sign and magnitude.
 ///
 /// ```
 /// # use shared_term::{Region, term::View};
@@ -256,7 +256,7 @@ impl<'h> BigInt<'h> {
         self.limbs
     }
 
-    /// The value, if it fits.
+    /// The value, if it fits an `i128`.
     ///
     /// ```
     /// # use shared_term::{Region, term::View};
@@ -493,7 +493,7 @@ impl<'h, P: Place> Term<'h, P> {
         self.word() == word::NIL
     }
 
-    /// The integer, if it is one and fits.
+    /// The integer, if it is one and fits an `i64`. [`get`](Self::get) has other widths.
     ///
     /// ```
     /// # use shared_term::Region;
@@ -795,7 +795,8 @@ impl<'h, P: Place> Term<'h, P> {
         self.as_resource()?.downcast()
     }
 
-    /// Typed extraction.
+    /// Typed extraction: the term as whatever is [`FromTerm`]. O(1) but for what is copied out: owned strings, `Vec`s
+    /// and maps.
     ///
     /// ```
     /// # use shared_term::{Atom, Region, term};
