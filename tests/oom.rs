@@ -5,7 +5,9 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Tracker, at_any_depth, hash_of, panics, with_large_allocations, without_allocations_from};
+use common::{
+    Tracker, at_any_depth, count_allocations, hash_of, panics, with_large_allocations, without_allocations_from,
+};
 use shared_term::heap::{HeapError, OwnedHeap};
 use shared_term::{Region, TermRef, term};
 use std::fmt::Write;
@@ -415,6 +417,9 @@ mod processes {
     use std::sync::Arc;
     use std::time::Duration;
 
+    /// How long to wait for what must come before the test has failed.
+    const LONG: Duration = Duration::from_secs(60);
+
     /// Larger than what the allocator of these tests gives in any case.
     struct Large {
         ones: [u64; 64],
@@ -518,6 +523,44 @@ mod processes {
             Ok(())
         });
         assert!(failures > 3, "{failures}");
+    }
+
+    /// More than a queue has room for, from a turn and from outside.
+    #[test]
+    fn who_is_scheduled_waits_without_memory_for_that() {
+        let rt = Runtime::builder().workers(1).build().unwrap();
+        let (told, tells) = std::sync::mpsc::channel();
+        let receivers: Vec<_> = std::iter::repeat_with(|| {
+            let told = told.clone();
+            rt.spawn_fn(
+                |cx| cx.nil(),
+                move |_, state, _| {
+                    told.send(()).map_err(Exit::msg)?;
+                    Ok(Next(state))
+                },
+            )
+            .unwrap()
+        })
+        .take(1000)
+        .collect();
+        let letters = || receivers.iter().map(|&p| (p, Region::build(|h| h.int(1)))).collect::<Vec<_>>();
+        let all_receive = || (0..receivers.len()).for_each(|_| tells.recv_timeout(LONG).unwrap());
+        let (mut in_turn, (done, made)) = (letters(), std::sync::mpsc::channel());
+        let sender = rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, state, _| {
+                let ((), made) = count_allocations(|| in_turn.drain(..).for_each(|(p, letter)| cx.send(p, letter)));
+                done.send(made).map_err(Exit::msg)?;
+                Ok(Next(state))
+            },
+        );
+        rt.send_new(sender.unwrap(), |h| h.nil()).unwrap();
+        assert_eq!(made.recv_timeout(LONG).unwrap(), 0);
+        all_receive();
+        let outside = letters();
+        let ((), made) = count_allocations(|| outside.into_iter().for_each(|(p, letter)| rt.send(p, letter).unwrap()));
+        assert_eq!(made, 0);
+        all_receive();
     }
 
     #[test]

@@ -12,12 +12,13 @@ use crate::heap::raw::RawHeap;
 use crate::heap::{HeapError, try_box};
 use crate::heap::{Region, pool};
 use crate::persistent::{Acts, ActsRef, Card, Door, Occupant};
-use crate::term::word::{self, Word};
+use crate::term::word::{self, SLOT_BITS, Word};
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{self as plain, AtomicU32};
 
 /// What a sender touches: the part of a process, or of a port, that others reach while they are online.
 #[repr(C)]
@@ -105,7 +106,13 @@ pub(crate) struct Owned {
     pub(crate) next: NextTurn,
     pub(crate) flags: Flags,
     pub(super) turns: Turns,
+    /// The slot of who comes behind it on a list of scheduled processes: what is left of a word, too.
+    next_scheduled: AtomicU32,
 }
+
+/// The slot of nobody.
+const NOBODY: u32 = u32::MAX;
+const _: () = assert!(SLOT_BITS < u32::BITS);
 
 /// Answers in one byte.
 #[derive(Debug, Clone, Copy, Default)]
@@ -295,6 +302,7 @@ impl Task {
                     minors_before_major: settings.minors_before_major,
                     collect_when: settings.collect_when,
                     turns: Turns::default(),
+                    next_scheduled: AtomicU32::new(NOBODY),
                     next: NextTurn::Init,
                     flags: if settings.keep_parents { Flags::KEEPS_PARENTS } else { Flags::default() },
                 }),
@@ -325,6 +333,27 @@ impl Task {
         // SAFETY: the caller's promise.
         let is_port = unsafe { Recipient::of(occupant) }.is_port();
         (!is_port).then(|| Self(occupant.cast()))
+    }
+
+    /// Notes who comes behind it on the list that it is on. The list is guarded, and all on it are of one domain and scheduled.
+    pub(crate) fn set_next(self, next: Option<Self>) {
+        // Relaxed, here and below: the guard of the list orders it.
+        self.next_scheduled().store(next.map_or(NOBODY, |next| next.pid().slot()), plain::Ordering::Relaxed);
+    }
+
+    /// Who was [noted](Self::set_next).
+    pub(crate) fn next(self) -> Option<Self> {
+        let slot = self.next_scheduled().load(plain::Ordering::Relaxed);
+        if slot == NOBODY {
+            return None;
+        }
+        // Who is scheduled stays in its slot until it runs.
+        self.header().node.domain().slots.door(slot).occupied_by().map(|occupant| Self(occupant.cast()))
+    }
+
+    fn next_scheduled(&self) -> &AtomicU32 {
+        // SAFETY: of what belongs to the owner this is for whoever has it on a list, and nobody owns it there.
+        unsafe { &(*self.owned_ptr()).next_scheduled }
     }
 
     /// What others see of the process too.

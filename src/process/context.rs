@@ -237,7 +237,7 @@ impl<'h> Cx<'h> {
         self.persistent().make_ref()
     }
 
-    /// Sends a copy of a term, or moves a region. Never blocks and never touches the receiver's heap; a pid that is dead,
+    /// Sends a copy of a term, or moves a region. Waits for no process and never touches the receiver's heap; a pid that is dead,
     /// or dies, swallows it, as does a mailbox that is [full](super::MailboxLimit). What one process sends another arrives
     /// in the order in which it was sent. OTP: `Pid ! Message`.
     ///

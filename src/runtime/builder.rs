@@ -1,6 +1,7 @@
 //! Setting up a runtime.
 
 use super::deterministic::{self, Deterministic, Runnable};
+use super::queue::Own;
 use super::scheduler::{self, Scheduler};
 use super::timers::Watch;
 use super::worker::{Driver, work};
@@ -8,7 +9,6 @@ use super::{Handle, Runtime, Threads};
 use crate::persistent::PersistentTerms;
 use crate::process::{Node, Observed, Observer, OptionError, Ready, Settings, SpawnOptions, Timers};
 use crate::sync::Parker;
-use crossbeam_deque::Worker as Local;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -314,7 +314,7 @@ impl Builder {
             // `std` panics.
             return Err(BuildError::Thread(std::io::ErrorKind::InvalidInput.into()));
         }
-        let locals: Vec<_> = (0..n).map(|_| Local::new_fifo()).collect();
+        let locals: Vec<_> = (0..n).map(|_| Own::new()).collect();
         let parkers: Vec<_> = (0..n).map(|_| Parker::new()).collect();
         let scheduler = Arc::new(Scheduler::new(&locals, &parkers));
         let sleeper = Parker::new();

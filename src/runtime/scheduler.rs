@@ -1,9 +1,10 @@
-//! Run queues: one per worker, one for everybody else, and stealing.
+//! Who runs what: from the worker's own queue, from the common one, or stolen.
 
+use super::queue::{Common, Own};
 use super::sleep::Sleep;
 use crate::process::{Ready, Task};
 use crate::sync::Parker;
-use crossbeam_deque::{Injector, Steal, Stealer, Worker as Local};
+use crossbeam_deque::Stealer;
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
 use std::ptr;
@@ -20,7 +21,7 @@ const ALONE: u32 = 8;
 const ROUND: Duration = Duration::from_millis(1);
 
 pub(super) struct Scheduler {
-    common: Injector<Task>,
+    common: Common,
     stealers: Box<[Stealer<Task>]>,
     /// How many processes each worker has taken up, by which another sees that it is still at the same.
     taken_up: Box<[CachePadded<AtomicU32>]>,
@@ -30,7 +31,7 @@ pub(super) struct Scheduler {
 
 thread_local! {
     /// The scheduler that this thread works for, and its own queue.
-    static CURRENT: Cell<(*const Scheduler, *const Local<Task>)> = const { Cell::new((ptr::null(), ptr::null())) };
+    static CURRENT: Cell<(*const Scheduler, *const Own)> = const { Cell::new((ptr::null(), ptr::null())) };
 }
 
 /// The scheduler as processes know it.
@@ -44,10 +45,10 @@ impl Ready for Shared {
 }
 
 impl Scheduler {
-    pub(super) fn new(locals: &[Local<Task>], parkers: &[Parker]) -> Self {
+    pub(super) fn new(locals: &[Own], parkers: &[Parker]) -> Self {
         Self {
-            common: Injector::new(),
-            stealers: locals.iter().map(Local::stealer).collect(),
+            common: Common::default(),
+            stealers: locals.iter().map(Own::stealer).collect(),
             taken_up: locals.iter().map(|_| CachePadded::new(AtomicU32::new(0))).collect(),
             sleep: Sleep::new(parkers),
             stop: AtomicBool::new(false),
@@ -56,17 +57,21 @@ impl Scheduler {
 
     #[inline]
     fn push(&self, task: Task) {
-        let (scheduler, local) = CURRENT.get();
+        let (scheduler, own) = CURRENT.get();
         if !ptr::eq(scheduler, self) {
             self.common.push(task);
             return self.sleep.wake_one();
         }
         // SAFETY: `Worker::enter` sets the queue of this thread, and takes it back before it goes.
-        let local = unsafe { &*local };
+        let own = unsafe { &*own };
+        let waiting = own.len();
+        if own.is_full(waiting) {
+            own.push_over(task, &self.common);
+            return self.sleep.wake_another();
+        }
+        own.push(task);
         // The first in the queue is what this worker runs next, sooner than another would wake up, if its turn is short.
-        let others = !local.is_empty();
-        local.push(task);
-        if others {
+        if waiting > 0 {
             self.sleep.wake_another();
         } else {
             self.sleep.wake_watcher();
@@ -91,7 +96,7 @@ impl Scheduler {
 /// A worker's view of the queues.
 pub(super) struct Worker<'s> {
     scheduler: &'s Scheduler,
-    local: &'s Local<Task>,
+    own: &'s Own,
     index: usize,
     /// Its own of [`Scheduler::taken_up`].
     taken_up: &'s AtomicU32,
@@ -107,11 +112,14 @@ pub(super) struct Worker<'s> {
 }
 
 impl<'s> Worker<'s> {
-    pub(super) fn enter(scheduler: &'s Scheduler, local: &'s Local<Task>, index: usize) -> Self {
-        CURRENT.set((scheduler, local));
+    pub(super) fn enter(scheduler: &'s Scheduler, own: &'s Own, index: usize) -> Self {
+        CURRENT.set((scheduler, own));
+        // A thread that steals for the first time asks for memory: now, and not while processes run. Nothing is here yet.
+        let nothing = scheduler.stealers[index].steal();
+        debug_assert!(nothing.is_empty(), "only this thread pushes here");
         Self {
             scheduler,
-            local,
+            own,
             index,
             taken_up: &scheduler.taken_up[index],
             until_seldom: SELDOM,
@@ -130,7 +138,7 @@ impl<'s> Worker<'s> {
         self.until_seldom -= 1;
         if self.until_seldom > 0
             && !self.watched
-            && let Some(task) = self.local.pop()
+            && let Some(task) = self.own.pop()
         {
             return Some(task);
         }
@@ -160,37 +168,22 @@ impl<'s> Worker<'s> {
                 return Some(task);
             }
         }
-        self.local.pop().or_else(|| self.common()).or_else(|| self.steal())
+        self.own.pop().or_else(|| self.common()).or_else(|| self.steal())
     }
 
     fn common(&self) -> Option<Task> {
-        loop {
-            match self.scheduler.common.steal_batch_and_pop(self.local) {
-                Steal::Success(task) => {
-                    if !self.local.is_empty() {
-                        self.scheduler.sleep.wake_one();
-                    }
-                    return Some(task);
-                }
-                Steal::Empty => return None,
-                Steal::Retry => {}
-            }
+        let task = self.own.take(&self.scheduler.common)?;
+        if !self.own.is_empty() {
+            self.scheduler.sleep.wake_one();
         }
+        Some(task)
     }
 
     fn steal(&mut self) -> Option<Task> {
         let n = self.scheduler.stealers.len();
         self.turn = (self.turn + 1) % n;
-        for victim in (0..n).map(|i| (self.turn + i) % n).filter(|&victim| victim != self.index) {
-            loop {
-                match self.scheduler.stealers[victim].steal_batch_and_pop(self.local) {
-                    Steal::Success(task) => return Some(task),
-                    Steal::Empty => break,
-                    Steal::Retry => {}
-                }
-            }
-        }
-        None
+        let victims = (0..n).map(|i| (self.turn + i) % n).filter(|&victim| victim != self.index);
+        victims.map(|victim| &self.scheduler.stealers[victim]).find_map(|victim| self.own.steal(victim))
     }
 
     fn is_round_due(&self) -> bool {
@@ -204,8 +197,11 @@ impl<'s> Worker<'s> {
             // Relaxed: a hint.
             let before = std::mem::replace(seen, taken_up.load(Ordering::Relaxed));
             if i != self.index && before == *seen {
-                // If another is faster, or in the way, there is the next round.
-                let _ = self.scheduler.stealers[i].steal_batch(self.local);
+                // For whoever looks there first, this worker among them.
+                let taken = self.scheduler.common.take_from(&self.scheduler.stealers[i]);
+                if taken {
+                    self.scheduler.sleep.wake_one();
+                }
             }
         }
     }
@@ -225,15 +221,15 @@ impl<'s> Worker<'s> {
 
     /// Does nothing wait for this worker but the process that it runs?
     pub(super) fn is_wanted_by_nobody_else(&self) -> bool {
-        self.local.is_empty() && self.scheduler.common.is_empty() && !self.scheduler.is_stopped()
+        self.own.is_empty() && self.scheduler.common.is_empty() && !self.scheduler.is_stopped()
     }
 
     /// Puts a process that has used up its turns behind all others: into the common queue, because what waits there would
     /// wait for as long as the own queue is never empty, but for one look in [`SELDOM`]. Where nobody waits it stays
     /// with this worker, which takes it up at once: waking another to fetch it would only move it between processors.
     pub(super) fn again(&self, task: Task) {
-        if self.local.is_empty() && self.scheduler.common.is_empty() {
-            return self.local.push(task);
+        if self.own.is_empty() && self.scheduler.common.is_empty() {
+            return self.own.push(task); // there is room
         }
         self.scheduler.common.push(task);
         self.scheduler.sleep.wake_one();

@@ -18,6 +18,7 @@ pub(crate) struct Sleep {
     sleepers: AtomicUsize,
     /// How many of them watch.
     watchers: AtomicUsize,
+    /// With room for all.
     list: Mutex<Vec<usize>>,
     unparkers: Box<[Unparker]>,
 }
@@ -27,7 +28,7 @@ impl Sleep {
         Self {
             sleepers: AtomicUsize::new(0),
             watchers: AtomicUsize::new(0),
-            list: Mutex::new(Vec::new()),
+            list: Mutex::new(Vec::with_capacity(parkers.len())),
             unparkers: parkers.iter().map(|parker| parker.unparker().clone()).collect(),
         }
     }

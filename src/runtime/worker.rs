@@ -1,12 +1,11 @@
 //! The threads of a runtime.
 
 use super::graves::Graves;
+use super::queue::Own;
 use super::scheduler::{Scheduler, Worker};
 use crate::persistent::{Domain, Role, Step, TurnMark};
-use crate::process::Task;
 use crate::process::run::{Pause, Ran, run};
 use crate::sync::{Parker, Unparker};
-use crossbeam_deque::Worker as Local;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,9 +17,9 @@ const TURNS: u16 = 32;
 const SLICE: Duration = Duration::from_micros(100);
 
 /// Runs processes until the scheduler is stopped.
-pub(super) fn work(domain: &Domain, scheduler: &Scheduler, local: &Local<Task>, index: usize, parker: &Parker) {
+pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usize, parker: &Parker) {
     let participant = domain.quiescence.join(Role::Worker);
-    let mut worker = Worker::enter(scheduler, local, index);
+    let mut worker = Worker::enter(scheduler, own, index);
     let mut graves = Graves::default();
     // Whatever is called here, nothing may wait for this thread.
     let mark = TurnMark::new();

@@ -50,6 +50,12 @@ impl Door {
         unsafe { &*self.0.as_ptr().map_addr(|a| a & !MARK).byte_add(TO_OCCUPANT).cast() }
     }
 
+    /// Whoever is in the slot now.
+    pub(crate) fn occupied_by(self) -> Option<NonNull<Occupant>> {
+        // Acquire: pairs with the release in `occupy`.
+        NonNull::new(self.occupant().load(Ordering::Acquire))
+    }
+
     /// Lets the slot lead to its new process, or port.
     pub(crate) fn occupy(self, occupant: NonNull<Occupant>) {
         // Release: pairs with the acquire in `find`: the process is initialised, and its mailbox open.
