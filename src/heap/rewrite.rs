@@ -101,18 +101,33 @@ impl Region {
 }
 
 /// The words of terms that are to be copied together, so that what they share is copied once: the elements of a tuple that
-/// no heap has.
+/// no heap has. Many messages mostly have the same few: a word that was shown not long ago is no element again.
 pub(crate) struct Gathered {
     /// The header, and the elements.
     words: Vec<Word>,
+    recent: Recent,
     failed: Option<HeapError>,
     retired: u64,
+}
+
+/// Words that were shown not long ago, each in the only place that it can have, with what is to be put in their place. Who is
+/// shown the same words in the same order finds the same among them.
+struct Recent([(Word, Word); 64]);
+
+impl Recent {
+    /// None; zero is no literal.
+    const NONE: Self = Self([(0, 0); 64]);
+
+    /// The place of `w`, which has it, or another one.
+    fn place(&mut self, w: Word) -> &mut (Word, Word) {
+        &mut self.0[(w.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize]
+    }
 }
 
 impl Gathered {
     /// None yet; of the literals that it is shown it will take those of retired areas, given the bits of those.
     pub(crate) fn new(retired: u64) -> Self {
-        Self { words: Vec::new(), failed: None, retired }
+        Self { words: Vec::new(), recent: Recent::NONE, failed: None, retired }
     }
 
     /// # Safety
@@ -123,6 +138,11 @@ impl Gathered {
         if !unsafe { in_retired(w, self.retired) } {
             return;
         }
+        let place = self.recent.place(w);
+        if place.0 == w {
+            return;
+        }
+        *place = (w, 0);
         let n = if self.words.is_empty() { 2 } else { 1 };
         match super::pages::reserve(&mut self.words, n) {
             Ok(()) => {
@@ -150,15 +170,22 @@ impl Gathered {
     /// `copy` must be the word of a copy of the tuple, and live as long as what this returns. As for [`show`](Self::show).
     pub(crate) unsafe fn replacing(&self, copy: Word) -> impl FnMut(&mut Word) {
         let mut next = word::address(copy).wrapping_add(1);
-        let retired = self.retired;
+        let (retired, mut recent) = (self.retired, Recent::NONE);
         move |w| {
-            // SAFETY: the caller's promise: the copy has as many elements as words were shown.
-            unsafe {
-                if in_retired(*w, retired) {
-                    *w = *next;
+            // SAFETY: the caller's promise.
+            if !unsafe { in_retired(*w, retired) } {
+                return;
+            }
+            let place = recent.place(*w);
+            if place.0 != *w {
+                // SAFETY: the caller's promise: the copy has as many elements as were not found among the recent ones, then
+                // as now.
+                unsafe {
+                    *place = (*w, *next);
                     next = next.add(1);
                 }
             }
+            *w = place.1;
         }
     }
 
