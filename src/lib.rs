@@ -66,6 +66,16 @@ pub use {
 };
 
 /// What a program with processes uses all the time.
+///
+/// ```
+/// use shared_term::prelude::*;
+///
+/// let mut rt = Runtime::deterministic(1);
+/// let p = rt.spawn_fn(|cx| term!(cx, {:count, 0}), |_, state, _| Ok(Next(state)))?;
+/// rt.run_until_idle();
+/// assert!(rt.is_alive(p));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg(feature = "runtime")]
 pub mod prelude {
     pub use crate::Flow::{Again, Defer, Forward, Next, NextReoffer, Stop};

@@ -5,6 +5,21 @@
 //! [`Atomics`](crate::Atomics) *are* these types, and because a crate that builds on this one can use the same facade
 //! to model-check its own code.
 //!
+//! ```
+//! use shared_term::sync::{Arc, atomic::{AtomicBool, Ordering}, thread};
+//!
+//! /// Says yes to one caller. In a build for loom, the same code is a model.
+//! fn first(taken: &AtomicBool) -> bool {
+//!     // Relaxed: it publishes nothing.
+//!     !taken.swap(true, Ordering::Relaxed)
+//! }
+//!
+//! let taken = Arc::new(AtomicBool::new(false));
+//! let theirs = thread::spawn({ let taken = Arc::clone(&taken); move || first(&taken) });
+//! let mine = first(&taken);
+//! assert!(mine != theirs.join().unwrap());
+//! ```
+//!
 //! # Two keys
 //!
 //! loom is used when **both** `--cfg loom` is in `RUSTFLAGS` and the cargo feature `loom` is on. Either one alone is

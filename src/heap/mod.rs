@@ -8,6 +8,20 @@
 //! A [`Region`] is a sealed piece of heap with one root: a message, or a persistent term to be. An [`OwnedHeap`] is a
 //! heap without a process.
 //!
+//! ```
+//! use shared_term::{Region, heap::OwnedHeap, term};
+//!
+//! let mut table = OwnedHeap::new(|h| term!(h, #{}));
+//! for (name, port) in [("http", 80), ("https", 443), ("http", 8080)] {
+//!     table.turn(|h, old| (h.insert(old, h.binary(name), h.int(port)).unwrap(), ()));
+//! }
+//! let message: Region = Region::copy_of(table.root()); // sealed, to be sent anywhere
+//! assert_eq!(message.root().to_string(), r#"#{<<"http">> => 8080,<<"https">> => 443}"#);
+//! let stats = table.collect_major()?;
+//! assert!(stats.after_words < stats.before_words, "the older versions are gone");
+//! # Ok::<(), shared_term::HeapError>(())
+//! ```
+//!
 //! # Limits
 //!
 //! Constructors give terms, not `Result`s. Where a heap passes its limit, or memory runs out, they unwind with a private

@@ -4,6 +4,39 @@
 //! values; between turns the state term is all that is kept, and the heap may be collected. What must outlive a turn goes
 //! into the state (a term) or into `self` (Rust data); a term cannot get into `self`.
 //!
+//! ```
+//! use shared_term::prelude::*;
+//!
+//! /// Remembers the last lines that it was sent, as many as it has room for.
+//! struct Log {
+//!     room: usize,
+//! }
+//!
+//! impl Process for Log {
+//!     fn receive<'h>(&mut self, cx: Cx<'h>, lines: Term<'h>, message: Term<'h>) -> Turn<'h> {
+//!         match message.view() {
+//!             View::Pid(who) => {
+//!                 cx.send(who, lines);
+//!                 Ok(Next(lines))
+//!             }
+//!             View::Binary(_) => Ok(Next(cx.cons(message, cx.list(lines.list().take(self.room - 1))))),
+//!             _ => Err(Exit::msg("neither a line nor somebody who asks")),
+//!         }
+//!     }
+//! }
+//!
+//! let mut rt = Runtime::deterministic(1);
+//! let (log, mut port) = (rt.spawn(Log { room: 2 })?, rt.port()?);
+//! for line in ["one", "two", "three"] {
+//!     rt.send_new(log, |h| h.binary(line))?;
+//! }
+//! let me = port.pid();
+//! rt.send_new(log, |h| h.pid(me))?;
+//! rt.run_until_idle();
+//! assert_eq!(port.try_recv().unwrap().root().to_string(), r#"[<<"three">>,<<"two">>]"#);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A process dies alone: an error from a turn (`?` works), a panic, or the heap's limit ends it, drops its heap without
 //! tracing, and leaves everyone else as they were. Its end costs O(messages, timers, links and monitors that it has), on its
 //! worker, and holds up no grace period, but for what the destructors of its messages and of its heap take.
