@@ -196,7 +196,7 @@ impl<'s> Guard<'s> {
         }
     }
 
-    /// The value at `key` in a handle that outlives the guard, with a lease on the value's area. Two counters.
+    /// The value at `key` in a handle that outlives the guard, with a lease on the value's area. Three counters.
     ///
     /// # Errors
     ///
@@ -221,8 +221,8 @@ impl<'s> Guard<'s> {
         Ok(Some(Literal::new(&self.store.domain, frozen)))
     }
 
-    /// Lets go of what was lent, as dropping the guard and pinning again would, for the price of two loads while nothing
-    /// was unpublished.
+    /// Lets go of what was lent, as dropping the guard and pinning again would, for the price of three loads while
+    /// nothing was unpublished.
     ///
     /// ```compile_fail
     /// # use shared_term::PersistentTerms;

@@ -21,9 +21,9 @@ use std::sync::atomic as plain;
 /// process, or put back into its store, by pointer. While it lives its area is not freed, whatever becomes of the key
 /// that it came from; [`Info::literals`](super::Info::literals) counts the literals that keep an area.
 ///
-/// A clone is two counters, a drop too; the last handle on an area that no key has any more begins a global collection.
-/// A [`Region`](crate::Region) beside it is the owner of its term, cannot be shared with a process but by a copy, and
-/// keeps nothing else alive.
+/// A clone is three counters, a drop too; the last handle on an area that no key has any more begins a global
+/// collection. A [`Region`](crate::Region) beside it is the owner of its term, cannot be shared with a process but by a
+/// copy, and keeps nothing else alive.
 ///
 /// Of OTP's, a literal of a module comes close; it cannot be made at run time.
 ///

@@ -265,9 +265,10 @@ impl PersistentTerms {
     }
 
     /// Pins the store for reading on any thread: a place among those that are pinned now, which is an exchange, then a
-    /// store and a fence; two stores and a fence to drop it. Nothing that is unpublished while it lives is freed before it
-    /// is dropped; nothing else waits for it. Where no runtime drives the collections, who drops a guard that held one up
-    /// goes on with it.
+    /// store and a fence; two stores and a fence to drop it. Lock-free. Nothing that is unpublished while it lives is
+    /// freed before it is dropped; nothing else waits for it. Where no runtime drives the collections, who drops a
+    /// guard that held one up goes on with it. Places are allocated when more are pinned at once than ever before, and
+    /// stay the store's.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
@@ -287,7 +288,8 @@ impl PersistentTerms {
         Guard::new(self)
     }
 
-    /// One read, on any thread.
+    /// One read, on any thread, under a guard of its own: nothing that is unpublished while `f` runs is freed before it
+    /// returns.
     ///
     /// ```
     /// # use shared_term::{Atom, PersistentTerms, Region};
@@ -341,8 +343,9 @@ impl PersistentTerms {
         Entries::new(self)
     }
 
-    /// Calls `f` with each key and value, in no order, without a lock. Pairs that are put or erased meanwhile may be seen or
-    /// not; [`entries`](Self::entries) shows one moment. A batch that was committed before the call is seen whole.
+    /// Calls `f` with each key and value, in no order, without a lock. Pairs that are put or erased meanwhile may be
+    /// seen or not; [`entries`](Self::entries) shows one moment. A batch that was committed before the call is seen
+    /// whole. Nothing that is unpublished meanwhile is freed before it returns.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};

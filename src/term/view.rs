@@ -645,8 +645,9 @@ impl<'h, P: Place> Term<'h, P> {
         std::str::from_utf8(self.as_bytes()?).ok()
     }
 
-    /// The bytes as an owned handle: shares a large binary (one count), copies a small one. One that shares keeps all of the
-    /// memory that the binary lies in, which is more than its bytes if it is a [slice](crate::Heap::slice).
+    /// The bytes as an owned handle: shares a large binary (one count, and a small allocation if it was
+    /// [appended to](crate::Heap::append)), copies a small one. One that shares keeps all of the memory that the binary lies
+    /// in, which is more than its bytes if it is a [slice](crate::Heap::slice).
     ///
     /// ```
     /// # use shared_term::Region;
