@@ -75,7 +75,10 @@ def items(index, root):
 def main():
     with open(sys.argv[1], encoding="utf-8") as file:
         crate = json.load(file)
-    public = items(crate["index"], crate["root"])
+    try:
+        public = items(crate["index"], crate["root"])
+    except (KeyError, TypeError, AttributeError) as error:
+        sys.exit(f"examples: rustdoc's JSON has another form now (version {crate.get('format_version')}): {error!r}")
     if not public:
         sys.exit("examples: no public item in what rustdoc has written")
     bare = []
