@@ -7,6 +7,7 @@ mod support;
 use shared_term::Literal;
 use shared_term::persistent::{Changes, CompareError, Policy, Put, PutNewError, StoreError};
 use shared_term::prelude::*;
+use shared_term::term::Key;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
@@ -33,6 +34,35 @@ fn number(value: Option<TermRef<'_>>) -> Option<i64> {
 fn at_rest(store: &PersistentTerms) {
     assert!(store.wait_idle(LONG));
     assert_eq!(store.info().retained_bytes, 0);
+}
+
+/// Is what lies at a Rust value found by the term that it stands for, and the other way round, in a store and in a map?
+fn is_the_key(rust: impl Key, built: &Region) -> bool {
+    let (store, term) = (PersistentTerms::new(), built.root());
+    let by_term = store.put(rust, int(1)).map(|_| store.pin().get(term).and_then(|v| v.as_int()));
+    store.erase(term);
+    let by_rust = store.put(term, int(2)).map(|_| store.pin().get(rust).and_then(|v| v.as_int()));
+    let map = Region::build(|h| {
+        let map = h.map((0..100).map(|i| (h.int(i), h.int(i))));
+        h.insert(map, h.copy(term), h.int(-3)).expect("a map")
+    });
+    let in_map = map.root().lookup(rust).and_then(|v| v.as_int());
+    (by_term.unwrap(), by_rust.unwrap(), in_map, store.info().count) == (Some(1), Some(2), Some(-3), 1)
+}
+
+#[test]
+fn a_rust_value_and_the_term_that_it_stands_for_are_one_key() {
+    assert!(is_the_key("", &Region::build(|h| h.binary(""))));
+    assert!(is_the_key(("",), &Region::build(|h| term!(h, { "" }))));
+    assert!(is_the_key(("", 7), &Region::build(|h| term!(h, {"", 7}))));
+    assert!(is_the_key((7, "".as_bytes()), &Region::build(|h| term!(h, {7, ""}))));
+    assert!(is_the_key((A, 7, ""), &Region::build(|h| term!(h, {A, 7, ""}))));
+    assert!(is_the_key((A, ("", B), true, "x"), &Region::build(|h| term!(h, {A, {"", B}, true, "x"}))));
+    assert!(is_the_key((i64::MAX, -1), &Region::build(|h| term!(h, {i64::MAX, -1}))));
+    assert!(is_the_key((i128::MIN, u64::MAX), &Region::build(|h| term!(h, {i128::MIN, u64::MAX}))));
+    let float = Region::build(|h| term!(h, 1.0));
+    assert!(is_the_key((float.root(), 1), &Region::build(|h| term!(h, {1.0, 1}))));
+    assert!(!is_the_key((1, 1), &Region::build(|h| term!(h, {1.0, 1}))));
 }
 
 #[test]

@@ -228,6 +228,12 @@ impl Sealed for &[u8] {
     fn build(self, heap: Heap<'_>) -> Term<'_> {
         heap.binary(self)
     }
+
+    /// The empty binary needs no heap: what it gives to the hash of a tuple is its word, as that of a term is.
+    #[inline]
+    fn immediate(self) -> Option<u64> {
+        self.is_empty().then_some(word::EMPTY_BINARY)
+    }
 }
 
 impl Key for &str {}
@@ -247,6 +253,11 @@ impl Sealed for &str {
 
     fn build(self, heap: Heap<'_>) -> Term<'_> {
         heap.binary(self)
+    }
+
+    #[inline]
+    fn immediate(self) -> Option<u64> {
+        self.as_bytes().immediate()
     }
 }
 
