@@ -1,6 +1,6 @@
 //! Why a process ended.
 
-use crate::heap::{Heap, HeapError, Region};
+use crate::heap::{Heap, HeapError, Region, try_box};
 use crate::term::word::Word;
 use crate::term::{Atom, Term, TermRef};
 use std::any::Any;
@@ -24,17 +24,30 @@ pub(super) const NORMAL: Atom = Atom::inline("normal");
 pub(super) const KILLED: Atom = Atom::inline("killed");
 pub(super) const NOPROC: Atom = Atom::inline("noproc");
 
+/// Two words, which go from function to function in registers: a turn ends with a reason, and so does what calls it. A larger
+/// one would be copied from frame to frame in pieces of another size than it was written in, and each copy would wait for the
+/// one before to leave the processor.
 enum Kind {
     Normal,
     Shutdown,
     Killed,
     NoProc,
+    /// So many words were asked for. Needs no memory to be told.
+    OutOfMemory(usize),
+    Term(Region),
+    Other(Box<Other>),
+}
+
+/// What is larger.
+enum Other {
     Error(Box<dyn std::error::Error + Send + Sync>),
     Message(String),
     Panic(String),
-    Heap(HeapError),
-    Term(Region),
+    /// [`HeapError::Limit`].
+    Limit(HeapError),
 }
+
+const _: () = assert!(size_of::<Exit>() == 16 && size_of::<Option<Exit>>() == 16);
 
 impl Exit {
     /// The process has done its work.
@@ -84,7 +97,22 @@ impl Exit {
     /// assert_eq!(exit.to_string(), "2 of 10 shards failed");
     /// ```
     pub fn msg(message: impl fmt::Display) -> Self {
-        Self(Kind::Message(message.to_string()))
+        Self::other(Other::Message(message.to_string()))
+    }
+
+    /// Without memory for the reason, that is the reason.
+    fn other(reason: Other) -> Self {
+        match try_box(reason) {
+            Ok(reason) => Self(Kind::Other(reason)),
+            Err(error) => Self::heap(error),
+        }
+    }
+
+    fn as_other(&self) -> Option<&Other> {
+        match &self.0 {
+            Kind::Other(other) => Some(other),
+            _ => None,
+        }
     }
 
     /// A reason that is a term. The atoms `normal`, `shutdown`, `killed` and `noproc` are the constants of this type.
@@ -145,10 +173,10 @@ impl Exit {
     pub fn to_region(&self) -> Region {
         Region::build(|h| {
             let worded = |tag, text: &str| h.tuple(&[h.atom(tag), h.binary(text)]);
-            match &self.0 {
-                Kind::Term(reason) => h.copy(reason.root()),
-                Kind::Panic(message) => worded(Atom::inline("panic"), message),
-                Kind::Heap(HeapError::Limit { words, limit, .. }) => {
+            match (&self.0, self.as_other()) {
+                (Kind::Term(reason), _) => h.copy(reason.root()),
+                (_, Some(Other::Panic(message))) => worded(Atom::inline("panic"), message),
+                (_, Some(Other::Limit(HeapError::Limit { words, limit, .. }))) => {
                     h.tuple(&[h.atom(Atom::inline("limit")), h.int(*words as u64), h.int(*limit as u64)])
                 }
                 _ => self.as_atom().map_or_else(|| worded(Atom::ERROR, &self.to_string()), |atom| h.atom(atom)),
@@ -192,8 +220,8 @@ impl Exit {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn as_panic(&self) -> Option<&str> {
-        match &self.0 {
-            Kind::Panic(message) => Some(message),
+        match self.as_other()? {
+            Other::Panic(message) => Some(message),
             _ => None,
         }
     }
@@ -210,8 +238,9 @@ impl Exit {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn as_heap_error(&self) -> Option<HeapError> {
-        match self.0 {
-            Kind::Heap(error) => Some(error),
+        match (&self.0, self.as_other()) {
+            (&Kind::OutOfMemory(words), _) => Some(HeapError::OutOfMemory { words }),
+            (_, Some(&Other::Limit(error))) => Some(error),
             _ => None,
         }
     }
@@ -240,27 +269,31 @@ impl Exit {
     /// assert!(exit.downcast_ref::<Mismatch>().is_none());
     /// ```
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
-        match &self.0 {
-            Kind::Error(error) => error.downcast_ref(),
+        match self.as_other()? {
+            Other::Error(error) => error.downcast_ref(),
             _ => None,
         }
     }
 
+    /// A limit that there is no memory to tell of is a lack of memory.
     pub(crate) fn heap(error: HeapError) -> Self {
-        Self(Kind::Heap(error))
+        match error {
+            HeapError::OutOfMemory { words } => Self(Kind::OutOfMemory(words)),
+            limit @ HeapError::Limit { .. } => Self::other(Other::Limit(limit)),
+        }
     }
 
     /// What a turn unwound with.
     fn unwound(payload: Box<dyn Any + Send>) -> Self {
         match crate::heap::heap_error(payload) {
-            Ok(error) => Self(Kind::Heap(error)),
+            Ok(error) => Self::heap(error),
             Err(payload) => {
                 let message = payload
                     .downcast_ref::<&str>()
                     .map(ToString::to_string)
                     .or_else(|| payload.downcast_ref::<String>().cloned())
                     .unwrap_or_else(|| String::from("a panic without a message"));
-                Self(Kind::Panic(message))
+                Self::other(Other::Panic(message))
             }
         }
     }
@@ -280,13 +313,13 @@ fn reason(payload: Box<dyn Any + Send>) -> Exit {
     // The payload is the user's too, and may unwind when it is dropped.
     catch_unwind(AssertUnwindSafe(|| Exit::unwound(payload))).unwrap_or_else(|second| {
         std::mem::forget(second);
-        Exit(Kind::Panic(String::from("a panic whose payload panics")))
+        Exit::other(Other::Panic(String::from("a panic whose payload panics")))
     })
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Exit {
     fn from(error: E) -> Self {
-        Self(Kind::Error(Box::new(error)))
+        Self::other(Other::Error(Box::new(error)))
     }
 }
 
@@ -297,11 +330,14 @@ impl fmt::Display for Exit {
             Kind::Shutdown => f.write_str("shutdown"),
             Kind::Killed => f.write_str("killed"),
             Kind::NoProc => f.write_str("noproc"),
-            Kind::Error(error) => error.fmt(f),
-            Kind::Message(message) => f.write_str(message),
-            Kind::Panic(message) => write!(f, "panic: {message}"),
-            Kind::Heap(error) => error.fmt(f),
+            &Kind::OutOfMemory(words) => HeapError::OutOfMemory { words }.fmt(f),
             Kind::Term(reason) => reason.root().fmt(f),
+            Kind::Other(other) => match &**other {
+                Other::Error(error) => error.fmt(f),
+                Other::Message(message) => f.write_str(message),
+                Other::Panic(message) => write!(f, "panic: {message}"),
+                Other::Limit(error) => error.fmt(f),
+            },
         }
     }
 }
