@@ -224,12 +224,19 @@ impl<'s> Worker<'s> {
         self.own.is_empty() && self.scheduler.common.is_empty() && !self.scheduler.is_stopped()
     }
 
-    /// Puts a process that has used up its turns behind all others: into the common queue, because what waits there would
-    /// wait for as long as the own queue is never empty, but for one look in [`SELDOM`]. Where nobody waits it stays
-    /// with this worker, which takes it up at once: waking another to fetch it would only move it between processors.
+    /// Puts a process that has used up its turns behind all others: into the common queue if somebody waits there, who would
+    /// wait for as long as the own queue is never empty, but for one look in [`SELDOM`]. Else behind the own queue: from the
+    /// common one that same look would take it up before the others, and of a process that goes on spawning what it has
+    /// spawned would wait in ever more memory. Where nobody waits at all, this worker takes it up at once: waking another to
+    /// fetch it would only move it between processors.
     pub(super) fn again(&self, task: Task) {
-        if self.own.is_empty() && self.scheduler.common.is_empty() {
-            return self.own.push(task); // there is room
+        let waiting = self.own.len();
+        if self.scheduler.common.is_empty() && !self.own.is_full(waiting) {
+            self.own.push(task);
+            if waiting > 0 {
+                self.scheduler.sleep.wake_another();
+            }
+            return;
         }
         self.scheduler.common.push(task);
         self.scheduler.sleep.wake_one();
