@@ -91,6 +91,7 @@ impl World {
         let node = Node::new(
             store,
             Box::new(Shared(Arc::clone(&ready))),
+            0,
             Settings::DEFAULT,
             usize::MAX,
             None,
@@ -123,7 +124,8 @@ impl World {
     ///
     /// When there are too many processes for a model.
     pub fn spawn_process(&self, behaviour: impl Process) -> Pid {
-        let pid = self.node.spawn(behaviour, self.node.defaults, None, None, false).expect("a model has few processes");
+        let pid =
+            self.node.spawn(behaviour, &self.node.defaults, None, None, false).expect("a model has few processes");
         assert!(self.worker().run(pid, 1));
         pid
     }

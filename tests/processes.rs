@@ -8,6 +8,7 @@ use shared_term::heap::HeapError;
 use shared_term::prelude::*;
 use shared_term::process::{OptionError, SpawnError, SpawnOptions, Unsent};
 use shared_term::runtime::{BuildError, Builder, Deterministic, Handle, Port};
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, mpsc};
 use std::time::Duration;
@@ -517,6 +518,80 @@ fn stale_pids_under_threads_hit_nobody() {
         stop.store(true, Ordering::Relaxed);
     });
     assert_eq!(wrong.load(Ordering::Relaxed), 0);
+}
+
+/// Ends at once.
+struct Brief;
+
+impl Process for Brief {
+    fn init<'h>(&mut self, _: Cx<'h>) -> Result<Term<'h>, Exit> {
+        Err(Exit::NORMAL)
+    }
+
+    fn receive<'h>(&mut self, _: Cx<'h>, _: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        Err(Exit::NORMAL)
+    }
+}
+
+/// Spawns so many, and gives way when it is told to.
+struct Spawner {
+    left: u32,
+    pids: Vec<Pid>,
+    /// How many of them lived when it was called again, at most.
+    waiting: usize,
+    done: mpsc::Sender<(Vec<Pid>, usize)>,
+    rt: Handle,
+}
+
+impl Process for Spawner {
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        self.resume(cx, state)
+    }
+
+    fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        self.waiting = self.waiting.max(self.rt.processes());
+        while self.left > 0 {
+            self.left -= 1;
+            self.pids.push(cx.spawn(Brief)?);
+            if cx.should_yield() {
+                return Ok(Again(state));
+            }
+        }
+        self.done.send((std::mem::take(&mut self.pids), self.waiting)).map_err(Exit::msg)?;
+        Ok(Stop(Exit::NORMAL))
+    }
+}
+
+fn spawners(rt: &Handle, n: u32) -> Vec<(Vec<Pid>, usize)> {
+    let (done, all) = mpsc::channel();
+    for _ in 0..n {
+        let spawner = Spawner { left: 20_000, pids: Vec::new(), waiting: 0, done: done.clone(), rt: Handle::clone(rt) };
+        let spawner = rt.spawn(spawner).unwrap();
+        rt.send_new(spawner, |h| h.nil()).unwrap();
+    }
+    drop(done);
+    all.iter().collect()
+}
+
+#[test]
+fn workers_that_use_slots_again_give_no_pid_twice() {
+    let rt = Builder::default().workers(3).build().unwrap();
+    let pids: Vec<_> = spawners(&rt, 3).into_iter().flat_map(|(pids, _)| pids).collect();
+    assert_eq!(pids.iter().collect::<HashSet<_>>().len(), pids.len());
+    // Nor does the runtime that comes next on the same store.
+    let store = rt.persistent().clone();
+    drop(rt);
+    let rt = Builder::default().workers(3).persistent(store).build().unwrap();
+    let more = spawners(&rt, 1).pop().unwrap().0;
+    assert_eq!(pids.iter().chain(&more).collect::<HashSet<_>>().len(), pids.len() + more.len());
+}
+
+#[test]
+fn who_goes_on_spawning_waits_for_the_first_turns_of_those_who_are_there() {
+    // Of one worker, so that it is known who runs when.
+    let rt = Builder::default().workers(1).build().unwrap();
+    let (_, waiting) = spawners(&rt, 1).pop().unwrap();
+    assert!(waiting < 10, "when its turn comes again, {waiting} live");
 }
 
 #[test]

@@ -224,12 +224,18 @@ mod global {
     }
 
     /// Memory for `layout`, which is not empty, or null when there is none.
-    #[inline]
+    ///
+    /// Inlined, as [`free`] is: the class of most layouts is known when they are compiled.
+    #[inline(always)]
     pub(crate) fn allocate(layout: Layout) -> Block {
-        let Some(class) = class(layout) else {
+        match class(layout) {
+            Some(class) => take(class),
             // SAFETY: not empty, as the caller says.
-            return unsafe { std::alloc::alloc(layout) };
-        };
+            None => unsafe { std::alloc::alloc(layout) },
+        }
+    }
+
+    fn take(class: usize) -> Block {
         // A thread that ends has no cache any more.
         let block = CACHES.try_with(|caches| caches.0[class].take(|| &DEPOTS[class])).ok().flatten();
         // SAFETY: the layout of a class is not empty.
@@ -241,12 +247,20 @@ mod global {
     /// # Safety
     ///
     /// `block` must come from [`allocate`] with the same layout, and nobody may use it any more.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn free(block: Block, layout: Layout) {
-        let Some(class) = class(layout) else {
+        match class(layout) {
+            // SAFETY: the caller's promise.
+            Some(class) => unsafe { give(block, class) },
             // SAFETY: the caller's promise: such a layout went to the allocator as it is.
-            return unsafe { std::alloc::dealloc(block, layout) };
-        };
+            None => unsafe { std::alloc::dealloc(block, layout) },
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `block` must be of the class, and nobody may use it any more.
+    unsafe fn give(block: Block, class: usize) {
         // SAFETY: every block of a class was allocated with its layout.
         let free = |block| unsafe { std::alloc::dealloc(block, self::layout(class)) };
         if CACHES.try_with(|caches| caches.0[class].give(block, || &DEPOTS[class], free)).is_err() {

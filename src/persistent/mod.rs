@@ -99,7 +99,7 @@ pub(crate) use {
     entry::Entry,
     quiescence::{Participant, Role},
     share::{Lease, Share},
-    slots::{Acts, ActsRef, Door, Occupant},
+    slots::{Acts, ActsRef, Door, Occupant, again},
     table::Table,
     value::Offer,
     write::{Expect, Wrote},

@@ -9,9 +9,9 @@
 mod handed_out;
 
 #[cfg(feature = "runtime")]
-pub(crate) use handed_out::Door;
-#[cfg(feature = "runtime")]
 use handed_out::Free;
+#[cfg(feature = "runtime")]
+pub(crate) use handed_out::{Door, again};
 
 use super::card::Card;
 use crate::Pid;

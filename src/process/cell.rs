@@ -86,6 +86,19 @@ pub(crate) struct Header {
     owned: UnsafeCell<Owned>,
 }
 
+impl Header {
+    /// Has the process, which has ended, memory of its own still? Most have none.
+    fn has_memory(&mut self) -> bool {
+        let owned = self.owned.get_mut();
+        let messages = !(owned.inbox.is_empty() && owned.deferred.is_empty());
+        messages
+            || self.recipient.bound.is_some()
+            || self.relations.get_mut().is_some()
+            || owned.heap.old.is_some()
+            || owned.heap.has_memory()
+    }
+}
+
 /// What belongs to whoever runs the process. What seldom changes comes first: senders read the beginning of the header, and
 /// what each turn writes lies on other lines than that.
 #[repr(C)]
@@ -207,21 +220,24 @@ pub(crate) struct Task(NonNull<Header>);
 // SAFETY: whoever holds a task owns the process (the card says so): heap, messages and behaviour are `Send`.
 unsafe impl Send for Task {}
 
-/// The memory of a process to be.
-pub(crate) struct Room<P> {
-    cell: NonNull<Cell<P>>,
-    bound: Option<Box<Bound>>,
-    relations: Option<Box<Relations>>,
-}
+/// The memory of a process to be, in which what it takes other memory for is written already.
+pub(crate) struct Room<P>(NonNull<Cell<P>>);
 
 impl<P: Process> Room<P> {
     /// Or an error, while there is nothing yet to be undone.
-    pub(crate) fn new(settings: Settings) -> Result<Self, HeapError> {
+    #[inline]
+    pub(crate) fn new(settings: &Settings) -> Result<Self, HeapError> {
         let bound = settings.mailbox.map(|limit| try_box(Bound::new(limit))).transpose()?;
         let layout = Layout::new::<Cell<P>>();
         let words = layout.size() / size_of::<Word>();
-        let cell = NonNull::new(pool::allocate(layout).cast()).ok_or(HeapError::OutOfMemory { words })?;
-        Ok(Self { cell, bound, relations: None })
+        let cell: NonNull<Cell<P>> =
+            NonNull::new(pool::allocate(layout).cast()).ok_or(HeapError::OutOfMemory { words })?;
+        // SAFETY: the memory is new, and for a cell.
+        unsafe {
+            (&raw mut (*cell.as_ptr()).header.recipient.bound).write(bound);
+            (&raw mut (*cell.as_ptr()).header.relations).write(UnsafeCell::new(None));
+        }
+        Ok(Self(cell))
     }
 
     /// Makes places for what the process is to know of its parent, and the parent of it, and for a name.
@@ -233,21 +249,21 @@ impl<P: Process> Room<P> {
             unsafe { parent.task.relations() }?.reserve(parent.link, monitored, false)?;
             mine.reserve(parent.link, false, monitored)?;
         }
-        self.relations = Some(mine);
+        // SAFETY: `new` has written the field, and nobody else knows the memory.
+        unsafe { (*self.0.as_ptr()).header.relations = UnsafeCell::new(Some(mine)) };
         Ok(())
-    }
-
-    #[allow(clippy::type_complexity, reason = "what it is made of, once")]
-    fn into_parts(self) -> (NonNull<Cell<P>>, Option<Box<Bound>>, Option<Box<Relations>>) {
-        let mut this = ManuallyDrop::new(self);
-        (this.cell, this.bound.take(), this.relations.take())
     }
 }
 
 impl<P> Drop for Room<P> {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout in `new`, and nobody else's: `into_parts` forgets it.
-        unsafe { pool::free(self.cell.as_ptr().cast(), Layout::new::<Cell<P>>()) };
+        // SAFETY: allocated with this layout in `new`, which has written these two fields, and nobody else's: `create`
+        // forgets it.
+        unsafe {
+            (&raw mut (*self.0.as_ptr()).header.recipient.bound).drop_in_place();
+            (&raw mut (*self.0.as_ptr()).header.relations).drop_in_place();
+            pool::free(self.0.as_ptr().cast(), Layout::new::<Cell<P>>());
+        }
     }
 }
 
@@ -261,7 +277,9 @@ impl<P: Process> Erase<P> {
         // SAFETY: as above; `create` has made the cell, and its behaviour has been dropped when the process ended.
         free: |header| unsafe {
             let cell = header.cast::<Cell<P>>().as_ptr();
-            cell.drop_in_place();
+            if (*cell).header.has_memory() {
+                cell.drop_in_place();
+            }
             pool::free(cell.cast(), Layout::new::<Cell<P>>());
         },
         needs_drop: std::mem::needs_drop::<P>(),
@@ -272,47 +290,43 @@ impl Task {
     /// A process that nobody else knows yet. Its card says that the caller owns it.
     pub(crate) fn create<P: Process>(
         node: &Arc<Node>,
-        pid: Pid,
+        (pid, door): (Pid, Door),
         room: Room<P>,
         behaviour: P,
-        settings: Settings,
+        settings: &Settings,
     ) -> Self {
-        let door = node.domain().slots.door(pid.slot());
         door.card().revive();
         Mailbox::of(door.mail()).open();
-        let (memory, bound, relations) = room.into_parts();
-        let cell = Cell {
-            header: Header {
-                recipient: Recipient {
-                    // SAFETY: the acts are the first field of the table.
-                    occupant: Occupant { pid, acts: unsafe { ActsRef::of(&Erase::<P>::VTABLE) } },
-                    door,
-                    bound,
-                },
-                // SAFETY: never dropped, so that this is a borrow; it lives as long as the field says.
-                node: ManuallyDrop::new(unsafe { std::ptr::read(node) }),
-                owned: UnsafeCell::new(Owned {
-                    heap: RawHeap::new(settings.limit),
-                    state: word::NIL,
-                    inbox: Queue::new(),
-                    deferred: Queue::new(),
-                    messages_filter: 0,
-                    threshold: settings.min_heap_words as usize,
-                    min_heap_words: settings.min_heap_words,
-                    minors_before_major: settings.minors_before_major,
-                    collect_when: settings.collect_when,
-                    turns: Turns::default(),
-                    next_scheduled: AtomicU32::new(NOBODY),
-                    next: NextTurn::Init,
-                    flags: if settings.keep_parents { Flags::KEEPS_PARENTS } else { Flags::default() },
-                }),
-                relations: UnsafeCell::new(relations),
-            },
-            behaviour: UnsafeCell::new(ManuallyDrop::new(behaviour)),
+        let owned = Owned {
+            heap: RawHeap::new(settings.limit),
+            state: word::NIL,
+            inbox: Queue::new(),
+            deferred: Queue::new(),
+            messages_filter: 0,
+            threshold: settings.min_heap_words as usize,
+            min_heap_words: settings.min_heap_words,
+            minors_before_major: settings.minors_before_major,
+            collect_when: settings.collect_when,
+            turns: Turns::default(),
+            next_scheduled: AtomicU32::new(NOBODY),
+            next: NextTurn::Init,
+            flags: if settings.keep_parents { Flags::KEEPS_PARENTS } else { Flags::default() },
         };
-        // SAFETY: the memory is new, and for a cell.
-        unsafe { memory.write(cell) };
-        Self(memory.cast())
+        let room = ManuallyDrop::new(room);
+        let cell = room.0.as_ptr();
+        // SAFETY: the memory is new, and for a cell, all of whose fields are written: two by the room. One by one, so that
+        // none is put together elsewhere first.
+        unsafe {
+            (&raw mut (*cell).behaviour).write(UnsafeCell::new(ManuallyDrop::new(behaviour)));
+            (&raw mut (*cell).header.owned).write(UnsafeCell::new(owned));
+            // Never dropped, so that this is a borrow; it lives as long as the field says.
+            (&raw mut (*cell).header.node).write(ManuallyDrop::new(std::ptr::read(node)));
+            // The acts are the first field of the table.
+            let occupant = Occupant { pid, acts: ActsRef::of(&Erase::<P>::VTABLE) };
+            (&raw mut (*cell).header.recipient.occupant).write(occupant);
+            (&raw mut (*cell).header.recipient.door).write(door);
+        }
+        Self(room.0.cast())
     }
 
     /// # Safety

@@ -4,12 +4,12 @@ use super::cell::{Flags, Task};
 use super::mailbox::Load;
 use super::node::{Node, Parent, SpawnError};
 use super::timer;
-use super::{Process, ProcessInfo, SpawnOptions, Turn, Unsent};
-use crate::Pid;
+use super::{Process, ProcessInfo, Settings, SpawnOptions, Turn, Unsent};
 use crate::heap::copy::Literals;
 use crate::heap::{Heap, HeapError, Region};
 use crate::persistent::{Domain, Holder, PersistentTerms, sealed};
 use crate::term::{Reference, Term};
+use crate::{Atom, Pid};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -62,6 +62,9 @@ impl TurnState {
 
 /// How often [`Cx::should_yield`] says no.
 const BUDGET: u32 = 4000;
+/// For how many of those a process counts that is spawned: one that goes on spawning stops when about as many wait for
+/// their first turn as the nearest cache holds.
+const SPAWN: u32 = 63;
 
 impl std::fmt::Debug for Cx<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -360,7 +363,7 @@ impl<'h> Cx<'h> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spawn(self, process: impl Process) -> Result<Pid, SpawnError> {
-        self.spawn_with(SpawnOptions::new(), process)
+        self.beget(&self.node().defaults, None, false, None, process)
     }
 
     /// As [`spawn`](Self::spawn), with options. OTP: `spawn_opt/2`.
@@ -386,7 +389,8 @@ impl<'h> Cx<'h> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spawn_with(self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
-        self.beget(options, options.is_linked(), None, process)
+        let settings = options.over(&self.node().defaults)?;
+        self.beget(&settings, options.its_name(), options.is_linked(), None, process)
     }
 
     /// Spawns a process that is [linked](Self::link) to this one from the start. OTP: `spawn_link/1`.
@@ -412,7 +416,7 @@ impl<'h> Cx<'h> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spawn_linked(self, process: impl Process) -> Result<Pid, SpawnError> {
-        self.beget(SpawnOptions::new(), true, None, process)
+        self.beget(&self.node().defaults, None, true, None, process)
     }
 
     /// Spawns a process that is [monitored](Self::monitor) by this one from the start: its end is not missed however soon
@@ -449,19 +453,22 @@ impl<'h> Cx<'h> {
     /// As [`spawn_with`](Self::spawn_with).
     pub fn spawn_monitored(self, options: SpawnOptions, process: impl Process) -> Result<(Pid, Reference), SpawnError> {
         let monitor = self.make_ref();
-        Ok((self.beget(options, options.is_linked(), Some(monitor), process)?, monitor))
+        let settings = options.over(&self.node().defaults)?;
+        let pid = self.beget(&settings, options.its_name(), options.is_linked(), Some(monitor), process)?;
+        Ok((pid, monitor))
     }
 
     fn beget(
         self,
-        options: SpawnOptions,
+        settings: &Settings,
+        name: Option<Atom>,
         link: bool,
         monitor: Option<Reference>,
         process: impl Process,
     ) -> Result<Pid, SpawnError> {
-        let node = self.node();
+        self.turn.budget.set(self.turn.budget.get().saturating_sub(SPAWN).max(1));
         let parent = (link || monitor.is_some()).then(|| Parent { task: self.task(), link, monitor });
-        node.spawn(process, options.over(node.defaults)?, options.its_name(), parent, true)
+        self.node().spawn(process, settings, name, parent, true)
     }
 
     /// Spawns a process of two closures: one makes the first state, one receives.
@@ -629,7 +636,8 @@ impl<'h> Cx<'h> {
 
     /// Has this turn done enough? A long job that asks now and then, and returns [`Flow::Again`](super::Flow::Again) when
     /// it is told yes, lets others run and its own heap be collected. Counts the calls, of which the 4000th of a turn is
-    /// told yes, and each after it; looks at no clock. (OTP counts reductions, and interrupts by itself.)
+    /// told yes, and each after it; a process that the turn spawns counts for as many as 63, because it waits for its first
+    /// turn. Looks at no clock. (OTP counts reductions, and interrupts by itself.)
     ///
     /// ```
     /// use shared_term::prelude::*;

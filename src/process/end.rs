@@ -3,7 +3,7 @@
 use super::cell::Task;
 use super::observer::Observed;
 use super::run::{LONG_COLLECTION, Offline};
-use super::{Exit, caught, signals};
+use super::{Exit, Queue, caught, signals};
 use crate::heap::literal;
 use crate::persistent::{Domain, Participant, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
@@ -71,16 +71,9 @@ pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>) {
         task.card().die(&domain.collector);
     }
     task.header().recipient.mailbox().close(&mut rest, &node.surveys);
-    // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
-    for queue in [&mut owned.inbox, &mut rest, &mut owned.deferred] {
-        while let Some(message) = queue.pop() {
-            if !mutated(Mutation::EndForgetsSignals) {
-                // SAFETY: as above.
-                unsafe { signals::too_late(task, &message) };
-            }
-            let _ = caught(|| drop(message));
-            pieces.one();
-        }
+    if !(owned.inbox.is_empty() && rest.is_empty() && owned.deferred.is_empty()) {
+        // SAFETY: as above.
+        unsafe { drop_messages(task, [&mut owned.inbox, &mut rest, &mut owned.deferred], pieces) };
     }
     // The last use of what the heap points into, as far as a model is concerned.
     literal::note_use(owned.state);
@@ -88,14 +81,20 @@ pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>) {
         let _offline = pieces.offline(owned.heap.used() > LONG_COLLECTION);
         let _ = caught(|| owned.heap.clear());
     }
-    // SAFETY: as above.
-    unsafe { signals::give_name_back(task) };
+    // SAFETY: as above. Most know of nobody, and nobody knows of them.
+    let known = unsafe { task.known_relations() }.is_some();
+    if known {
+        // SAFETY: as above.
+        unsafe { signals::give_name_back(task) };
+    }
     task.header().recipient.door.vacate();
     if !mutated(Mutation::DeadBeforeDrop) {
         domain.collector.after(task.card().die(&domain.collector), domain);
     }
-    // SAFETY: as above.
-    unsafe { signals::farewell(task, &exit, pieces) };
+    if known {
+        // SAFETY: as above.
+        unsafe { signals::farewell(task, &exit, pieces) };
+    }
     if mutated(Mutation::SlotBackAtOnce) {
         domain.slots.give([task.pid()]);
     }
@@ -103,4 +102,24 @@ pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>) {
         observed.exited(task.pid(), &exit, &last);
     }
     node.ended(task.pid(), exit, pieces);
+}
+
+/// Answers and drops what nobody will receive any more.
+///
+/// # Safety
+///
+/// The caller must own the process, which has ended.
+#[inline(never)]
+unsafe fn drop_messages(task: Task, queues: [&mut Queue; 3], pieces: &mut Pieces<'_>) {
+    for queue in queues {
+        while let Some(message) = queue.pop() {
+            if !mutated(Mutation::EndForgetsSignals) {
+                // SAFETY: the caller's promise.
+                unsafe { signals::too_late(task, &message) };
+            }
+            // Dropping a resource runs user code, which may unwind; what follows it is dropped all the same.
+            let _ = caught(|| drop(message));
+            pieces.one();
+        }
+    }
 }

@@ -54,6 +54,7 @@ mod end;
 mod evacuate;
 mod event;
 mod exit;
+pub(crate) mod hands;
 mod incoming;
 mod info;
 mod links;

@@ -3,6 +3,7 @@
 use super::bound::Bound;
 use super::caught;
 use super::cell::{Recipient, Room, Task};
+use super::hands;
 use super::names::{Names, entry_of};
 use super::observer::Observed;
 use super::options::{OptionError, Settings};
@@ -11,7 +12,7 @@ use super::timer::Timers;
 use super::{Exit, Pieces, Process, Unsent};
 use crate::heap::Region;
 use crate::heap::copy::Literals;
-use crate::persistent::{Domain, Occupant, PersistentTerms};
+use crate::persistent::{Domain, Door, Occupant, PersistentTerms};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
@@ -71,6 +72,7 @@ impl Node {
     pub(crate) fn new(
         store: PersistentTerms,
         ready: Box<dyn Ready>,
+        workers: usize,
         defaults: Settings,
         max_processes: usize,
         observed: Option<Observed>,
@@ -84,7 +86,7 @@ impl Node {
             store,
             ready,
             defaults,
-            processes: Tally::new(),
+            processes: Tally::new(workers),
             max_processes,
             closed: AtomicBool::new(false),
             watchers: Mutex::new(HashMap::new()),
@@ -115,7 +117,7 @@ impl Node {
     pub(crate) fn spawn<P: Process>(
         self: &Arc<Self>,
         behaviour: P,
-        settings: Settings,
+        settings: &Settings,
         name: Option<Atom>,
         parent: Option<Parent>,
         in_turn: bool,
@@ -128,8 +130,8 @@ impl Node {
         if let Some(name) = name {
             return self.spawn_named(behaviour, settings, name, parent, in_turn);
         }
-        let (room, pid) = self.reserve(settings, parent.as_ref(), false)?;
-        let task = self.create(pid, room, behaviour, settings, parent);
+        let (room, place) = self.reserve(settings, parent.as_ref(), false)?;
+        let task = self.create(place, room, behaviour, settings, parent);
         task.publish();
         Ok(self.start(task, in_turn))
     }
@@ -137,7 +139,7 @@ impl Node {
     fn spawn_named<P: Process>(
         self: &Arc<Self>,
         behaviour: P,
-        settings: Settings,
+        settings: &Settings,
         name: Atom,
         parent: Option<Parent>,
         in_turn: bool,
@@ -150,8 +152,8 @@ impl Node {
         }
         registrar.reserve().map_err(SpawnError::Heap)?;
         // Apart from the rest: a behaviour that is refused is dropped without the lock of the names.
-        let (room, pid) = self.reserve(settings, parent.as_ref(), true)?;
-        let task = self.create(pid, room, behaviour, settings, parent);
+        let (room, place) = self.reserve(settings, parent.as_ref(), true)?;
+        let task = self.create(place, room, behaviour, settings, parent);
         // SAFETY: nobody else knows the process yet.
         unsafe { task.relations_if_any() }.expect("reserved for the name").name = Some(name);
         task.publish();
@@ -160,13 +162,14 @@ impl Node {
         Ok(self.start(task, in_turn))
     }
 
-    /// Memory and a pid for a process, which must then be created.
+    /// Memory, a pid and its slot for a process, which must then be created.
+    #[inline]
     fn reserve<P: Process>(
         &self,
-        settings: Settings,
+        settings: &Settings,
         parent: Option<&Parent>,
         named: bool,
-    ) -> Result<(Room<P>, Pid), SpawnError> {
+    ) -> Result<(Room<P>, (Pid, Door)), SpawnError> {
         // A limit, kept to within the threads that spawn at once.
         if self.max_processes != usize::MAX && self.processes.live() >= self.max_processes {
             return Err(SpawnError::TooMany);
@@ -175,26 +178,25 @@ impl Node {
         if parent.is_some() || named {
             room.know(parent).map_err(SpawnError::Heap)?;
         }
-        let Some(pid) = self.domain().slots.take() else { return Err(SpawnError::TooMany) };
-        self.processes.begin();
-        Ok((room, pid))
+        let place = hands::begin(self).ok_or(SpawnError::TooMany)?;
+        Ok((room, place))
     }
 
     /// A process that nobody knows yet but, where it asked for that, its parent.
     fn create<P: Process>(
         self: &Arc<Self>,
-        pid: Pid,
+        place: (Pid, Door),
         room: Room<P>,
         behaviour: P,
-        settings: Settings,
+        settings: &Settings,
         parent: Option<Parent>,
     ) -> Task {
-        let task = Task::create(self, pid, room, behaviour, settings);
+        let task = Task::create(self, place, room, behaviour, settings);
         if let Some(Parent { task: parent, link, monitor }) = parent {
             // SAFETY: the parent is in a turn that the caller runs, and nobody else knows the child yet.
             let (of_parent, of_child) = unsafe { (parent.relations_if_any(), task.relations_if_any()) };
             let (of_parent, of_child) = of_parent.zip(of_child).expect("reserved for both");
-            of_parent.beget(parent.pid(), pid, of_child, link, monitor);
+            of_parent.beget(parent.pid(), task.pid(), of_child, link, monitor);
         }
         task
     }
@@ -210,6 +212,13 @@ impl Node {
             self.ready(task);
             return pid;
         }
+        self.start_from_outside(task);
+        pid
+    }
+
+    /// As [`start`](Self::start), of a thread that whoever closes the node does not wait for.
+    #[inline(never)]
+    fn start_from_outside(&self, task: Task) {
         // Pairs with the fence in `close`: either this sees that the node is closed, or the closing thread finds the
         // process in its slot, scheduled, and ends it.
         if !mutated(Mutation::SpawnNoFence) {
@@ -221,7 +230,6 @@ impl Node {
             super::end(task, Exit::SHUTDOWN, &mut Pieces::new(self.domain(), None));
             self.domain().limbo.put(&self.domain().quiescence, Box::new(Remains::new(vec![task])));
         }
-        pid
     }
 
     /// The processes of this runtime. The caller must be online.
@@ -394,7 +402,7 @@ impl Node {
 
     /// The process is out of its slot.
     pub(crate) fn ended(&self, pid: Pid, exit: Exit, pieces: &mut Pieces<'_>) {
-        self.processes.end();
+        hands::end(self);
         if !mutated(Mutation::EndNoFence) {
             // Pairs with the fences in `watch` and `set_timer`.
             fence(Ordering::SeqCst);
@@ -512,7 +520,7 @@ impl Drop for Remains {
     fn drop(&mut self) {
         let Some(node) = &self.node else { return };
         if !mutated(Mutation::SlotBackAtOnce) {
-            node.domain().slots.give(self.tasks.iter().map(|task| task.pid()));
+            hands::give(node, &self.tasks);
         }
         for task in self.tasks.drain(..) {
             // SAFETY: whoever drops this has waited for the grace period.

@@ -325,7 +325,7 @@ impl SpawnOptions {
 
     /// Every option with a value: what is not set is that of `defaults`.
     #[inline]
-    pub(crate) fn over(self, defaults: Settings) -> Result<Settings, OptionError> {
+    pub(crate) fn over(self, defaults: &Settings) -> Result<Settings, OptionError> {
         let limit = self.max_heap_words.unwrap_or(defaults.limit);
         let min_heap_words = match self.min_heap_words {
             // A default gives way to a limit that was asked for.

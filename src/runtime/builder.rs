@@ -7,7 +7,7 @@ use super::timers::Watch;
 use super::worker::{Driver, work};
 use super::{Handle, Runtime, Threads};
 use crate::persistent::PersistentTerms;
-use crate::process::{Node, Observed, Observer, OptionError, Ready, Settings, SpawnOptions, Timers};
+use crate::process::{Node, Observed, Observer, OptionError, Ready, Settings, SpawnOptions, Timers, hands};
 use crate::sync::Parker;
 use std::fmt;
 use std::sync::Arc;
@@ -215,7 +215,7 @@ impl Builder {
         if options.is_linked() || options.its_name().is_some() {
             return Err(OptionError::NoDefault);
         }
-        self.settings = options.over(Settings::DEFAULT)?;
+        self.settings = options.over(&Settings::DEFAULT)?;
         Ok(self)
     }
 
@@ -280,9 +280,10 @@ impl Builder {
         self
     }
 
-    fn node(self, ready: Box<dyn Ready>, timers: Timers) -> Arc<Node> {
+    fn node(self, ready: Box<dyn Ready>, workers: usize, timers: Timers) -> Arc<Node> {
         let observed = self.observer.map(|observer| Observed { observer, slow: self.slow });
-        Arc::new(Node::new(self.store.unwrap_or_default(), ready, self.settings, self.max_processes, observed, timers))
+        let store = self.store.unwrap_or_default();
+        Arc::new(Node::new(store, ready, workers, self.settings, self.max_processes, observed, timers))
     }
 
     /// Starts the threads.
@@ -319,7 +320,7 @@ impl Builder {
         let scheduler = Arc::new(Scheduler::new(&locals, &parkers));
         let sleeper = Parker::new();
         let timers = Timers::real(sleeper.unparker().clone());
-        let node = self.node(Box::new(scheduler::Shared(Arc::clone(&scheduler))), timers);
+        let node = self.node(Box::new(scheduler::Shared(Arc::clone(&scheduler))), n, timers);
         let watch = Watch::start(Arc::clone(&node), sleeper, &name).map_err(BuildError::Thread)?;
         let driver = match Driver::start(node.store().domain(), &name) {
             Ok(driver) => driver,
@@ -331,9 +332,10 @@ impl Builder {
         let mut threads = Threads { node: Arc::clone(&node), scheduler, workers: Vec::with_capacity(n), driver, watch };
         for (index, (local, parker)) in locals.into_iter().zip(parkers).enumerate() {
             let (node, scheduler) = (Arc::clone(&node), Arc::clone(&threads.scheduler));
-            let worker = std::thread::Builder::new()
-                .name(format!("{name}-{index}"))
-                .spawn(move || work(node.domain(), &scheduler, &local, index, &parker));
+            let worker = std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
+                let _hands = hands::enter(&node, index);
+                work(node.domain(), &scheduler, &local, index, &parker);
+            });
             match worker {
                 Ok(worker) => threads.workers.push(worker),
                 Err(error) => {
@@ -360,7 +362,7 @@ impl Builder {
     /// ```
     pub fn deterministic(self, seed: u64) -> Deterministic {
         let queue = Arc::new(Runnable::default());
-        let node = self.node(Box::new(deterministic::Shared(Arc::clone(&queue))), Timers::virtual_time());
+        let node = self.node(Box::new(deterministic::Shared(Arc::clone(&queue))), 0, Timers::virtual_time());
         Deterministic::new(Handle { node }, queue, seed)
     }
 }

@@ -115,7 +115,7 @@ impl Handle {
             return Err(OptionError::LinkFromOutside.into());
         }
         let _guard = self.node.store().pin();
-        self.node.spawn(process, options.over(self.node.defaults)?, options.its_name(), None, false)
+        self.node.spawn(process, &options.over(&self.node.defaults)?, options.its_name(), None, false)
     }
 
     /// As [`spawn_fn`](Self::spawn_fn), with options.

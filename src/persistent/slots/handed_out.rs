@@ -80,6 +80,12 @@ pub(super) struct Free {
     unused: u32,
 }
 
+/// The next pid of a slot, if its generations are not used up (D1).
+pub(crate) fn again(pid: Pid) -> Option<Pid> {
+    let generation = pid.generation() + 1;
+    (generation < GENERATIONS).then(|| Pid::new(pid.tag(), pid.slot(), generation))
+}
+
 /// Segment, and place in it, of a slot.
 #[inline]
 fn locate(slot: usize) -> (usize, usize) {
@@ -103,15 +109,30 @@ impl Slots {
     /// A pid for a free slot, or `None` when the table is full, or too many domains have processes. First freed, first
     /// used.
     pub(crate) fn take(&self) -> Option<Pid> {
+        let mut taken = None;
+        self.take_some(1, |pid| taken = Some(pid));
+        taken
+    }
+
+    /// As [`take`](Self::take), `n` times or until there is none.
+    pub(crate) fn take_some(&self, n: usize, mut each: impl FnMut(Pid)) {
         let mut free = self.free.lock();
         let tag = match free.tag {
             Some(tag) => tag,
-            None => *free.tag.insert(tags::take()?),
+            None => match tags::take() {
+                Some(tag) => *free.tag.insert(tag),
+                None => return,
+            },
         };
-        if let Some((slot, generation)) = free.slots.pop_front() {
+        for _ in 0..n {
+            let Some((slot, generation)) = free.slots.pop_front().or_else(|| self.fresh(tag)) else { return };
             free.unused = free.unused.max(generation + 1);
-            return Some(Pid::new(tag.number, slot, generation));
+            each(Pid::new(tag.number, slot, generation));
         }
+    }
+
+    /// A slot that was never used, and its generation. The caller holds the lock of the free ones.
+    fn fresh(&self, tag: Tag) -> Option<(u32, u32)> {
         // Relaxed: changed under the lock alone; `lines` reads it with acquire.
         let len = self.len.load(Ordering::Relaxed);
         if len == Self::CAPACITY {
@@ -125,15 +146,28 @@ impl Slots {
         }
         // Release: pairs with the acquire in `lines`.
         self.len.store(len + 1, Ordering::Release);
-        free.unused = free.unused.max(tag.first + 1);
-        Some(Pid::new(tag.number, len as u32, tag.first))
+        Some((len as u32, tag.first))
     }
 
     /// Gives slots back, a grace period after they were vacated. A slot whose generations are used up is not used again
     /// (D1).
     pub(crate) fn give(&self, pids: impl IntoIterator<Item = Pid>) {
-        let next = |pid: Pid| (pid.generation() + 1 < GENERATIONS).then_some((pid.slot(), pid.generation() + 1));
-        self.free.lock().slots.extend(pids.into_iter().filter_map(next));
+        let mut free = self.free.lock();
+        for pid in pids {
+            // Whoever has pids in hand uses slots again by themselves.
+            free.unused = free.unused.max(pid.generation() + 1);
+            free.slots.extend(again(pid).map(|pid| (pid.slot(), pid.generation())));
+        }
+    }
+
+    /// Gives back slots whose pids were not used.
+    pub(crate) fn give_unused(&self, pids: impl Iterator<Item = Pid>) {
+        let mut free = self.free.lock();
+        for pid in pids {
+            // Those before it may have been, by whoever has had it in hand.
+            free.unused = free.unused.max(pid.generation());
+            free.slots.push_back((pid.slot(), pid.generation()));
+        }
     }
 
     /// The group of a slot, and the place in it. `None`: the slot was never handed out.
@@ -281,6 +315,41 @@ mod tests {
             [0, 1, 2].map(|_| take()),
             [Pid::new(tag, 1, first + 1), Pid::new(tag, 2, 8), Pid::new(tag, 3, first)]
         );
+    }
+
+    #[test]
+    fn some_slots_are_taken_as_one_after_the_other_and_those_not_used_come_back_as_they_were() {
+        let slots = Slots::new();
+        let some = |n| {
+            let mut taken = Vec::new();
+            slots.take_some(n, |pid| taken.push(pid));
+            taken
+        };
+        let first = some(3);
+        assert_eq!(first.iter().map(|pid| pid.slot()).collect::<Vec<_>>(), [0, 1, 2]);
+        slots.give([first[1]]);
+        let mixed = some(2);
+        assert_eq!(mixed[0], again(first[1]).unwrap());
+        assert_eq!((mixed[1].slot(), mixed[1].generation()), (3, first[0].generation()));
+        slots.give_unused(mixed.iter().copied());
+        assert_eq!(some(2), mixed);
+        assert_eq!(again(Pid::new(0, 1, GENERATIONS - 1)), None);
+    }
+
+    #[test]
+    fn what_was_used_again_in_hand_counts_for_the_next_domain_of_the_tag() {
+        for unused in [true, false] {
+            let slots = Slots::new();
+            let pid = slots.take().unwrap();
+            let later = (0..5).fold(pid, |pid, _| again(pid).unwrap());
+            if unused {
+                slots.give_unused([later].into_iter());
+            } else {
+                slots.give([later]);
+            }
+            let first_unused = later.generation() + u32::from(!unused);
+            assert_eq!(slots.free.lock().unused, first_unused, "a domain that has the tag next begins there");
+        }
     }
 
     #[test]

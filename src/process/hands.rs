@@ -1,0 +1,139 @@
+//! What a worker has at hand for the processes that it spawns and that end with it: pids, and counts of its own. Neither
+//! takes a lock then, nor writes a line that others write.
+//!
+//! A thread that is no worker, or spawns in another runtime than the one that it works for, goes to what all share.
+
+use super::cell::Task;
+use super::node::Node;
+use crate::Pid;
+use crate::persistent::{Door, again};
+use crate::sync::thread_local_unmodelled;
+use std::cell::Cell;
+use std::ptr;
+use std::sync::Arc;
+
+/// Pids that a worker has room for, and takes at once when it has none.
+const ROOM: usize = 128;
+const AT_ONCE: usize = 32;
+
+struct Hands {
+    /// Whose worker this thread is; null for none.
+    node: Cell<*const Node>,
+    /// Which of its workers.
+    worker: Cell<usize>,
+    /// A ring, of which `len` from `first` on are for slots that nobody else was given.
+    places: [Cell<Option<(Pid, Door)>>; ROOM],
+    first: Cell<usize>,
+    len: Cell<usize>,
+}
+
+thread_local_unmodelled! {
+    static HANDS: Hands = const { Hands {
+        node: Cell::new(ptr::null()),
+        worker: Cell::new(0),
+        places: [const { Cell::new(None) }; ROOM],
+        first: Cell::new(0),
+        len: Cell::new(0),
+    } };
+}
+
+impl Hands {
+    #[inline]
+    fn take(&self, node: &Node) -> Option<(Pid, Door)> {
+        if self.len.get() == 0 {
+            self.fetch(node);
+        }
+        self.len.set(self.len.get().checked_sub(1)?);
+        let first = self.first.get();
+        self.first.set((first + 1) % ROOM);
+        self.places[first].get()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fetch(&self, node: &Node) {
+        let slots = &node.domain().slots;
+        slots.take_some(AT_ONCE, |pid| _ = self.put(pid, slots.door(pid.slot())));
+    }
+
+    /// `false`: there is no room.
+    #[inline]
+    fn put(&self, pid: Pid, door: Door) -> bool {
+        let len = self.len.get();
+        if len == ROOM {
+            return false;
+        }
+        self.places[(self.first.get() + len) % ROOM].set(Some((pid, door)));
+        self.len.set(len + 1);
+        true
+    }
+}
+
+/// A pid for a new process of the node, which is counted, and the door of its slot. `None`: there is no slot.
+pub(super) fn begin(node: &Node) -> Option<(Pid, Door)> {
+    HANDS.with(|hands| {
+        if !ptr::eq(hands.node.get(), node) {
+            let slots = &node.domain().slots;
+            let pid = slots.take()?;
+            node.processes.begin();
+            return Some((pid, slots.door(pid.slot())));
+        }
+        let place = hands.take(node)?;
+        node.processes.begin_at(hands.worker.get());
+        Some(place)
+    })
+}
+
+/// Gives the slots of ended processes back, a grace period after they were vacated: to this worker, who uses them again, as
+/// far as it has room.
+pub(super) fn give(node: &Node, mut tasks: &[Task]) {
+    HANDS.with(|hands| {
+        if ptr::eq(hands.node.get(), node) {
+            while let Some((task, rest)) = tasks.split_first() {
+                if !again(task.pid()).is_none_or(|pid| hands.put(pid, task.header().recipient.door)) {
+                    break;
+                }
+                tasks = rest;
+            }
+        }
+        if !tasks.is_empty() {
+            node.domain().slots.give(tasks.iter().map(|task| task.pid()));
+        }
+    });
+}
+
+/// Counts the end of a process of the node.
+pub(super) fn end(node: &Node) {
+    HANDS.with(|hands| {
+        if ptr::eq(hands.node.get(), node) {
+            node.processes.end_at(hands.worker.get());
+        } else {
+            node.processes.end();
+        }
+    });
+}
+
+/// Makes this thread, for as long as the guard lives, the worker of the node with this index, which no other thread is.
+pub(crate) fn enter(node: &Arc<Node>, worker: usize) -> Entered {
+    assert!(worker < node.processes.workers());
+    HANDS.with(|hands| {
+        hands.node.set(Arc::as_ptr(node));
+        hands.worker.set(worker);
+    });
+    Entered(Arc::clone(node))
+}
+
+/// See [`enter`].
+pub(crate) struct Entered(Arc<Node>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        HANDS.with(|hands| {
+            hands.node.set(ptr::null());
+            self.0.domain().slots.give_unused(std::iter::from_fn(|| {
+                hands.len.set(hands.len.get().checked_sub(1)?);
+                hands.places[(hands.first.get() + hands.len.get()) % ROOM].get().map(|(pid, _)| pid)
+            }));
+        });
+    }
+}
