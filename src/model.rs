@@ -87,16 +87,23 @@ impl World {
     /// A world round this store.
     #[must_use]
     pub fn on(store: PersistentTerms) -> Self {
+        Self::with(store, Timers::virtual_time())
+    }
+
+    /// An empty world with two tables of timers, and who fires them.
+    #[must_use]
+    #[cfg(not(shuttle))]
+    pub fn with_sleeper() -> (Self, Sleeper) {
+        let parker = Parker::new();
+        let world = Self::with(PersistentTerms::new(), Timers::virtual_time_for(parker.unparker().clone()));
+        let sleeper = Sleeper { world: world.clone(), parker };
+        (world, sleeper)
+    }
+
+    fn with(store: PersistentTerms, timers: Timers) -> Self {
         let ready = Arc::new(Runnable::default());
-        let node = Node::new(
-            store,
-            Box::new(Shared(Arc::clone(&ready))),
-            0,
-            Settings::DEFAULT,
-            usize::MAX,
-            None,
-            Timers::virtual_time(),
-        );
+        let node =
+            Node::new(store, Box::new(Shared(Arc::clone(&ready))), 0, Settings::DEFAULT, usize::MAX, None, timers);
         Self { node: Arc::new(node), ready, failures: Arc::default() }
     }
 
@@ -138,9 +145,14 @@ impl World {
 
     /// Lets the time of timers go on, and fires what is due.
     pub fn advance(&self, by: Duration) {
+        self.go_on(by);
+        self.node.fire_timers();
+    }
+
+    /// Lets the time of timers go on.
+    pub fn go_on(&self, by: Duration) {
         let now = self.node.timers.now();
         self.node.timers.set_now(now + by.as_nanos() as u64);
-        self.node.fire_timers();
     }
 
     /// Sends a message from outside.
@@ -160,7 +172,7 @@ impl World {
     /// Sets a timer for later, which is not reached in a model.
     pub fn send_later(&self, to: Pid, message: Region) {
         let _guard = self.store().pin();
-        let id = self.store().make_ref();
+        let id = self.node.timer_name();
         self.node.set_timer(id, Duration::from_secs(1), Destination::Pid(to), message).expect("a model has memory");
     }
 
@@ -293,6 +305,29 @@ impl World {
         self.settle();
         crate::runtime::end_all(&self.node);
         self.settle();
+    }
+}
+
+/// The thread that fires the timers of a world.
+#[cfg(not(shuttle))]
+#[derive(Debug)]
+pub struct Sleeper {
+    world: World,
+    parker: Parker,
+}
+
+#[cfg(not(shuttle))]
+impl Sleeper {
+    /// Fires what is due. Does it know of a timer then that is due later, or else sleep until it is woken?
+    #[must_use]
+    pub fn fire(&self) -> bool {
+        self.world.node.fire_timers().is_some()
+    }
+
+    /// Has it been woken since it was asked last? Then it does not sleep, but fires again.
+    #[must_use]
+    pub fn is_woken(&self) -> bool {
+        self.parker.take_token()
     }
 }
 

@@ -253,6 +253,12 @@ mod imp {
             *token = false;
         }
 
+        /// Takes the token, if it was given.
+        #[cfg(not(shuttle))]
+        pub(crate) fn take_token(&self) -> bool {
+            std::mem::take(&mut *self.0.0.0.lock().unwrap())
+        }
+
         /// A model knows no time: the time is over at once.
         pub(crate) fn park_timeout(&self, _: std::time::Duration) {
             *self.0.0.0.lock().unwrap() = false;
@@ -537,6 +543,10 @@ pub mod mutation {
         TimerNoLook,
         /// Timers: who sets one looks for its receiver without the fence.
         TimerNoFence,
+        /// Timers: who sleeps until the next one says when it looks again without the lock under which it has looked.
+        TimerLooksUnlocked,
+        /// Timers: who sets the next one does not wake who sleeps until then.
+        TimerNoWake,
         /// Exit: looks for timers of the process without the fence.
         EndNoFence,
         /// Shutdown: who has spawned a process looks whether the runtime ends without the fence.

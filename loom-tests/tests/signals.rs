@@ -8,10 +8,11 @@ use shared_term::model::{Mail, World, when_looked_at};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
     self, ClaimIgnoresHold, CloseWithoutSentinel, DrainIgnoresSurvey, EndForgetsSignals, EndNoFence, LetGoRelaxed,
-    TimerNoFence, TimerNoLook,
+    TimerLooksUnlocked, TimerNoFence, TimerNoLook, TimerNoWake,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const _: () = assert!(shared_term::IS_LOOM);
 
@@ -95,6 +96,25 @@ fn timer_and_end() {
     world.end();
 }
 
+/// A timer is set while who fires timers looks at one table after the other and finds something to fire: it knows of the new
+/// one when it is done, or is woken.
+fn timer_and_sleeper() {
+    let (world, sleeper) = World::with_sleeper();
+    let p = world.spawn(|_, state, _| Ok(Next(state)));
+    world.send_later(p, Region::build(|h| h.nil()));
+    assert!(sleeper.is_woken() && sleeper.fire());
+    world.go_on(Duration::from_secs(1));
+    let sets = {
+        let world = world.clone();
+        thread::spawn(move || world.send_later(p, Region::build(|h| h.nil())))
+    };
+    let knows = sleeper.fire();
+    sets.join().unwrap();
+    assert_eq!(world.timers(), 1);
+    assert!(knows || sleeper.is_woken() && sleeper.fire(), "it sleeps, and a timer runs");
+    world.end();
+}
+
 /// Somebody reads the figures of a process, which a worker takes up meanwhile.
 fn info_and_run() {
     let world = World::new();
@@ -163,6 +183,11 @@ fn signals_against_the_end() {
 #[test]
 fn timers_against_the_end() {
     model("timer_and_end", Some(3), &[TimerNoLook, TimerNoFence, EndNoFence], timer_and_end);
+}
+
+#[test]
+fn timers_against_sleep() {
+    model("timer_and_sleeper", Some(3), &[TimerLooksUnlocked, TimerNoWake], timer_and_sleeper);
 }
 
 #[test]

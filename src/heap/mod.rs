@@ -40,7 +40,6 @@
 //!   is first cloned, the payload of the unwinding;
 //! * lists that grow by a word or a few for each entry: what waits for a grace period, what a batch of changes commits, the
 //!   areas of one collection, run queues;
-//! * the timer wheel, which holds what is due in more than 4.3 s;
 //! * what a call outside of turns is answered with: lists of pids or names, channels;
 //! * what user code allocates.
 //!

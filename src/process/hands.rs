@@ -113,6 +113,11 @@ pub(super) fn end(node: &Node) {
     });
 }
 
+/// Which worker of the node this thread is.
+pub(super) fn worker(node: &Node) -> Option<usize> {
+    HANDS.with(|hands| ptr::eq(hands.node.get(), node).then(|| hands.worker.get()))
+}
+
 /// Makes this thread, for as long as the guard lives, the worker of the node with this index, which no other thread is.
 pub(crate) fn enter(node: &Arc<Node>, worker: usize) -> Entered {
     assert!(worker < node.processes.workers());

@@ -69,8 +69,8 @@ mod signals;
 mod small_map;
 mod tally;
 mod timer;
+mod timetable;
 mod turns;
-mod wheel;
 
 pub use bound::MailboxLimit;
 pub use context::{Cx, Letter};

@@ -407,19 +407,25 @@ impl Node {
             // Pairs with the fences in `watch` and `set_timer`.
             fence(Ordering::SeqCst);
         }
-        self.end_timers_of(pid, || pieces.one());
-        if self.watched.load(Ordering::Relaxed) > 0 {
+        if self.timers.may_be_of(pid) {
+            self.end_timers_of(pid, &mut || pieces.one());
+        }
+        // Nothing is to be dropped of a normal end.
+        if self.watched.load(Ordering::Relaxed) > 0 || !exit.is_normal() {
             self.tell(pid, exit);
-        } else if !exit.is_normal() {
-            // It may be an error of the user's.
-            let _ = caught(|| drop(exit));
         }
     }
 
-    /// Tells those who watch a process how it has ended.
-    #[cold]
+    /// Tells those who watch a process, if there are any, how it has ended.
+    #[inline(never)]
     fn tell(&self, pid: Pid, exit: Exit) {
-        let waiting = self.watchers.lock().remove(&pid).unwrap_or_default();
+        let watched = self.watched.load(Ordering::Relaxed) > 0;
+        let waiting = if watched { self.watchers.lock().remove(&pid) } else { None };
+        let Some(waiting) = waiting else {
+            // It may be an error of the user's.
+            let _ = caught(|| drop(exit));
+            return;
+        };
         self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);
         let exit = Arc::new(exit);
         for (_, tx) in waiting {

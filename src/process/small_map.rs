@@ -7,9 +7,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
 
 /// Up to so many pairs are a list.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 /// A table with room for so many times what is in it is too large.
-const SPARSE: usize = 8;
+pub(super) const SPARSE: usize = 8;
 
 /// Without a secret, which keys that this crate gives out need not have: the order is the same in each run.
 type Table<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;

@@ -1,26 +1,31 @@
 //! Timers: messages that are sent later, and the time that a process waits for a message.
 
 use super::cell::{Flags, Owned, Task};
+use super::hands;
 use super::node::{Node, rebuild};
 use super::signals::{self, Kind};
-use super::wheel::{Timer, Wheel};
+use super::timetable::{Timer, Timetable};
 use super::{Cx, Letter, caught};
 use crate::Pid;
 use crate::heap::copy::Literals;
 use crate::heap::off_heap::error_of;
 use crate::heap::{HeapError, Region, unwind};
 use crate::persistent::TurnMark;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::sync::{Mutex, Unparker};
 use crate::term::word::Word;
-use crate::term::{Atom, Reference, Term};
+use crate::term::{Atom, Reference, References, Term};
+use crossbeam_utils::CachePadded;
 use std::time::{Duration, Instant};
 
 pub(super) const TIMEOUT: Word = Atom::inline("timeout").word();
 
 /// Timers that are due, or end, are taken this many at a time, so that neither a grace period nor others wait for all of them.
 const BATCH: usize = 64;
+
+/// The last moment that a timer can be due at, 292 years after the beginning.
+const LAST: u64 = 1 << 63;
 
 /// Where the message of a timer goes.
 #[derive(Debug, Clone, Copy)]
@@ -30,21 +35,27 @@ pub(crate) enum Destination {
     Name(Atom),
 }
 
-/// The timers of a runtime.
+/// The timers of a runtime, in tables: one for each worker, but no more than there are, and one for all other threads. The
+/// name of a timer says in which it is.
 pub(crate) struct Timers {
     clock: Clock,
-    running: Mutex<Running>,
-    /// How many end with a process, by its slot, roughly. Looked at by the ends of processes, which take the lock only where
-    /// there are some.
-    of_processes: [AtomicUsize; GROUPS],
+    /// Who fires timers, if that is a thread of its own.
+    sleeper: Option<Unparker>,
+    tables: Box<[CachePadded<Mutex<Running>>]>,
+    /// How many timers of each table end with a process, by its slot, roughly: written under the lock of the table. Looked
+    /// at by the ends of processes, which take the locks of those tables alone where there are some.
+    of_processes: Box<[CachePadded<[AtomicU32; TABLES]>]>,
 }
+
+/// So many tables at most: as many as a line has counts.
+const TABLES: usize = if crate::sync::MODELLED { 2 } else { 16 };
 
 /// Slots are told apart by as much.
 const GROUPS: usize = if crate::sync::MODELLED { 1 } else { 64 };
 
 struct Running {
-    wheel: Wheel,
-    /// When the thread that fires timers looks again by itself.
+    timers: Timetable,
+    /// When the thread that fires timers looks here again by itself.
     looks_at: u64,
     /// No timer fires any more.
     stopped: bool,
@@ -52,31 +63,56 @@ struct Running {
 
 /// Nanoseconds since the beginning.
 enum Clock {
-    /// The time of the machine, and who waits for it.
-    Real(Instant, Unparker),
+    /// The time of the machine.
+    Real(Instant),
     /// A time that goes on when it is told to.
     Virtual(AtomicU64),
 }
 
 impl Timers {
     /// Timers that a thread [fires](Node::fire_timers), whom this wakes up.
-    pub(crate) fn real(wakes: Unparker) -> Self {
-        Self::new(Clock::Real(Instant::now(), wakes))
+    pub(crate) fn real(sleeper: Unparker, workers: usize) -> Self {
+        Self::new(Clock::Real(Instant::now()), Some(sleeper), workers)
     }
 
     /// Timers whose time goes on when it is told to.
     pub(crate) fn virtual_time() -> Self {
-        Self::new(Clock::Virtual(AtomicU64::new(0)))
+        Self::new(Clock::Virtual(AtomicU64::new(0)), None, 0)
     }
 
-    fn new(clock: Clock) -> Self {
-        let running = Mutex::new(Running { wheel: Wheel::default(), looks_at: u64::MAX, stopped: false });
-        Self { clock, running, of_processes: std::array::from_fn(|_| AtomicUsize::new(0)) }
+    /// As [`virtual_time`](Self::virtual_time), in two tables, for a model in which a thread fires timers.
+    #[cfg(all(loom, not(shuttle), feature = "loom"))]
+    pub(crate) fn virtual_time_for(sleeper: Unparker) -> Self {
+        Self::new(Clock::Virtual(AtomicU64::new(0)), Some(sleeper), 1)
+    }
+
+    fn new(clock: Clock, sleeper: Option<Unparker>, workers: usize) -> Self {
+        // A power of two: the class of a name is the last bits of its number.
+        let tables = workers.saturating_add(1).min(TABLES).next_power_of_two();
+        let table = || Mutex::new(Running { timers: Timetable::default(), looks_at: u64::MAX, stopped: false });
+        let counts = || std::array::from_fn(|_| AtomicU32::new(0));
+        Self {
+            clock,
+            sleeper,
+            tables: (0..tables).map(|_| CachePadded::new(table())).collect(),
+            of_processes: (0..GROUPS).map(|_| CachePadded::new(counts())).collect(),
+        }
+    }
+
+    /// The number of the table that this worker has, or who is none.
+    fn table_at(&self, worker: Option<usize>) -> usize {
+        let others = self.tables.len() - 1;
+        if others == 0 { 0 } else { worker.map_or(0, |worker| 1 + worker % others) }
+    }
+
+    /// The number of the table that a timer with this name is in.
+    fn table_of(&self, id: Reference) -> usize {
+        References::class_of(id, self.tables.len() as u64) as usize
     }
 
     pub(crate) fn now(&self) -> u64 {
         match &self.clock {
-            Clock::Real(beginning, _) => nanoseconds(beginning.elapsed()),
+            Clock::Real(beginning) => nanoseconds(beginning.elapsed()),
             // Relaxed: orders nothing.
             Clock::Virtual(now) => now.load(Ordering::Relaxed),
         }
@@ -91,56 +127,71 @@ impl Timers {
 
     /// When a timer may be due next; never too late.
     pub(crate) fn next(&self) -> Option<u64> {
-        self.running.lock().wheel.next()
+        self.tables.iter().filter_map(|table| table.lock().timers.next()).min()
     }
 
     /// How many run.
     pub(crate) fn running(&self) -> usize {
-        self.running.lock().wheel.len()
+        self.tables.iter().map(|table| table.lock().timers.len()).sum()
     }
 
-    /// How many end with this process, or another of its group.
-    fn of_process(&self, pid: Pid) -> &AtomicUsize {
-        &self.of_processes[pid.slot() as usize % self.of_processes.len()]
+    /// How many timers of this table end with this process, or another of its group.
+    fn of_process(&self, pid: Pid, table: usize) -> &AtomicU32 {
+        &self.of_processes[pid.slot() as usize % self.of_processes.len()][table]
     }
 
-    /// This timer runs no more.
-    fn is_gone(&self, timer: &Timer) {
-        if let Destination::Pid(pid) = timer.to {
-            // Relaxed: too many, for a moment, is as good.
-            self.of_process(pid).fetch_sub(1, Ordering::Relaxed);
+    /// May there be timers that end with this process? There was a full fence since it left its slot.
+    #[inline]
+    pub(super) fn may_be_of(&self, pid: Pid) -> bool {
+        // Relaxed: as said.
+        (0..self.tables.len()).any(|table| self.of_process(pid, table).load(Ordering::Relaxed) > 0)
+    }
+
+    /// Counts a timer of a table, whose lock the caller has.
+    fn count(&self, to: Destination, table: usize, change: impl FnOnce(u32) -> u32) {
+        if let Destination::Pid(pid) = to {
+            let count = self.of_process(pid, table);
+            // Relaxed: written under the lock alone. Who reads it without is seen to by the fence behind it in `set_timer`; and
+            // too many, for a moment, is as good.
+            count.store(change(count.load(Ordering::Relaxed)), Ordering::Relaxed);
         }
     }
 
-    fn remove(&self, id: Reference) -> Option<Timer> {
-        let timer = self.running.lock().wheel.remove(id)?;
-        self.is_gone(&timer);
+    /// Takes a timer out of a table.
+    fn take(&self, table: usize, take: impl FnOnce(&mut Timetable) -> Option<Timer>) -> Option<Timer> {
+        let mut running = self.tables[table].lock();
+        let timer = take(&mut running.timers)?;
+        self.count(timer.to, table, |n| n - 1);
         Some(timer)
+    }
+
+    fn remove(&self, id: Reference) -> Option<Timer> {
+        self.take(self.table_of(id), |timers| timers.remove(id))
     }
 
     /// Without memory the message is handed back.
     fn set(&self, id: Reference, after: u64, to: Destination, message: Region) -> Result<(), (HeapError, Region)> {
-        let now = self.now();
-        let due = now.saturating_add(after);
+        let due = self.now().saturating_add(after).min(LAST);
+        let table = self.table_of(id);
         {
-            let mut running = self.running.lock();
+            let mut running = self.tables[table].lock();
             if running.stopped {
                 drop(running);
                 drop(message); // outside of the lock
                 return Ok(());
             }
-            let set = running.wheel.insert(id, Timer { due, to, message }, now);
+            let set = running.timers.insert(id, Timer { due, to, message });
             set.map_err(|(error, timer)| (error, timer.message))?;
-            if let Destination::Pid(pid) = to {
-                // Relaxed: there is a fence behind it, in `set_timer`; and who takes it out has the lock after this.
-                self.of_process(pid).fetch_add(1, Ordering::Relaxed);
-            }
+            self.count(to, table, |n| n + 1);
             if due >= running.looks_at {
                 return Ok(());
             }
             running.looks_at = due;
         }
-        if let Clock::Real(_, sleeper) = &self.clock {
+        // It looks here again before it sleeps, or finds this and does not sleep.
+        if let Some(sleeper) = &self.sleeper
+            && !mutated(Mutation::TimerNoWake)
+        {
             sleeper.unpark();
         }
         Ok(())
@@ -164,6 +215,13 @@ pub(crate) fn nanoseconds(duration: Duration) -> u64 {
 
 /// What the callers of all of these have to be: online.
 impl Node {
+    /// The name of a timer that this thread is about to set.
+    pub(crate) fn timer_name(&self) -> Reference {
+        let timers = &self.timers;
+        let table = timers.table_at(hands::worker(self));
+        self.domain().references.make_of(timers.tables.len() as u64, table as u64)
+    }
+
     /// Sends the message then; at once when that is now. The message must have no literals (H4).
     pub(crate) fn set_timer(
         &self,
@@ -210,7 +268,7 @@ impl Node {
     }
 
     pub(crate) fn read_timer(&self, id: Reference) -> Option<Duration> {
-        let due = self.timers.running.lock().wheel.due(id)?;
+        let due = self.timers.tables[self.timers.table_of(id)].lock().timers.due(id)?;
         Some(self.left(due))
     }
 
@@ -229,57 +287,95 @@ impl Node {
 
     /// Fires what is due, and says how long nothing more is, `None`: until somebody sets a timer. The one exception to the
     /// above: this goes online by itself.
+    ///
+    /// The tables are looked at one after the other. Whoever sets a timer in one that has been looked at already, and that is
+    /// due sooner than what was found there, wakes the caller, also before it sleeps.
     pub(crate) fn fire_timers(&self) -> Option<Duration> {
         loop {
             let now = self.timers.now();
-            let (due, next) = {
-                let mut running = self.timers.running.lock();
-                let due: [_; BATCH] = first_some(|| running.wheel.take_due(now));
-                let next = running.wheel.next();
-                running.looks_at = if due[0].is_none() { next.unwrap_or(u64::MAX) } else { 0 };
-                (due, next)
-            };
-            if due[0].is_none() {
-                return next.map(|next| Duration::from_nanos(next.saturating_sub(now)));
+            let (mut first, mut fired) = (None, false);
+            for table in 0..self.timers.tables.len() {
+                let next = self.fire_some(table, now);
+                fired |= next.is_err();
+                first = first.into_iter().chain(next.unwrap_or_default()).min();
             }
-            // What a message owns may be the runtime itself, whose end must not wait for this thread.
-            let _mark = TurnMark::new();
-            let _span = self.store().pin();
-            for timer in due.into_iter().flatten() {
-                self.timers.is_gone(&timer);
-                self.fire(timer.to, timer.message);
+            if !fired {
+                return first.map(|first: u64| Duration::from_nanos(first.saturating_sub(now)));
             }
         }
     }
 
+    /// Fires some of what is due in a table. Nothing was: when the first is.
+    fn fire_some(&self, table: usize, now: u64) -> Result<Option<u64>, Fired> {
+        let due: [_; BATCH] = {
+            let mut running = self.timers.tables[table].lock();
+            let due = first_some(|| {
+                let timer = running.timers.take_due(now)?;
+                self.timers.count(timer.to, table, |n| n - 1);
+                Some(timer)
+            });
+            let next = running.timers.next();
+            if due[0].is_none() {
+                if mutated(Mutation::TimerLooksUnlocked) {
+                    drop(running);
+                    running = self.timers.tables[table].lock();
+                }
+                running.looks_at = next.unwrap_or(u64::MAX);
+                return Ok(next);
+            }
+            running.looks_at = 0;
+            due
+        };
+        // What a message owns may be the runtime itself, whose end must not wait for this thread.
+        let _mark = TurnMark::new();
+        let _span = self.store().pin();
+        for timer in due.into_iter().flatten() {
+            self.fire(timer.to, timer.message);
+        }
+        Err(Fired)
+    }
+
     /// Drops all timers, and what is set from here on.
     pub(crate) fn stop_timers(&self) {
-        let wheel = {
-            let mut running = self.timers.running.lock();
-            running.stopped = true;
-            std::mem::take(&mut running.wheel)
-        };
-        for timer in wheel.into_timers() {
-            self.timers.is_gone(&timer);
-            let _ = caught(|| drop(timer));
+        for (at, table) in self.timers.tables.iter().enumerate() {
+            let timers = {
+                let mut running = table.lock();
+                running.stopped = true;
+                let counts = self.timers.of_processes.iter();
+                // Relaxed: as in `count`.
+                counts.for_each(|counts| counts[at].store(0, Ordering::Relaxed));
+                std::mem::take(&mut running.timers)
+            };
+            for timer in timers.into_timers() {
+                let _ = caught(|| drop(timer));
+            }
         }
     }
 
     /// A process has ended, or a port: what was to be sent to it goes. There was a full fence since it left its slot.
     /// Calls `one` behind each.
-    pub(crate) fn end_timers_of(&self, pid: Pid, mut one: impl FnMut()) {
-        // Relaxed: as above.
-        if self.timers.of_process(pid).load(Ordering::Relaxed) == 0 {
-            return;
+    #[cold]
+    pub(crate) fn end_timers_of(&self, pid: Pid, one: &mut dyn FnMut()) {
+        for table in 0..self.timers.tables.len() {
+            // Relaxed: as above.
+            if self.timers.of_process(pid, table).load(Ordering::Relaxed) > 0 {
+                self.end_timers_in(table, pid, one);
+            }
         }
+    }
+
+    fn end_timers_in(&self, table: usize, pid: Pid, one: &mut dyn FnMut()) {
         loop {
             let timers: [_; BATCH] = {
-                let mut running = self.timers.running.lock();
-                first_some(|| running.wheel.take_of(pid.word()))
+                let mut running = self.timers.tables[table].lock();
+                first_some(|| {
+                    let timer = running.timers.take_of(pid.word())?;
+                    self.timers.count(timer.to, table, |n| n - 1);
+                    Some(timer)
+                })
             };
             let last = timers[BATCH - 1].is_none();
             for timer in timers.into_iter().flatten() {
-                self.timers.is_gone(&timer);
                 let _ = caught(|| drop(timer));
                 one();
             }
@@ -289,6 +385,9 @@ impl Node {
         }
     }
 }
+
+/// There may be more.
+struct Fired;
 
 /// When a process has waited long enough, and the number by which it is told from the timeouts before it.
 #[derive(Debug, Clone, Copy)]
@@ -385,12 +484,13 @@ unsafe fn end_timeout(task: Task) -> bool {
 
 /// # Timers
 ///
-/// A timer is a message that is sent later. It is held in one table per runtime, behind a lock that setting, cancelling
-/// and firing take for O(log n) of the timers that are due within seconds, O(1) of the others; the end of a process takes
-/// it too while it, or one in 64 of the others, has a timer. Threads that set timers all the time hold each other up:
-/// `cargo bench --bench budgets -- --only timer_set_cancel,timer_set_cancel_two` says how much, beside OTP and tokio, which
-/// have a table for each thread. A [timeout](Self::set_timeout) seldom comes to the table. A timer is never early. How late it is depends on the machine and on how busy it
-/// is.
+/// A timer is a message that is sent later. It is held in the table of the worker that set it, or of those who are none,
+/// behind a lock that setting, cancelling and firing take for O(log n) of the timers in that table. The name of a timer says
+/// which table that is. The end of a process takes the locks of those tables in which it, or one in 64 of the others, has a
+/// timer. A process that cancels what it has set takes a lock that nobody else wants, unless another worker has taken it over
+/// in between; a runtime with more than 15 workers has tables for 15, which they share. `cargo bench --bench budgets -- --only
+/// timer_set_cancel,timer_set_cancel_two` shows what that costs, beside OTP and tokio. A [timeout](Self::set_timeout) seldom
+/// comes to a table. A timer is never early. How late it is depends on the machine and on how busy it is.
 ///
 /// What a timer sends is a copy without literals. Its memory, and what it owns, goes when the timer fires, is cancelled,
 /// when its receiver ends, or with the runtime; one for a process of another runtime on the same store not when that ends. A
@@ -457,7 +557,7 @@ impl<'h> Cx<'h> {
     }
 
     fn set_timer(self, after: Duration, to: Destination, message: impl Letter<'h>) -> Reference {
-        let id = self.make_ref();
+        let id = self.node().timer_name();
         let message = message.flat().unwrap_or_else(|error| unwind(error));
         self.node().set_timer(id, after, to, message).unwrap_or_else(|error| unwind(error));
         id
@@ -484,7 +584,7 @@ impl<'h> Cx<'h> {
     ///
     /// As [`send_after`](Self::send_after).
     pub fn start_timer(self, after: Duration, to: Pid, message: Term<'h>) -> Reference {
-        let id = self.make_ref();
+        let id = self.node().timer_name();
         // SAFETY: a term of this turn.
         let message = unsafe { Region::tuple_with_copy(&[TIMEOUT, id.word()], message.word(), Literals::Flatten) };
         let message = message.unwrap_or_else(|error| unwind(error));
@@ -589,7 +689,7 @@ impl<'h> Cx<'h> {
         // SAFETY: a turn owns its process; setting a timer looks at no relations.
         let relations = unsafe { task.relations() }.unwrap_or_else(|error| unwind(error));
         if !relations.alarm.is_some_and(|alarm| (now + 1..=due).contains(&alarm.due)) {
-            let id = self.make_ref();
+            let id = node.timer_name();
             let event = signals::timeout_event(id).unwrap_or_else(|error| unwind(error));
             if let Some(old) = relations.alarm.replace(Alarm { id, due }) {
                 // The event owns nothing of the user's.

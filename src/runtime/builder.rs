@@ -319,7 +319,7 @@ impl Builder {
         let parkers: Vec<_> = (0..n).map(|_| Parker::new()).collect();
         let scheduler = Arc::new(Scheduler::new(&locals, &parkers));
         let sleeper = Parker::new();
-        let timers = Timers::real(sleeper.unparker().clone());
+        let timers = Timers::real(sleeper.unparker().clone(), n);
         let node = self.node(Box::new(scheduler::Shared(Arc::clone(&scheduler))), n, timers);
         let watch = Watch::start(Arc::clone(&node), sleeper, &name).map_err(BuildError::Thread)?;
         let driver = match Driver::start(node.store().domain(), &name) {

@@ -357,7 +357,7 @@ impl Drop for Port {
         self.cell().recipient.door.vacate();
         // Pairs with the fence in `set_timer`.
         fence(Ordering::SeqCst);
-        self.node.end_timers_of(self.pid(), || ());
+        self.node.end_timers_of(self.pid(), &mut || ());
         // SAFETY: as in `cell`; the queue is borrowed beside it.
         unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys);
         domain.limbo.put(&domain.quiescence, Box::new(Rest { node: Arc::clone(&self.node), cell: self.cell }));

@@ -98,7 +98,7 @@ impl Handle {
 
     fn set_timer(&self, after: Duration, to: Destination, message: Region) -> Result<Reference, HeapError> {
         let _guard = self.node.store().pin();
-        let id = self.node.store().make_ref();
+        let id = self.node.timer_name();
         self.node.set_timer(id, after, to, flat(message)?)?;
         Ok(id)
     }
