@@ -159,7 +159,7 @@ fn the_protocol_holds_within_wide_bounds() {
 }
 
 /// The faults, with the way of going about it in which they hurt, and bounds within which.
-const FAULTS: [(Fault, Protocol, Bounds); 27] = [
+const FAULTS: [(Fault, Protocol, Bounds); 28] = [
     (Fault::NoGrace, EAGER, [0, 0, 3]),
     (Fault::ForeignNotInGrace, EAGER, [0, 0, 3]),
     (Fault::AskBeforeGrace, EAGER, [0, 0, 4]),
@@ -180,6 +180,7 @@ const FAULTS: [(Fault, Protocol, Bounds); 27] = [
     (Fault::NoQueuedFlag, EAGER, [0, 0, 4]),
     (Fault::LastDropOutsideLock, EAGER, [2, 0, 2]),
     (Fault::NoteBeforePush, EAGER, [0, 0, 3]),
+    (Fault::ClaimWithoutDrain, EAGER, [2, 0, 3]),
     (Fault::ExitNoAnswer, EAGER, [1, 0, 1]),
     (Fault::ExitAnswersTwice, EAGER, [1, 0, 1]),
     (Fault::DeadBeforeDrop, EAGER, [0, 1, 4]),

@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     LastDropOutsideLock,
     /// A sender notes the card and pushes then (H2).
     NoteBeforePush,
+    /// A process that was given a message, and noted since, is run without a look into the mailbox (H2).
+    ClaimWithoutDrain,
     /// R7 leaves without an answer (H32).
     ExitNoAnswer,
     /// R7 answers twice (H32).
@@ -191,6 +193,18 @@ impl Protocol {
         s.actors[who].pushed = true;
     }
 
+    /// A send to a process that is idle may be this instead, in one exchange. (What is written behind that belongs to the
+    /// process, which nobody runs before it is on a queue.)
+    fn give(s: &mut State, to: usize, areas: Areas) -> bool {
+        let process = &mut s.processes[to];
+        let idle = process.card.is_idle();
+        if idle {
+            process.card.run = true;
+            process.inbox |= areas;
+        }
+        idle
+    }
+
     fn finish_push(self, s: &mut State, who: usize, to: usize) {
         s.actors[who].pushed = false;
         let areas = if self.has(Fault::NoteBeforePush) { std::mem::take(&mut s.actors[who].late) } else { 0 };
@@ -257,7 +271,8 @@ impl Protocol {
     /// R1, R6, R7: a worker and the process that it runs.
     fn worker(self, s: &State, w: usize, to: usize, emit: &mut dyn FnMut(Arguments, State)) {
         let (actor, process) = (s.actors[w], s.processes[w]);
-        let scheduled = process.card.note && !process.card.run && !process.card.dead;
+        let given = process.card.run && process.at == At::Rest;
+        let scheduled = given || process.card.note && !process.card.run && !process.card.dead;
         let mut t = *s;
         if actor.seen == Seen::Offline {
             if scheduled {
@@ -268,6 +283,10 @@ impl Protocol {
         }
         let mine = &mut t.processes[w];
         match process.at {
+            At::Rest if given && (!process.card.note || self.has(Fault::ClaimWithoutDrain)) => {
+                (mine.card.note, mine.at) = (false, At::Turn);
+                emit(format_args!("W{w} claims P{w}, and a turn with what it was given begins"), t);
+            }
             At::Rest if scheduled => {
                 (mine.card.note, mine.card.run, mine.at) = (false, true, At::Claimed);
                 emit(format_args!("W{w} claims P{w}"), t);
@@ -389,6 +408,10 @@ impl Protocol {
             t.processes[w].inbox = 0;
             let whole = process.inbox & actor.marks == 0 || self.has(Fault::ForwardIgnoresMark);
             let message = if whole { process.inbox } else { self.evacuated(process.inbox, actor.marks) };
+            let mut gives = t;
+            if Self::give(&mut gives, to, message) {
+                emit(format_args!("P{w} forwards its messages to P{to}, which is idle"), gives);
+            }
             self.push(&mut t, w, to, message);
             emit(format_args!("P{w} forwards its messages"), t);
         }
@@ -399,7 +422,10 @@ impl Protocol {
         for area in each(have) {
             let marked = actor.marks & area != 0;
             if !marked || self.has(Fault::SendIgnoresMark) {
-                let mut t = next;
+                let (mut t, mut gives) = (next, next);
+                if Self::give(&mut gives, to, area) {
+                    emit(format_args!("P{w} gives area {} to P{to}, which is idle", index(area)), gives);
+                }
                 self.push(&mut t, w, to, area);
                 emit(format_args!("P{w} sends area {} by pointer", index(area)), t);
             }
