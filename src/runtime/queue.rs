@@ -180,6 +180,7 @@ mod tests {
         let node = Node::new(
             PersistentTerms::new(),
             Box::new(kept.clone()),
+            0,
             Settings::DEFAULT,
             usize::MAX,
             None,
@@ -187,7 +188,7 @@ mod tests {
         );
         let node = Arc::new(node);
         for _ in 0..n {
-            node.spawn(Idle, node.defaults, None, None, false).unwrap();
+            node.spawn(Idle, &node.defaults, None, None, false).unwrap();
         }
         f(&kept.0.lock());
         node.close();
