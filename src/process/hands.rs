@@ -90,7 +90,8 @@ pub(super) fn give(node: &Node, mut tasks: &[Task]) {
     HANDS.with(|hands| {
         if ptr::eq(hands.node.get(), node) {
             while let Some((task, rest)) = tasks.split_first() {
-                if !again(task.pid()).is_none_or(|pid| hands.put(pid, task.header().recipient.door)) {
+                // One whose generations are used up goes back too, so that it is known how far those of the tag are.
+                if !again(task.pid()).is_some_and(|pid| hands.put(pid, task.header().recipient.door)) {
                     break;
                 }
                 tasks = rest;
@@ -140,5 +141,56 @@ impl Drop for Entered {
                 hands.places[(hands.first.get() + hands.len.get()) % ROOM].get().map(|(pid, _)| pid)
             }));
         });
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::*;
+    use crate::prelude::*;
+    use crate::process::{Pieces, Ready, Remains, Settings, Timers, end as end_process};
+    use crate::sync::Mutex;
+    use crate::term::word::GENERATIONS;
+
+    /// Keeps what it is given.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<Task>>>);
+
+    impl Ready for Kept {
+        fn ready(&self, task: Task) {
+            self.0.lock().push(task);
+        }
+    }
+
+    struct Idle;
+
+    impl Process for Idle {
+        fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            Ok(Next(state))
+        }
+    }
+
+    #[test]
+    fn a_slot_whose_generations_are_used_up_in_hand_uses_up_those_of_the_tag() {
+        let kept = Kept::default();
+        let (store, ready, settings) = (PersistentTerms::new(), Box::new(kept.clone()), Settings::DEFAULT);
+        let node = Arc::new(Node::new(store, ready, 1, settings, usize::MAX, None, Timers::virtual_time()));
+        let slots = &node.domain().slots;
+        let pid = slots.take().unwrap();
+        slots.give([Pid::new(pid.tag(), pid.slot(), GENERATIONS - 3)]);
+        let entered = enter(&node, 0);
+        let mut generations = Vec::new();
+        for _ in 0..2 * AT_ONCE {
+            let pid = node.spawn(Idle, &node.defaults, None, None, false).unwrap();
+            generations.extend((pid.slot() == 0).then(|| pid.generation()));
+            let task = kept.0.lock().pop().unwrap();
+            assert!(task.card().seize());
+            end_process(task, Exit::NORMAL, &mut Pieces::new(node.domain(), None));
+            // Nobody else is there to look at it.
+            drop(Remains::new(vec![task]));
+        }
+        assert_eq!(generations, [GENERATIONS - 2, GENERATIONS - 1]);
+        assert_eq!(slots.first_unused(), GENERATIONS, "a domain that had the tag next would give them again");
+        drop(entered);
     }
 }

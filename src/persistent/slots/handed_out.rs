@@ -160,6 +160,12 @@ impl Slots {
         }
     }
 
+    /// The generation that a domain which has the tag next begins with.
+    #[cfg(all(test, not(all(loom, feature = "loom"))))]
+    pub(crate) fn first_unused(&self) -> u32 {
+        self.free.lock().unused
+    }
+
     /// Gives back slots whose pids were not used.
     pub(crate) fn give_unused(&self, pids: impl Iterator<Item = Pid>) {
         let mut free = self.free.lock();
@@ -348,7 +354,7 @@ mod tests {
                 slots.give([later]);
             }
             let first_unused = later.generation() + u32::from(!unused);
-            assert_eq!(slots.free.lock().unused, first_unused, "a domain that has the tag next begins there");
+            assert_eq!(slots.first_unused(), first_unused, "a domain that has the tag next begins there");
         }
     }
 
