@@ -4,7 +4,7 @@
 //! in a loop, they do once.
 
 use crate::heap::copy::Literals;
-use crate::heap::{literal, pool};
+use crate::heap::{literal, pool, shared};
 use crate::persistent::{Domain, Participant, Role, Step, TurnMark};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
@@ -363,10 +363,7 @@ impl Worker {
         match run(task, self.participant(), &TurnMark::new(), turns, |_| false) {
             Ran::Idle => {}
             Ran::Ready => self.world.node.ready(task),
-            Ran::Ended => {
-                let domain = self.world.domain();
-                domain.limbo.put(&domain.quiescence, Box::new(Remains::new(vec![task])));
-            }
+            Ran::Ended => Remains::of(task).into_limbo(self.world.domain()),
         }
     }
 
@@ -505,7 +502,7 @@ impl Depot {
     #[must_use]
     pub fn new(room: usize) -> Self {
         let bytes = pool::BATCH * size_of::<usize>();
-        Self(pool::Depot::new(size_of::<usize>(), 0, std::sync::Arc::new(pool::Room::new(room * bytes))))
+        Self(pool::Depot::new(size_of::<usize>(), 0, Box::leak(Box::new(pool::Room::new(room * bytes)))))
     }
 }
 
@@ -583,4 +580,32 @@ pub fn is_literal<P: Place>(term: Term<'_, P>) -> bool {
 
 fn hash_of(key: impl crate::term::Key) -> u64 {
     key.hash_key()
+}
+
+/// A handle as large binaries and lines of areas have them, which counts by the atomics of the model.
+pub struct Counted<T: Send + Sync>(shared::Shared<T, crate::sync::atomic::AtomicUsize>);
+
+impl<T: Send + Sync> Counted<T> {
+    /// One owner of a value.
+    ///
+    /// # Panics
+    ///
+    /// When there is no memory.
+    pub fn new(value: T) -> Self {
+        Self(shared::Shared::try_new(value).unwrap_or_else(|(error, _)| panic!("{error}")))
+    }
+}
+
+impl<T: Send + Sync> Clone for Counted<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Send + Sync> std::ops::Deref for Counted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
 }

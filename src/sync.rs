@@ -561,6 +561,10 @@ pub mod mutation {
         FindIgnoresGeneration,
         /// Process table: the slot of a process is used again without a grace period.
         SlotBackAtOnce,
+        /// Handles: a count is given up relaxed.
+        SharedDropRelaxed,
+        /// Handles: the last owner does not acquire what the others did.
+        SharedDropNoFence,
         /// Pool: who hands a batch to the depot keeps a block of it.
         PoolKeepsBatch,
         /// Pool: the depot gives a batch out and keeps it.

@@ -341,7 +341,7 @@ mod persistent {
         assert_eq!(guard.get(KEY).unwrap().list().count(), 200);
         assert_eq!(guard.get(OTHER).is_some(), done.is_some());
         drop(guard);
-        store.erase_all();
+        store.erase_all().unwrap();
         store.collect();
         assert_eq!((store.info().words, store.info().retained_bytes), (0, 0));
         assert_eq!(tracker.dropped(), tracker.made());

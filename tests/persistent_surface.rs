@@ -367,7 +367,7 @@ fn a_batch_says_what_it_did_and_collects_once() {
     drop(left);
     at_rest(&store);
     assert_eq!((store.info().count, ledger.made() - ledger.dropped()), (3, 2), "a batch that is dropped does nothing");
-    assert_eq!(store.erase_all(), 3);
+    assert_eq!(store.erase_all(), Ok(3));
     assert_eq!(store.put_many([] as [(i64, Region); 0]).unwrap(), Changes::default());
     at_rest(&store);
     assert_eq!(ledger.made(), ledger.dropped());
@@ -449,7 +449,7 @@ fn a_slot_stays_its_key_whatever_happens() {
         assert_eq!(read(), [Some(round); 2]);
         match round {
             0 => assert!(store.erase(("a", "slot"))),
-            1 => assert_eq!(store.erase_all(), 1001),
+            1 => assert_eq!(store.erase_all(), Ok(1001)),
             _ => assert_eq!(store.erase_many([("a", "slot")]).unwrap().erased, 1),
         }
         assert_eq!(read(), [None; 2]);
@@ -745,7 +745,7 @@ fn what_a_builder_took_over_or_left_unfinished_is_in_order() {
         assert!(panicked.is_err() && store.pin().get(B).is_none());
     }
     drop(value);
-    store.erase_all();
+    store.erase_all().unwrap();
     at_rest(&store);
     assert_eq!((store.info().areas, ledger.made()), (0, ledger.dropped()));
 }
@@ -1019,7 +1019,7 @@ fn the_figures_go_up_and_come_down_again() {
     let info = store.info();
     assert_eq!((info.count, info.areas, info.retained_bytes), (9, 10, one.bytes + one.off_heap_bytes));
     drop(guard);
-    store.erase_all();
+    store.erase_all().unwrap();
     at_rest(&store);
     let info = store.info();
     assert_eq!((info.count, info.areas, info.words, info.bytes, info.off_heap_bytes), (0, 0, 0, 0, 0));

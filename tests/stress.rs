@@ -443,7 +443,7 @@ fn stress(policy: Policy, time: Duration, seed: u64) {
         }
         std::thread::yield_now();
     }
-    store.erase_all();
+    store.erase_all().unwrap();
     store.collect();
     assert!(store.wait_idle(LONG), "not idle: {:?}, held up by {:?}", store.info(), store.held_up());
     let info = store.info();

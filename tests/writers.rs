@@ -69,7 +69,7 @@ fn writes(store: &PersistentTerms, ledger: &Ledger, fuse: &Fuse) -> Result<(), S
         move |_| fuse.burn()
     });
     store.put(72, region(41))?;
-    store.erase_all();
+    store.erase_all().unwrap();
     drop(subscription);
     Ok(())
 }
@@ -90,7 +90,7 @@ fn is_usable(store: &PersistentTerms) {
     let guard = store.pin();
     assert!((0..KEYS).all(|key| guard.get(key).unwrap().list().next().unwrap().as_int() == Some(key)));
     drop(guard);
-    assert_eq!(store.erase_all() as i64, KEYS);
+    assert_eq!(store.erase_all().unwrap() as i64, KEYS);
     assert!(store.wait_idle(LONG));
     let info = store.info();
     assert_eq!((info.areas, info.retained_bytes, info.literals, info.guards_behind), (0, 0, 0, 0));

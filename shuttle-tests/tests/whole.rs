@@ -321,7 +321,7 @@ fn rest(world: World, keeper: &Keeper) {
         let _ = world.handle().send(pid, order(LOOK));
     }
     world.settle();
-    store.erase_all();
+    store.erase_all().unwrap();
     store.collect();
     world.settle();
     assert_eq!(store.info().retained_bytes, 0, "what nobody has is not freed");

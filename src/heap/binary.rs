@@ -1,20 +1,22 @@
 //! Binaries outside the heap: shared bytes, slices of them, and buffers that are appended to in place.
 //!
 //! ```text
-//! header, aux 0 | link | Bytes: four words                                | base | extent
-//! header, aux 1 | link | Arc<Buffer> | first byte | length | not used     | base | extent
+//! header | link | Shared<Source> | first byte | length | base | extent
 //! ```
+//!
+//! A *source* owns the bytes: a handle that came from outside, or a buffer of ours. Objects share it by a count of our own,
+//! so that to copy or cut a binary takes no memory but the words of the object, whatever a `Bytes` does when it is cloned.
+//! The `aux` of a header is 1 where the object may be appended to in place.
 //!
 //! *Base* and *extent* are the address and the length of the memory that the object keeps alive, as far as this crate
 //! knows: a slice has those of what it was cut from. (Of a `Bytes` that comes from outside it knows those bytes alone.)
 //!
-//! Counts of references are those of `Bytes` and `Arc`. The one atomic here says how much of a buffer is given away; it
-//! orders nothing.
+//! The one atomic here says how much of a buffer is given away; it orders nothing.
 
-use super::off_heap::{self, Panicked};
+use super::off_heap::{self, Panicked, error_of};
 use super::raw::RawHeap;
+use super::shared::Shared;
 use super::{Heap, HeapError, MAX_HEAP_BINARY, words_for};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::term::Term;
 use crate::term::word::{self, Object, Word};
@@ -38,7 +40,7 @@ impl<'h> Heap<'h> {
         if bytes.len() <= MAX_HEAP_BINARY {
             self.small_binary([bytes, &[]])
         } else {
-            self.outside(copied(bytes).unwrap_or_else(|error| self.unwind(error)).into())
+            self.outside(Payload::copy_of(bytes).unwrap_or_else(|error| self.unwind(error)))
         }
     }
 
@@ -57,7 +59,18 @@ impl<'h> Heap<'h> {
     /// assert_eq!(r.root().to_bytes(), Some(body));
     /// ```
     pub fn bytes(self, bytes: Bytes) -> Term<'h> {
-        if bytes.len() <= MAX_HEAP_BINARY { self.small_binary([&bytes, &[]]) } else { self.outside(bytes.into()) }
+        if bytes.len() <= MAX_HEAP_BINARY {
+            return self.small_binary([&bytes, &[]]);
+        }
+        self.outside(Payload::of_bytes(bytes).unwrap_or_else(|(error, bytes)| self.unwind(error_of(bytes, error))))
+    }
+
+    /// As [`bytes`](Self::bytes), of a vector's.
+    pub(super) fn own_bytes(self, bytes: Vec<u8>) -> Term<'h> {
+        if bytes.len() <= MAX_HEAP_BINARY {
+            return self.small_binary([&bytes, &[]]);
+        }
+        self.outside(Payload::of_vec(bytes).unwrap_or_else(|error| self.unwind(error)))
     }
 
     /// A binary in the heap, of the bytes of both.
@@ -187,13 +200,13 @@ impl RawHeap {
 /// Bytes outside a heap for which it is not collected.
 pub(crate) const BYTES_FREE: usize = 1 << 19;
 
-const _: () = assert!(size_of::<Bytes>() == 32 && align_of::<Bytes>() == 8, "a payload of four words");
+const _: () = assert!(size_of::<Part>() == 24 && align_of::<Part>() == 8, "a payload of three words");
 
 /// Words that follow the header.
-pub(crate) const SIZE: usize = 1 + size_of::<Bytes>() / 8 + 2;
-/// The header of an object whose payload is a `Bytes`.
+pub(crate) const SIZE: usize = 1 + size_of::<Part>() / 8 + 2;
+/// The header of an object that is copied before it is appended to.
 const SHARED: Word = word::header(Object::Bytes, 0, SIZE);
-/// The header of one whose payload is an [`Own`].
+/// The header of one that may be appended to in place: its source is a [`Buffer`].
 const APPENDABLE: Word = word::header(Object::Bytes, 1, SIZE);
 
 /// A collection copies the slices of a binary out of it when all of them that live are, together, no more than one in so
@@ -223,6 +236,10 @@ impl Extent {
     fn of(bytes: &[u8]) -> Self {
         Self { base: bytes.as_ptr().addr(), bytes: bytes.len() }
     }
+
+    fn of_buffer(buffer: &Buffer) -> Self {
+        Self { base: buffer.start.addr().get(), bytes: buffer.capacity }
+    }
 }
 
 /// Memory that grows at its end, while nobody else has appended to the same bytes.
@@ -239,14 +256,16 @@ unsafe impl Send for Buffer {}
 // SAFETY: as above.
 unsafe impl Sync for Buffer {}
 
-impl Buffer {
-    fn with_capacity(capacity: usize) -> Result<Arc<Self>, HeapError> {
-        let mut memory = ManuallyDrop::new(with_capacity(capacity)?);
+impl From<Vec<u8>> for Buffer {
+    fn from(memory: Vec<u8>) -> Self {
+        let mut memory = ManuallyDrop::new(memory);
         // SAFETY: a vector's address is not null.
         let start = unsafe { NonNull::new_unchecked(memory.as_mut_ptr()) };
-        Ok(Arc::new(Self { start, capacity: memory.capacity(), used: AtomicUsize::new(0) }))
+        Self { start, capacity: memory.capacity(), used: AtomicUsize::new(memory.len()) }
     }
+}
 
+impl Buffer {
     /// Puts `bytes` behind the first `used`, if those are the last and there is room.
     fn append(&self, used: usize, bytes: &[u8]) -> bool {
         let Some(end) = used.checked_add(bytes.len()).filter(|&end| end <= self.capacity) else { return false };
@@ -267,24 +286,36 @@ impl Drop for Buffer {
     }
 }
 
-/// A part of a [`Buffer`]: from the start of a binary to its end.
-struct Own {
-    buffer: Arc<Buffer>,
+/// Who owns bytes.
+enum Source {
+    /// As they came from outside.
+    Bytes(Bytes),
+    Buffer(Buffer),
+}
+
+/// Bytes of a source: from the first of a binary to its last.
+struct Part {
+    source: Shared<Source>,
     first: *const u8,
     length: usize,
 }
 
-// SAFETY: the bytes are those of the buffer, and only read.
-unsafe impl Send for Own {}
+// SAFETY: the bytes are those of the source, and only read.
+unsafe impl Send for Part {}
 
-impl AsRef<[u8]> for Own {
-    fn as_ref(&self) -> &[u8] {
-        // SAFETY: they lie in the buffer, which lives as long as `self`, and were written before this was made.
-        unsafe { std::slice::from_raw_parts(self.first, self.length) }
+impl Part {
+    /// Others of the same source.
+    fn with(&self, first: *const u8, length: usize) -> Self {
+        Self { source: self.source.clone(), first, length }
     }
 }
 
-const _: () = assert!(size_of::<Own>() <= size_of::<Bytes>() && align_of::<Own>() == 8, "in the place of a `Bytes`");
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: they are of the source, which lives as long as `self`, and were written before this was made.
+        unsafe { std::slice::from_raw_parts(self.first, self.length) }
+    }
+}
 
 /// Bytes with room for so many, or an error value.
 fn with_capacity(n: usize) -> Result<Vec<u8>, HeapError> {
@@ -293,28 +324,11 @@ fn with_capacity(n: usize) -> Result<Vec<u8>, HeapError> {
     Ok(memory)
 }
 
-/// A copy of the bytes.
-pub(crate) fn copied(bytes: &[u8]) -> Result<Bytes, HeapError> {
-    let mut copy = with_capacity(bytes.len())?;
-    copy.extend_from_slice(bytes);
-    Ok(Bytes::from(copy))
-}
-
-/// What becomes the payload of an object.
+/// What becomes the payload of an object, and its header.
 pub(crate) struct Payload {
-    kind: Kind,
+    header: Word,
+    part: Part,
     pub(crate) extent: Extent,
-}
-
-enum Kind {
-    Shared(Bytes),
-    Own(Own),
-}
-
-impl From<Bytes> for Payload {
-    fn from(bytes: Bytes) -> Self {
-        Self { extent: Extent::of(&bytes), kind: Kind::Shared(bytes) }
-    }
 }
 
 /// The payload of a binary that has `more` behind the bytes of another, which are `old`, and which is the object at `p` if
@@ -325,29 +339,47 @@ impl From<Bytes> for Payload {
 /// `p` must be a living object with a binary outside the heap.
 pub(crate) unsafe fn appended(p: Option<*const Word>, old: &[u8], more: &[u8]) -> Result<(Payload, bool), HeapError> {
     // SAFETY: the caller's promise.
-    let own = p.and_then(|p| unsafe { own(p) });
-    if let Some(own) = own {
-        let used = own.first.addr() - own.buffer.start.addr().get() + own.length;
-        if own.buffer.append(used, more) {
-            let grown = Own { buffer: own.buffer.clone(), length: own.length + more.len(), first: own.first };
-            return Ok((Payload::of(grown), true));
+    if let Some((part, buffer)) = p.and_then(|p| unsafe { appendable(p) }) {
+        let used = part.first.addr() - buffer.start.addr().get() + part.length;
+        if buffer.append(used, more) {
+            let grown = part.with(part.first, part.length + more.len());
+            return Ok((Payload { header: APPENDABLE, part: grown, extent: Extent::of_buffer(buffer) }, true));
         }
     }
     let length = old.len().saturating_add(more.len());
-    let buffer = Buffer::with_capacity(length.saturating_mul(2).max(SMALLEST))?;
-    let written = buffer.append(0, old) && buffer.append(old.len(), more);
-    debug_assert!(written, "a new buffer has room for both");
-    let first = buffer.start.as_ptr().cast_const();
-    Ok((Payload::of(Own { buffer, first, length }), false))
+    let mut memory = with_capacity(length.saturating_mul(2).max(SMALLEST))?;
+    memory.extend_from_slice(old);
+    memory.extend_from_slice(more);
+    Ok((Payload { header: APPENDABLE, ..Payload::of_vec(memory)? }, false))
 }
 
 /// Least bytes of a buffer.
 const SMALLEST: usize = 256;
 
 impl Payload {
-    fn of(own: Own) -> Self {
-        let extent = Extent { base: own.buffer.start.addr().get(), bytes: own.buffer.capacity };
-        Self { kind: Kind::Own(own), extent }
+    /// All of what came from outside, which comes back without memory for it.
+    fn of_bytes(bytes: Bytes) -> Result<Self, (HeapError, Bytes)> {
+        let (first, extent) = (bytes.as_ptr(), Extent::of(&bytes));
+        match Shared::try_new(Source::Bytes(bytes)) {
+            Ok(source) => Ok(Self { header: SHARED, part: Part { source, first, length: extent.bytes }, extent }),
+            Err((error, Source::Bytes(bytes))) => Err((error, bytes)),
+            Err((_, Source::Buffer(_))) => unreachable!("it came from outside"),
+        }
+    }
+
+    /// All of a vector.
+    fn of_vec(bytes: Vec<u8>) -> Result<Self, HeapError> {
+        let (length, buffer) = (bytes.len(), Buffer::from(bytes));
+        let (first, extent) = (buffer.start.as_ptr().cast_const(), Extent::of_buffer(&buffer));
+        let source = Shared::try_new(Source::Buffer(buffer)).map_err(|(error, _)| error)?;
+        Ok(Self { header: SHARED, part: Part { source, first, length }, extent })
+    }
+
+    /// A copy of the bytes.
+    fn copy_of(bytes: &[u8]) -> Result<Self, HeapError> {
+        let mut copy = with_capacity(bytes.len())?;
+        copy.extend_from_slice(bytes);
+        Self::of_vec(copy)
     }
 
     /// A part of the binary at `p`, which keeps all of that one's memory alive.
@@ -357,7 +389,10 @@ impl Payload {
     /// `p` must be such an object, and the range lie in it.
     pub(crate) unsafe fn slice(p: *const Word, range: Range<usize>) -> Self {
         // SAFETY: the caller's promise.
-        unsafe { Self { kind: Kind::Shared(to_bytes(p).slice(range)), extent: extent(p) } }
+        unsafe {
+            let part = part(p);
+            Self { header: SHARED, part: part.with(part.first.add(range.start), range.len()), extent: extent(p) }
+        }
     }
 
     /// Writes the object at `p`, and puts it at the head of `list`.
@@ -379,67 +414,69 @@ impl Payload {
     unsafe fn put(self, p: *mut Word) {
         // SAFETY: the caller's promise.
         unsafe {
-            match self.kind {
-                Kind::Shared(bytes) => {
-                    p.write(SHARED);
-                    p.add(2).cast::<Bytes>().write(bytes);
-                }
-                Kind::Own(own) => {
-                    p.write(APPENDABLE);
-                    p.add(5).write(0);
-                    p.add(2).cast::<Own>().write(own);
-                }
-            }
+            p.write(self.header);
+            p.add(2).cast::<Part>().write(self.part);
             p.add(SIZE - 1).write(self.extent.base as Word);
             p.add(SIZE).write(self.extent.bytes as Word);
         }
     }
 }
 
-/// The binary at `p`, if it can be appended to.
+/// The payload of the object at `p`.
 ///
 /// # Safety
 ///
 /// `p` must be an object with a binary outside the heap, which lives and stands still for `'a`.
-unsafe fn own<'a>(p: *const Word) -> Option<&'a Own> {
-    // SAFETY: the caller's promise; the header says what the payload is.
-    unsafe { (*p == APPENDABLE).then(|| &*off_heap::payload::<Own>(p)) }
+#[inline(always)]
+unsafe fn part<'a>(p: *const Word) -> &'a Part {
+    // SAFETY: the caller's promise.
+    unsafe { &*off_heap::payload(p) }
+}
+
+/// The payload of the object at `p`, and its buffer, if it may be appended to in place.
+///
+/// # Safety
+///
+/// As for [`part`].
+unsafe fn appendable<'a>(p: *const Word) -> Option<(&'a Part, &'a Buffer)> {
+    // SAFETY: the caller's promise.
+    let part = unsafe { (*p == APPENDABLE).then(|| part(p)) }?;
+    match &*part.source {
+        Source::Buffer(buffer) => Some((part, buffer)),
+        Source::Bytes(_) => None,
+    }
 }
 
 /// The bytes of the object at `p`.
 ///
 /// # Safety
 ///
-/// As for [`own`].
+/// As for [`part`].
 #[inline]
 pub(crate) unsafe fn as_bytes<'a>(p: *const Word) -> &'a [u8] {
     // SAFETY: the caller's promise.
-    unsafe {
-        match own(p) {
-            Some(own) => own.as_ref(),
-            None => &*off_heap::payload::<Bytes>(p),
-        }
-    }
+    unsafe { part(p) }.as_ref()
 }
 
-/// A handle on the bytes of the object at `p`: one count, and an allocation if it was appended to.
+/// A handle on the bytes of the object at `p`: one more on what came from outside, and an allocation if it is ours. For
+/// users alone: a `Bytes` has no way to say that there is no memory.
 ///
 /// # Safety
 ///
-/// As for [`own`].
+/// As for [`part`].
 pub(crate) unsafe fn to_bytes(p: *const Word) -> Bytes {
     // SAFETY: the caller's promise.
-    unsafe {
-        match own(p) {
-            Some(own) => Bytes::from_owner(Own { buffer: own.buffer.clone(), first: own.first, length: own.length }),
-            None => (*off_heap::payload::<Bytes>(p)).clone(),
-        }
+    let part = unsafe { part(p) };
+    match &*part.source {
+        Source::Bytes(bytes) if bytes.len() == part.length => bytes.clone(),
+        Source::Bytes(bytes) => bytes.slice_ref(part.as_ref()),
+        Source::Buffer(_) => Bytes::from_owner(part.with(part.first, part.length)),
     }
 }
 
 /// # Safety
 ///
-/// As for [`own`].
+/// As for [`part`].
 pub(crate) unsafe fn extent(p: *const Word) -> Extent {
     // SAFETY: the caller's promise: the last two words of the object.
     unsafe { Extent { base: *p.add(SIZE - 1) as usize, bytes: *p.add(SIZE) as usize } }
@@ -449,26 +486,23 @@ pub(crate) unsafe fn extent(p: *const Word) -> Extent {
 ///
 /// # Safety
 ///
-/// `from` as for [`own`], the rest as for [`Payload::write`].
+/// `from` as for [`part`], the rest as for [`Payload::write`].
 pub(crate) unsafe fn duplicate(from: *const Word, to: *mut Word, list: &mut *mut Word) {
     // SAFETY: the caller's promise.
-    unsafe { Payload { kind: Kind::Shared(to_bytes(from)), extent: extent(from) }.write(to, list) };
+    unsafe {
+        let part = part(from);
+        Payload { header: SHARED, part: part.with(part.first, part.length), extent: extent(from) }.write(to, list);
+    }
 }
 
-/// Drops the payload at `p`, whose object has `header`.
+/// Drops the payload at `p`.
 ///
 /// # Safety
 ///
 /// The object must own it and not be used again.
-pub(crate) unsafe fn drop_payload(header: Word, p: *mut Word) {
+pub(crate) unsafe fn drop_payload(p: *mut Word) {
     // SAFETY: the caller's promise.
-    unsafe {
-        if header == APPENDABLE {
-            ptr::drop_in_place(off_heap::payload::<Own>(p).cast_mut());
-        } else {
-            ptr::drop_in_place(off_heap::payload::<Bytes>(p).cast_mut());
-        }
-    }
+    unsafe { ptr::drop_in_place(off_heap::payload::<Part>(p).cast_mut()) };
 }
 
 /// The binaries of the lists: what memory each keeps alive, and where it is. In the order of the memory.
@@ -539,14 +573,11 @@ pub(crate) unsafe fn copy_out(list: *mut Word) -> Panicked {
             // SAFETY: the caller's promise.
             let bytes = unsafe { as_bytes(p) };
             // Without memory, the slice stays what it is.
-            let Ok(copy) = copied(bytes) else { continue };
+            let Ok(copy) = Payload::copy_of(bytes) else { continue };
             // SAFETY: the old payload moves out, and the new one in; the link stays.
             let old = unsafe {
-                let old = match own(p) {
-                    Some(own) => Kind::Own(ptr::read(own)),
-                    None => Kind::Shared(ptr::read(off_heap::payload::<Bytes>(p))),
-                };
-                Payload::from(copy).put(p);
+                let old = ptr::read(part(p));
+                copy.put(p);
                 old
             };
             panicked.during(|| drop(old));

@@ -29,6 +29,8 @@ pub(crate) enum Built {
     Copy(Word),
     /// An area, with its root.
     Area(Box<Area>, Word),
+    /// An area to be freed, for want of memory.
+    Failed(Box<Area>, HeapError),
 }
 
 impl<'s> LiteralBuilder<'s> {
@@ -75,7 +77,10 @@ impl<'s> LiteralBuilder<'s> {
             }
             set_frozen_bits(&parts);
             let area = self.area.take().expect("a value is frozen once");
-            Built::Area(self.space.commit(area, parts.first, parts.off_heap, leaned_on), root | word::FROZEN)
+            match self.space.commit(area, parts.first, parts.off_heap, leaned_on) {
+                (area, Ok(())) => Built::Area(area, root | word::FROZEN),
+                (area, Err(error)) => Built::Failed(area, error),
+            }
         }
     }
 }

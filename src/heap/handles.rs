@@ -6,14 +6,13 @@
 use super::{Heap, ToTerm};
 use crate::term::{FromTerm, Mismatch, Place, Term};
 use crate::{Atomics, Counters};
-use std::sync::Arc;
 
 macro_rules! handle {
     ($($t:ty, $expected:literal;)*) => {$(
-        /// A resource: its terms share the array. Four words in the heap and three outside, whatever the array's size.
+        /// A resource: its terms share the array. Four words, whatever the array's size.
         impl<'h> ToTerm<'h> for $t {
             fn to_term(self, heap: Heap<'h>) -> Term<'h> {
-                heap.resource(Arc::new(self))
+                heap.another_resource(self)
             }
         }
 

@@ -6,24 +6,29 @@
 //! all of that line up to there. That is never too little, and for a line of versions not much more than what lives, because
 //! the line ends with the full copy that is made when it is too much (H28).
 
-use std::sync::Arc;
+use super::HeapError;
+use super::pages::reserve;
+use super::shared::Shared;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Words of all areas of a line. (Plain `std`: a figure that nothing is ordered by.)
-type Line = Arc<AtomicUsize>;
+type Line = Shared<AtomicUsize>;
 
 /// What an area keeps alive: of each line, so many words.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(Vec<(Line, usize)>);
 
 impl Kept {
-    /// What a new area of `words` keeps that leans on areas that keep `deps`.
-    pub(crate) fn of<'a>(words: usize, deps: impl Iterator<Item = &'a Self>) -> Self {
+    /// What a new area of `words` keeps that leans on areas that keep `deps`. An error, without memory: no line has changed.
+    pub(crate) fn of<'a>(words: usize, deps: impl Iterator<Item = &'a Self>) -> Result<Self, HeapError> {
         let mut lines: Vec<(Line, usize)> = Vec::new();
         for (line, words) in deps.flat_map(|dep| &dep.0) {
-            match lines.iter_mut().find(|(known, _)| Arc::ptr_eq(known, line)) {
+            match lines.iter_mut().find(|(known, _)| known.ptr_eq(line)) {
                 Some((_, most)) => *most = (*most).max(*words),
-                None => lines.push((Arc::clone(line), *words)),
+                None => {
+                    reserve(&mut lines, 1)?;
+                    lines.push((line.clone(), *words));
+                }
             }
         }
         // Relaxed: whoever leans on the area that a figure is of knows it by other means.
@@ -32,9 +37,12 @@ impl Kept {
         });
         match goes_on {
             Some((_, so_far)) => *so_far = so_far.saturating_add(words),
-            None => lines.push((Arc::new(AtomicUsize::new(words)), words)),
+            None => {
+                reserve(&mut lines, 1)?;
+                lines.push((Shared::try_new(AtomicUsize::new(words)).map_err(|(error, _)| error)?, words));
+            }
         }
-        Self(lines)
+        Ok(Self(lines))
     }
 
     /// In words.
@@ -48,7 +56,7 @@ mod tests {
     use super::*;
 
     fn on(words: usize, deps: &[&Kept]) -> Kept {
-        Kept::of(words, deps.iter().copied())
+        Kept::of(words, deps.iter().copied()).unwrap()
     }
 
     #[test]

@@ -15,11 +15,12 @@
 use super::chunk::{CHUNK_WORDS, Chunk, Memory};
 use super::lineage::Kept;
 use super::pages::{reserve, try_box};
-use super::{off_heap, poison, spare};
+use super::{HeapError, off_heap, poison, spare};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::term::word::Word;
 use std::alloc::{Layout, alloc, dealloc};
+use std::cell::Cell;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::{self, NonNull};
 use std::sync::atomic as plain;
@@ -149,6 +150,10 @@ pub(crate) struct Area {
     pub(crate) off_heap: *mut Word,
     chunks: *mut Chunk,
     slot: Option<Slot>,
+    /// The next of a list of the collector's, the area itself at its end; under the lock of that list.
+    pub(crate) next: Cell<Option<NonNull<Area>>>,
+    /// `refs` when the area joined that list; as above.
+    pub(crate) at_mark: Cell<u64>,
     /// Lets loom see reads of the contents against their end.
     contents: Contents,
 }
@@ -297,6 +302,8 @@ impl Space {
             off_heap: ptr::null_mut(),
             chunks: ptr::null_mut(),
             slot: None,
+            next: Cell::new(None),
+            at_mark: Cell::new(0),
             contents: Contents::default(),
         })?;
         let bit = inner.bits.take();
@@ -335,7 +342,8 @@ impl Space {
         self.inner.lock().bits.give(u64::from(area.bit.trailing_zeros()) - FILTER_SHIFT);
     }
 
-    /// Ends the building of an area: `chunks` and `off_heap` are its own from here on.
+    /// Ends the building of an area: `chunks` and `off_heap` are its own from here on. An error, when there is no memory to
+    /// note what it keeps alive: then it is to be freed.
     #[allow(clippy::unnecessary_box_returns, reason = "entries hold the addresses of areas")]
     pub(crate) fn commit(
         &self,
@@ -343,7 +351,7 @@ impl Space {
         chunks: *mut Chunk,
         off_heap: *mut Word,
         deps: Vec<NonNull<Area>>,
-    ) -> Box<Area> {
+    ) -> (Box<Area>, Result<(), HeapError>) {
         let (mut p, mut words, mut bytes) = (chunks, 0, 0);
         while !p.is_null() {
             // SAFETY: the chunks of the area, each closed.
@@ -354,12 +362,13 @@ impl Space {
             }
         }
         // SAFETY: the area holds a reference on each.
-        area.kept = Kept::of(words, deps.iter().map(|dep| unsafe { &dep.as_ref().kept }));
+        let kept = Kept::of(words, deps.iter().map(|dep| unsafe { &dep.as_ref().kept }));
+        let noted = kept.map(|kept| area.kept = kept);
         area.closure_words = area.kept.words();
         (area.words, area.bytes, area.chunks, area.off_heap, area.deps) = (words, bytes, chunks, off_heap, deps);
         area.off_heap_bytes = super::binary::pinned(&[off_heap]);
         self.figures.each(&area, |sum, n| _ = sum.fetch_add(n, plain::Ordering::Relaxed));
-        area
+        (area, noted)
     }
 
     /// Frees the memory of an area, and releases what its off-heap objects hold. Runs user code (`Drop` of resources).
@@ -567,12 +576,13 @@ impl Drop for Inner {
                 self.give_slot(slot);
             }
         }
-        let mut blocks: Vec<_> = self.free.iter().flatten().map(|s| s.block).collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        for block in blocks {
-            // SAFETY: the domain frees its areas before its space, so the blocks have no live slot.
-            unsafe { free_shared(block) };
+        for free in &mut self.free {
+            free.sort_unstable_by_key(|slot| slot.block);
+            free.dedup_by_key(|slot| slot.block);
+            for slot in free {
+                // SAFETY: the domain frees its areas before its space, so the blocks have no live slot.
+                unsafe { free_shared(slot.block) };
+            }
         }
     }
 }

@@ -80,9 +80,11 @@ mod poison;
 pub(crate) mod pool;
 pub(crate) mod raw;
 pub(crate) mod region;
+pub(crate) mod resource;
 #[cfg(feature = "runtime")]
 mod rewrite;
 mod scratch;
+pub(crate) mod shared;
 mod spare;
 mod to_term;
 mod verify;
@@ -176,20 +178,49 @@ struct Unwind {
     owner: usize,
 }
 
+/// The same where there was no memory for an [`Unwind`] either: a box of nothing takes none. It is the error of whoever
+/// asked for memory last, and so is nobody's in particular.
+struct NoMemory;
+
+impl Unwind {
+    fn start(self) -> ! {
+        match pages::try_box(self) {
+            Ok(payload) => resume_unwind(payload),
+            Err(_) => resume_unwind(Box::new(NoMemory)),
+        }
+    }
+
+    /// What a panic was thrown with, if it was one of these.
+    fn of(payload: Box<dyn Any + Send>) -> Result<Self, Box<dyn Any + Send>> {
+        match payload.downcast::<Self>() {
+            Ok(unwind) => Ok(*unwind),
+            Err(payload) if payload.is::<NoMemory>() => {
+                Ok(Self { error: HeapError::OutOfMemory { words: 0 }, owner: 0 })
+            }
+            Err(payload) => Err(payload),
+        }
+    }
+}
+
 /// Ends the turn, or the innermost builder closure. No panic hook runs.
 pub(crate) fn unwind(error: HeapError) -> ! {
-    resume_unwind(Box::new(Unwind { error, owner: 0 }))
+    Unwind { error, owner: 0 }.start()
 }
 
 /// Ends what builds in `heap`.
 fn unwind_from(heap: NonNull<RawHeap>, error: HeapError) -> ! {
-    resume_unwind(Box::new(Unwind { error, owner: heap.addr().get() }))
+    Unwind { error, owner: heap.addr().get() }.start()
 }
 
 /// Makes room for `n` more in what a walk over terms works with; without memory, ends the turn.
 #[inline]
 pub(crate) fn make_room<T>(list: &mut Vec<T>, n: usize) {
     pages::reserve(list, n).unwrap_or_else(|error| unwind(error));
+}
+
+/// The value in memory of its own; without any, ends the turn.
+pub(crate) fn make_box<T>(value: T) -> Box<T> {
+    pages::try_box(value).unwrap_or_else(|error| unwind(error))
 }
 
 /// As [`make_room`], for one more in a table.
@@ -201,15 +232,25 @@ pub(crate) fn make_place<K: Eq + Hash, V>(table: &mut HashMap<K, V>) {
 /// The heap error in the payload of a panic, or the payload.
 #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes catch what a heap unwinds with"))]
 pub(crate) fn heap_error(payload: Box<dyn Any + Send>) -> Result<HeapError, Box<dyn Any + Send>> {
-    payload.downcast::<Unwind>().map(|unwind| unwind.error)
+    Unwind::of(payload).map(|unwind| unwind.error)
+}
+
+/// Runs `f`, which builds in no heap of its own; memory that runs out in it is an error. The rest of what it unwinds with goes
+/// on.
+pub(crate) fn catch_error<R>(f: impl FnOnce() -> R) -> Result<R, HeapError> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| match Unwind::of(payload) {
+        Ok(unwind) if unwind.owner == 0 => unwind.error,
+        Ok(unwind) => unwind.start(),
+        Err(payload) => resume_unwind(payload),
+    })
 }
 
 /// Runs `f` with the heap; an allocation of it that fails is an error.
 pub(crate) fn catch_limit<'h, R>(heap: Heap<'h>, f: impl FnOnce(Heap<'h>) -> R) -> Result<R, HeapError> {
     // All else goes on, the limits of heaps around this one too; what is left half-built is dropped with the builder.
-    catch_unwind(AssertUnwindSafe(|| f(heap))).map_err(|payload| match payload.downcast::<Unwind>() {
+    catch_unwind(AssertUnwindSafe(|| f(heap))).map_err(|payload| match Unwind::of(payload) {
         Ok(unwind) if unwind.owner == 0 || unwind.owner == heap.raw.addr().get() => unwind.error,
-        Ok(unwind) => resume_unwind(unwind),
+        Ok(unwind) => unwind.start(),
         Err(payload) => resume_unwind(payload),
     })
 }
@@ -613,11 +654,20 @@ impl<'h> Heap<'h> {
     /// # Ok::<(), shared_term::term::Mismatch>(())
     /// ```
     pub fn resource<T: Any + Send + Sync>(self, value: Arc<T>) -> Term<'h> {
-        let value: Arc<dyn Any + Send + Sync> = value;
-        let (p, value) = self.alloc_for(1 + off_heap::RESOURCE_SIZE, value);
+        self.another_resource::<Arc<resource::Anything>>(value)
+    }
+
+    fn another_resource<T: resource::Payload>(self, value: T) -> Term<'h> {
+        let (p, value) = self.alloc_for(1 + resource::SIZE, value);
         // SAFETY: the words were just allocated in the heap that the list belongs to.
-        unsafe { off_heap::write(p, Object::Resource, off_heap::RESOURCE_SIZE, value, &mut self.raw().off_heap) };
+        unsafe { off_heap::write(p, value, &mut self.raw().off_heap) };
         self.term(word::pointer(p, word::BOXED))
+    }
+
+    /// A resource of which there are no copies: nothing may copy the term. For what this crate sends itself.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn own_resource(self, value: Box<resource::Anything>) -> Term<'h> {
+        self.another_resource(value)
     }
 
     /// A deep copy of a term from anywhere, sharing kept, literals copied in. O(words), whatever the paths.

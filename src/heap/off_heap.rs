@@ -1,26 +1,18 @@
 //! Objects whose contents lie outside the heap: large binaries and resources.
 //!
 //! ```text
-//! header | next object of the same heap's list | payload: that of a `binary`, or an `Arc<dyn Any + Send + Sync>`
+//! header | next object of the same heap's list | payload: that of a `binary`, or of a `resource`
 //! ```
 //!
 //! The list is how a heap that is dropped without tracing still releases what it holds. An object enters it after its
 //! last word is written (invariant 8), and the list of a heap is the truth about what that heap owns: a payload that a
 //! collection has moved bit for bit belongs to the list that links it.
 
-use super::binary;
+use super::{binary, resource};
 use crate::term::word::{self, Object, Word};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Arc;
-
-type Anything = Arc<dyn Any + Send + Sync>;
-
-const _: () = assert!(size_of::<Anything>() == 16 && align_of::<Anything>() == 8, "a payload of two words");
-
-/// Words that follow the header of a resource.
-pub(crate) const RESOURCE_SIZE: usize = 1 + size_of::<Anything>() / 8;
 
 /// The payload of the object at `p`.
 #[inline(always)]
@@ -28,16 +20,16 @@ pub(crate) fn payload<T>(p: *const Word) -> *const T {
     p.wrapping_add(2).cast()
 }
 
-/// Writes an object at `p` and puts it at the head of `list`.
+/// Writes a resource at `p` and puts it at the head of `list`.
 ///
 /// # Safety
 ///
 /// `p` must be valid for the words of the object, in the heap that `list` belongs to.
-pub(crate) unsafe fn write<T>(p: *mut Word, kind: Object, size: usize, value: T, list: &mut *mut Word) {
+pub(super) unsafe fn write<T: resource::Payload>(p: *mut Word, value: T, list: &mut *mut Word) {
     // SAFETY: the caller's promise; the payload is written before the object is linked (invariant 8).
     unsafe {
         p.wrapping_add(2).cast::<T>().write(value);
-        p.write(word::header(kind, 0, size));
+        p.write(T::HEADER);
         link(p, list);
     }
 }
@@ -46,7 +38,7 @@ pub(crate) unsafe fn write<T>(p: *mut Word, kind: Object, size: usize, value: T,
 ///
 /// # Safety
 ///
-/// As for [`write`]; the object must not be on a list.
+/// `p` must be a complete object in the heap that `list` belongs to, and not be on a list.
 pub(crate) unsafe fn link(p: *mut Word, list: &mut *mut Word) {
     // SAFETY: the second word of the object is its link.
     unsafe { p.add(1).write((*list).expose_provenance() as Word) };
@@ -57,13 +49,17 @@ pub(crate) unsafe fn link(p: *mut Word, list: &mut *mut Word) {
 ///
 /// # Safety
 ///
-/// `from` must be a living object with its header in place, `to` as `p` in [`write`].
+/// `from` must be a living object with its header in place, and `to` be valid for its words, in the heap that `list` belongs
+/// to.
 pub(crate) unsafe fn duplicate(from: *const Word, to: *mut Word, list: &mut *mut Word) {
     // SAFETY: the header tells which payload lies there.
     unsafe {
         match word::header_kind(*from) {
             Object::Bytes => binary::duplicate(from, to, list),
-            _ => write(to, Object::Resource, RESOURCE_SIZE, Anything::clone(&*payload::<Anything>(from)), list),
+            _ => {
+                resource::duplicate(from, to);
+                link(to, list);
+            }
         }
     }
 }
@@ -86,7 +82,7 @@ pub(crate) unsafe fn each_resource(list: *mut Word, mut f: impl FnMut(&(dyn Any 
         // SAFETY: the caller's promise: an object with its header in place, whose kind says what its payload is.
         unsafe {
             if word::header_kind(*p) == Object::Resource {
-                f(&**payload::<Anything>(p));
+                f(resource::value(*p, p).0);
             }
         }
         p = next(p);
@@ -176,8 +172,8 @@ unsafe fn drop_payload(p: *mut Word) {
         let first = *p;
         let header = if word::is_header(first) { first } else { *word::address(first) };
         match word::header_kind(header) {
-            Object::Bytes => binary::drop_payload(header, p),
-            _ => ptr::drop_in_place(payload::<Anything>(p).cast_mut()),
+            Object::Bytes => binary::drop_payload(p),
+            _ => resource::drop_payload(header, p),
         }
     }
 }

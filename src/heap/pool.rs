@@ -13,7 +13,6 @@
 use crate::sync::Mutex;
 use crate::sync::mutation::{Mutation, mutated};
 use std::cell::{Cell, UnsafeCell};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Blocks that a thread hands over or takes at once.
@@ -101,7 +100,7 @@ pub(crate) struct Depot {
     size: usize,
     /// Batches that are kept whatever others keep.
     own: usize,
-    room: Arc<Room>,
+    room: &'static Room,
 }
 
 /// Bytes that depots may keep, all together, beside what each may by itself: most programs ask for few sizes, and for many
@@ -131,7 +130,7 @@ unsafe impl Sync for Depot {}
 
 impl Depot {
     /// A depot of blocks of `size` bytes, which keeps `own` bytes of them whatever others keep.
-    pub(crate) fn new(size: usize, own: usize, room: Arc<Room>) -> Self {
+    pub(crate) fn new(size: usize, own: usize, room: &'static Room) -> Self {
         Self { batches: Mutex::new(Vec::new()), size: BATCH * size, own: own / (BATCH * size), room }
     }
 
@@ -173,7 +172,7 @@ mod global {
     use super::{Block, Cache, Depot, Room};
     use crate::heap::spare;
     use std::alloc::Layout;
-    use std::sync::{Arc, LazyLock};
+    use std::sync::LazyLock;
 
     /// Sizes go up from the smallest by [`STEP`]: what allocators round up to anyway.
     const SMALLEST: usize = 24;
@@ -186,8 +185,8 @@ mod global {
     const ROOM: usize = 12 << 20;
 
     static DEPOTS: LazyLock<[Depot; CLASSES]> = LazyLock::new(|| {
-        let room = Arc::new(Room::new(ROOM));
-        std::array::from_fn(|class| Depot::new(size(class), OWN, Arc::clone(&room)))
+        static SPARE: Room = Room::new(ROOM);
+        std::array::from_fn(|class| Depot::new(size(class), OWN, &SPARE))
     });
 
     struct Caches([Cache; CLASSES]);
@@ -316,8 +315,8 @@ mod global {
         #[test]
         fn a_depot_keeps_its_own_and_what_there_is_room_for_and_gives_the_room_back() {
             let bytes = |batches: usize| batches * BATCH * 8;
-            let room = Arc::new(Room::new(bytes(2)));
-            let [a, b] = [(); 2].map(|()| Depot::new(8, bytes(1), Arc::clone(&room)));
+            static SPARE: Room = Room::new(2 * BATCH * 8);
+            let [a, b] = [(); 2].map(|()| Depot::new(8, bytes(1), &SPARE));
             let batch = &mut [std::ptr::null_mut(); BATCH];
             assert_eq!([(); 4].map(|()| a.give(batch)), [true, true, true, false]);
             assert_eq!([(); 2].map(|()| b.give(batch)), [true, false]);

@@ -4,15 +4,14 @@
 //! message that it has not received yet: like a collection, whoever answers one may write there.
 
 use super::collect::in_retired;
-use super::off_heap::{self, RESOURCE_SIZE};
+use super::off_heap;
 use super::raw::RawHeap;
 use super::region::Region;
+use super::resource;
 use super::walk::Run;
 use super::{HeapError, literal};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::{self, Object, Word};
-use std::any::Any;
-use std::sync::Arc;
 
 impl Run {
     /// Calls `f` with the place of each literal among the words.
@@ -81,20 +80,20 @@ impl Region {
     }
 
     /// Calls `f` with each of the Rust values that it [keeps](Self::keep) or has terms of.
-    pub(crate) fn each_resource(&self, f: impl FnMut(&(dyn Any + Send + Sync))) {
+    pub(crate) fn each_resource(&self, f: impl FnMut(&resource::Anything)) {
         // SAFETY: the region's own objects, which it has complete and does not change.
         self.as_heap(|heap| unsafe { off_heap::each_resource(heap.off_heap, f) });
     }
 
     /// Keeps `kept` for as long as the region, or the heap that takes it over, has the memory that it has now. No term leads
     /// there: a copy has nothing of it. Four words.
-    pub(crate) fn keep(&mut self, kept: Arc<dyn Any + Send + Sync>) -> Result<(), HeapError> {
+    pub(crate) fn keep(&mut self, kept: Box<resource::Anything>) -> Result<(), HeapError> {
         self.as_mut_heap(|heap, _| {
             // And no chunk with room for as much again as the region has.
-            heap.set_limit(heap.used() + 1 + RESOURCE_SIZE);
-            let p = heap.alloc(1 + RESOURCE_SIZE)?;
+            heap.set_limit(heap.used() + 1 + resource::SIZE);
+            let p = heap.alloc(1 + resource::SIZE)?;
             // SAFETY: so many words were just allocated in the heap that the list belongs to.
-            unsafe { off_heap::write(p, Object::Resource, RESOURCE_SIZE, kept, &mut heap.off_heap) };
+            unsafe { off_heap::write(p, kept, &mut heap.off_heap) };
             Ok(())
         })
     }
@@ -208,7 +207,7 @@ mod tests {
             let (words, capacity) = (region.words(), region.as_heap(RawHeap::capacity));
             let (kept, before) = (Arc::new(()), region.root().to_string());
             for i in 1..4 {
-                region.keep(Arc::clone(&kept) as _).unwrap();
+                region.keep(Box::new(Arc::clone(&kept))).unwrap();
                 assert!(region.as_heap(RawHeap::capacity) <= capacity + 4 * i, "{n}");
                 assert_eq!(region.words(), words + 4 * i);
             }

@@ -104,10 +104,10 @@ impl<'h> Heap<'h> {
                 let mut panicked = Panicked::default();
                 panicked.during(|| drop(inner));
                 panicked.end();
-                match payload.downcast::<Unwind>() {
+                match Unwind::of(payload) {
                     // To the outer heap, the limit is its own.
                     Ok(unwind) if unwind.owner == raw.addr() => self.unwind(in_all(unwind.error, used, limit)),
-                    Ok(unwind) => resume_unwind(unwind),
+                    Ok(unwind) => unwind.start(),
                     Err(payload) => resume_unwind(payload),
                 }
             }

@@ -79,7 +79,7 @@ to_term! {
     RemotePid => |x, h| h.remote_pid(x);
     &str => |x, h| h.binary(x);
     &String => |x, h| h.binary(x);
-    String => |x, h| h.bytes(Bytes::from(x));
+    String => |x, h| h.own_bytes(x.into_bytes());
     &[u8] => |x, h| h.binary(x);
     Bytes => |x, h| h.bytes(x);
     () => |_x, h| h.tuple(&[]);
@@ -162,18 +162,21 @@ pub trait Segment {
 
 impl Segment for u8 {
     fn append(self, bytes: &mut Vec<u8>) {
+        super::make_room(bytes, 1);
         bytes.push(self);
     }
 }
 
 impl Segment for &str {
     fn append(self, bytes: &mut Vec<u8>) {
+        super::make_room(bytes, self.len());
         bytes.extend_from_slice(self.as_bytes());
     }
 }
 
 impl<const N: usize> Segment for &[u8; N] {
     fn append(self, bytes: &mut Vec<u8>) {
+        super::make_room(bytes, N);
         bytes.extend_from_slice(self);
     }
 }

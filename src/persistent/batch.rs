@@ -10,19 +10,19 @@
 
 use super::domain::{Domain, Span};
 use super::entry::{Change, Entry};
-use super::table::Table;
+use super::limbo::{Chain, Link};
+use super::slot::Pinned;
+use super::table::{self, Table};
 use super::value::{Frozen, Offer, Value};
 use super::{PutError, StoreError};
-use crate::heap::{HeapError, literal};
+use crate::heap::{HeapError, catch_error, literal, reserve, try_box};
 use crate::sync::Mutex;
 use crate::sync::atomic::Ordering;
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Key;
 use crate::term::word::{self, Word};
-use std::alloc::{Layout, handle_alloc_error};
-use std::collections::VecDeque;
 use std::fmt;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic as plain;
 
 /// Changes of many keys, to be made at once.
@@ -54,6 +54,8 @@ use std::sync::atomic as plain;
 pub struct Batch<'s> {
     domain: &'s Domain,
     planned: Vec<Planned<'s>>,
+    /// With room for the changes of all of these; made for the first.
+    young: Option<Box<Young>>,
 }
 
 impl fmt::Debug for Batch<'_> {
@@ -87,18 +89,35 @@ pub struct Changes {
 }
 
 struct Planned<'s> {
-    hash: u64,
-    /// The key; linked if it is not in the table yet.
-    entry: Box<Entry>,
+    /// In the order of the plans.
+    nth: usize,
+    /// The key: already in the table, so that to commit takes no memory.
+    key: Pinned<'s>,
     /// `None`: the key is erased.
     value: Option<Frozen<'s>>,
     /// The value that was there, if it was found to be equal.
     equal: Option<Word>,
+    /// A later plan is for the same key.
+    superseded: bool,
 }
 
 impl<'s> Batch<'s> {
     pub(crate) fn new(domain: &'s Domain) -> Self {
-        Self { domain, planned: Vec::new() }
+        Self { domain, planned: Vec::new(), young: None }
+    }
+
+    /// Adds a plan, and makes room for all that it takes to commit it. The caller must be online.
+    fn plan(&mut self, key: impl Key, value: Option<Frozen<'s>>) -> Result<(), HeapError> {
+        let young = match &mut self.young {
+            Some(young) => young,
+            none => none.insert(Young::new()?),
+        };
+        let nth = self.planned.len();
+        reserve(&mut self.planned, 1)?;
+        reserve(&mut young.changed, nth + 1)?;
+        let key = Pinned::new(self.domain, key)?;
+        self.planned.push(Planned { nth, key, value, equal: None, superseded: false });
+        Ok(())
     }
 
     /// Plans to publish `value` at `key`. The last plan for a key counts. O(words of the value), as
@@ -131,13 +150,10 @@ impl<'s> Batch<'s> {
     /// As for [`Domain::accept`].
     pub(crate) unsafe fn plan_put(&mut self, key: impl Key, mut offer: Offer<'s>) -> Result<(), StoreError> {
         self.domain.admit()?;
-        let hash = key.hash_key();
-        let entry = Entry::new(hash, key)?;
         let _span = Span::new(self.domain);
         // SAFETY: the caller's promise.
         let frozen = unsafe { self.domain.accept(&mut offer) }?;
-        self.planned.push(Planned { hash, entry, value: Some(frozen), equal: None });
-        Ok(())
+        Ok(self.plan(key, Some(frozen))?)
     }
 
     /// Plans to remove `key`.
@@ -157,13 +173,14 @@ impl<'s> Batch<'s> {
     /// # Ok::<(), shared_term::persistent::StoreError>(())
     /// ```
     pub fn erase(&mut self, key: impl Key) -> Result<&mut Self, HeapError> {
-        let hash = key.hash_key();
-        self.planned.push(Planned { hash, entry: Entry::new(hash, key)?, value: None, equal: None });
+        let _span = Span::new(self.domain);
+        self.plan(key, None)?;
         Ok(self)
     }
 
     /// Makes the changes, all at once. O(keys), and O(words) of values that are there already, which are compared with;
-    /// writers of the same keys wait meanwhile, for a few stores per key, readers do not.
+    /// writers of the same keys wait meanwhile, for a few stores per key, readers do not. Takes no memory: what it needs was
+    /// reserved with the plans.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
@@ -183,7 +200,10 @@ impl<'s> Batch<'s> {
 
     /// As [`commit`](Self::commit); also the number of the last batch, for a turn that is to see it.
     pub(crate) fn commit_numbered(mut self) -> (u64, Changes) {
-        self.domain.commit(std::mem::take(&mut self.planned))
+        match self.young.take() {
+            Some(young) => self.domain.commit(std::mem::take(&mut self.planned), young),
+            None => (self.domain.table.snapshot(), Changes::default()),
+        }
     }
 }
 
@@ -197,15 +217,18 @@ impl Drop for Batch<'_> {
     }
 }
 
-/// A batch that is committed, until nobody has a snapshot from before it.
+/// A batch that is committed, until nobody has a snapshot from before it; and then, until nobody looks at its changes.
+#[repr(C)]
 struct Young {
+    link: Link,
     epoch: u64,
-    changes: Vec<Change>,
-    keys: Vec<Changed>,
+    /// Entries lead to the changes, which stay where they are.
+    changed: Vec<Changed>,
     bytes: usize,
 }
 
 struct Changed {
+    change: Change,
     entry: NonNull<Entry>,
     /// The value that lost its place, or zero.
     replaced: Word,
@@ -214,12 +237,85 @@ struct Changed {
 // SAFETY: the entries are pinned, and atomic or under locks; the words are references on areas, which are `Send`.
 unsafe impl Send for Young {}
 
+impl Young {
+    fn new() -> Result<Box<Self>, HeapError> {
+        // SAFETY: who ends it has it alone, and it was made by `Box`: see `into_link`.
+        let link = Link::new(|link| drop(unsafe { Self::from_link(link) }));
+        try_box(Self { link, epoch: 0, changed: Vec::new(), bytes: 0 })
+    }
+
+    fn into_link(self: Box<Self>) -> NonNull<Link> {
+        NonNull::from(Box::leak(self)).cast()
+    }
+
+    /// # Safety
+    ///
+    /// The link must come from [`into_link`](Self::into_link), and be taken back once.
+    unsafe fn from_link(link: NonNull<Link>) -> Box<Self> {
+        // SAFETY: the caller's promise: the link is its first field.
+        unsafe { Box::from_raw(link.as_ptr().cast()) }
+    }
+
+    /// Puts a change in the place of an entry's value. There must be room, and the caller hold the lock of the key.
+    fn change(&mut self, number: u64, entry: &Entry, value: Option<Frozen<'_>>, table: &Table, done: &mut Changes) {
+        let replaced = entry.newest();
+        match (&replaced, value.is_some()) {
+            (None, _) => done.inserted += 1,
+            (Some(_), true) => done.replaced += 1,
+            (Some(_), false) => done.erased += 1,
+        }
+        let new = value.as_ref().map_or(0, Frozen::word);
+        let replaced = replaced.unwrap_or(0);
+        let (at, room) = (self.changed.len(), self.changed.capacity());
+        assert!(at < room, "reserved with the plan");
+        // SAFETY: there is room behind the last, so that nothing moves that an entry leads to. The change lives until a grace
+        // period after it is taken out again.
+        unsafe {
+            let changed = self.changed.as_mut_ptr().add(at);
+            changed.write(Changed { change: Change::new(number, new), entry: NonNull::from(entry), replaced });
+            self.changed.set_len(at + 1);
+            entry.change(NonNull::new_unchecked(&raw mut (*changed).change));
+        }
+        entry.pin();
+        if let Some(value) = value {
+            entry.set_version(table.next_version());
+            value.into_word(); // the entry's reference
+        }
+        if word::is_literal(replaced) {
+            // SAFETY: the entry's reference, which is the batch's now.
+            self.bytes += unsafe { literal::entry(replaced).area().as_ref() }.held_bytes();
+        }
+    }
+}
+
+/// Young batches, the oldest first.
+#[derive(Default)]
+struct Queue(Chain);
+
+// SAFETY: what is there is `Send`.
+unsafe impl Send for Queue {}
+
+impl Queue {
+    fn push(&mut self, young: Box<Young>) {
+        // SAFETY: leaked until it is popped.
+        unsafe { self.0.push(young.into_link()) };
+    }
+
+    /// Takes the oldest, if `which` says so of it.
+    fn pop_if(&mut self, which: impl FnOnce(&Young) -> bool) -> Option<Box<Young>> {
+        // SAFETY: what is here was pushed, and is alive.
+        let oldest = unsafe { self.0.iter().next()?.cast::<Young>().as_ref() };
+        // SAFETY: as above; taken back once.
+        which(oldest).then(|| self.0.pop()).flatten().map(|link| unsafe { Young::from_link(link) })
+    }
+}
+
 /// The young batches of a domain.
 #[derive(Default)]
 pub(super) struct Batches {
     /// Held from the numbering of a batch to its commit: numbers are committed in order.
     committing: Mutex<()>,
-    young: Mutex<VecDeque<Young>>,
+    young: Mutex<Queue>,
     /// How many, for a look without the lock. Counted up before the epoch is advanced: see `Drop for Span`.
     len: plain::AtomicUsize,
     /// Bytes of what they replaced.
@@ -238,104 +334,69 @@ impl Batches {
 
 impl Domain {
     /// Makes all changes at once. The number of the last batch that is committed then: this one, if it changed anything.
-    fn commit(&self, mut planned: Vec<Planned<'_>>) -> (u64, Changes) {
+    fn commit(&self, mut planned: Vec<Planned<'_>>, mut young: Box<Young>) -> (u64, Changes) {
         let _span = Span::new(self);
         let mut done = Changes::default();
-        last_of_each_key(&mut planned);
+        mark_superseded(&mut planned);
         let now = self.table.snapshot();
-        for plan in &mut planned {
-            let there = self.table.find(plan.hash, plan.entry.key()).and_then(|entry| entry.value(now));
-            if let (Some(value), Some(there)) = (&plan.value, there) {
+        let mut stripes = table::NO_STRIPES;
+        for plan in planned.iter_mut().filter(|plan| !plan.superseded) {
+            let entry = plan.key.entry();
+            stripes[Table::stripe(u64::from(entry.hash))] = true;
+            if let (Some(value), Some(there)) = (&plan.value, entry.value(now)) {
+                // Without the memory to compare them, they pass for different.
                 // SAFETY: both are alive: the plan holds one, the span the other. Compared outside every lock.
-                plan.equal = unsafe { crate::term::equal(there, value.word()) }.then_some(there);
+                let equal = catch_error(|| unsafe { crate::term::equal(there, value.word()) });
+                plan.equal = equal.unwrap_or(false).then_some(there);
             }
         }
-        // Keys that are not needed: they may own things of the user's, which must not go under a lock.
-        let mut unused = Vec::new();
         let number = {
             let _committing = self.batches.committing.lock();
             let number = self.table.commits().load(Ordering::Relaxed) + 1; // Relaxed: changed under the lock alone
-            let mut stripes: Vec<_> = planned.iter().map(|plan| Table::stripe(plan.hash)).collect();
-            stripes.sort_unstable();
-            stripes.dedup();
-            let locks = self.table.lock_stripes(stripes.into_iter());
-            let mut found = Vec::with_capacity(planned.len());
-            for plan in planned {
-                let entry = self.table.find(plan.hash, plan.entry.key());
-                let there = entry.and_then(Entry::newest);
+            let locks = self.table.lock_stripes(&stripes);
+            if mutated(Mutation::CommitBeforeChanges) {
+                self.table.commits().store(number, Ordering::Release);
+            }
+            // Values that are not needed stay in the plans: they may own things of the user's, which must not go under a lock.
+            for plan in planned.iter_mut().filter(|plan| !plan.superseded) {
+                let entry = plan.key.entry();
+                let there = entry.newest();
                 if plan.value.is_none() && there.is_none() || plan.equal.is_some() && there == plan.equal {
                     done.unchanged += 1;
-                    unused.push(plan.entry);
-                    continue;
+                } else {
+                    young.change(number, entry, plan.value.take(), &self.table, &mut done);
                 }
-                let entry = match entry {
-                    Some(entry) => {
-                        unused.push(plan.entry);
-                        entry
-                    }
-                    // Where a batch commits nothing may fail: what it still needs then is a few words a key.
-                    None => match self.table.insert(plan.entry, plan.hash, &self.quiescence, &self.limbo) {
-                        Ok(entry) => entry,
-                        Err(_) => handle_alloc_error(Layout::new::<Entry>()),
-                    },
-                };
-                found.push((entry, plan.value));
             }
-            let installed = self.install(number, found, &mut done);
+            let installed = self.install(number, young, &done);
             drop(locks);
             if installed { number } else { number - 1 }
         };
+        // In the span, whose end gets the collection of values on that were not needed.
+        drop(planned);
         (number, done)
     }
 
     /// Erases every key, at once. The number of those that had a value.
-    pub(super) fn erase_all(&self) -> usize {
+    pub(super) fn erase_all(&self) -> Result<usize, HeapError> {
         let _span = Span::new(self);
+        let mut young = Young::new()?;
         let mut done = Changes::default();
         let _committing = self.batches.committing.lock();
         let number = self.table.commits().load(Ordering::Relaxed) + 1; // Relaxed: changed under the lock alone
         let locks = self.table.lock_all();
-        let found = self.table.entries().filter(|entry| entry.newest().is_some()).map(|entry| (entry, None)).collect();
-        self.install(number, found, &mut done);
+        let entries = || self.table.entries().filter(|entry| entry.newest().is_some());
+        reserve(&mut young.changed, entries().count())?;
+        entries().for_each(|entry| young.change(number, entry, None, &self.table, &mut done));
+        self.install(number, young, &done);
         drop(locks);
-        done.erased
+        Ok(done.erased)
     }
 
-    /// Puts the changes in their places and commits them. The caller holds the locks of all keys and that of commits.
-    /// `false`: there was nothing to change.
-    fn install(&self, number: u64, found: Vec<(&Entry, Option<Frozen<'_>>)>, done: &mut Changes) -> bool {
-        if found.is_empty() {
+    /// Commits the changes that are in their places. The caller holds the locks of all keys and that of commits. `false`:
+    /// there was nothing to change.
+    fn install(&self, number: u64, mut young: Box<Young>, done: &Changes) -> bool {
+        if young.changed.is_empty() {
             return false;
-        }
-        if mutated(Mutation::CommitBeforeChanges) {
-            self.table.commits().store(number, Ordering::Release);
-        }
-        let change =
-            |(_, value): &(&Entry, Option<Frozen<'_>>)| Change::new(number, value.as_ref().map_or(0, Frozen::word));
-        // A `Vec`: it may move while entries lead to what it holds.
-        let mut changes: Vec<Change> = found.iter().map(change).collect();
-        let first = changes.as_mut_ptr();
-        let (mut keys, mut bytes) = (Vec::with_capacity(found.len()), 0);
-        for (i, (entry, value)) in found.into_iter().enumerate() {
-            let replaced = entry.newest();
-            // SAFETY: the change lives until a grace period after it is taken out again.
-            unsafe { entry.change(NonNull::new_unchecked(first.add(i))) };
-            entry.pin();
-            match (&replaced, value.is_some()) {
-                (None, _) => done.inserted += 1,
-                (Some(_), true) => done.replaced += 1,
-                (Some(_), false) => done.erased += 1,
-            }
-            if let Some(value) = value {
-                entry.set_version(self.table.next_version());
-                value.into_word(); // the entry's reference
-            }
-            let replaced = replaced.unwrap_or(0);
-            if word::is_literal(replaced) {
-                // SAFETY: the entry's reference, which is the batch's now.
-                bytes += unsafe { literal::entry(replaced).area().as_ref() }.held_bytes();
-            }
-            keys.push(Changed { entry: NonNull::from(entry), replaced });
         }
         self.table.count(done.inserted, done.erased);
         if !mutated(Mutation::CommitBeforeChanges) {
@@ -343,9 +404,10 @@ impl Domain {
             self.table.commits().store(number, Ordering::Release);
         }
         self.batches.len.fetch_add(1, plain::Ordering::Relaxed);
-        self.batches.retained.fetch_add(bytes, plain::Ordering::Relaxed);
-        let mut young = self.batches.young.lock();
-        young.push_back(Young { epoch: self.quiescence.advance(), changes, keys, bytes });
+        self.batches.retained.fetch_add(young.bytes, plain::Ordering::Relaxed);
+        let mut queue = self.batches.young.lock();
+        young.epoch = self.quiescence.advance();
+        queue.push(young);
         true
     }
 
@@ -355,13 +417,9 @@ impl Domain {
         let mut worked = false;
         while !self.batches.is_empty() {
             let batch = {
-                let mut young = self.batches.young.lock();
                 let passed =
                     |batch: &Young| mutated(Mutation::FinishWithoutGrace) || self.quiescence.has_passed(batch.epoch);
-                match young.front() {
-                    Some(batch) if passed(batch) => young.pop_front(),
-                    _ => None,
-                }
+                self.batches.young.lock().pop_if(passed)
             };
             let Some(batch) = batch else { break };
             self.finish(batch);
@@ -370,9 +428,8 @@ impl Domain {
         worked
     }
 
-    fn finish(&self, batch: Young) {
-        let Young { changes, keys, bytes, .. } = batch;
-        for (change, Changed { entry, replaced }) in changes.iter().zip(keys) {
+    fn finish(&self, batch: Box<Young>) {
+        for Changed { change, entry, replaced } in &batch.changed {
             // SAFETY: the batch has pinned the entry.
             let entry = unsafe { entry.as_ref() };
             let lock = self.table.lock(u64::from(entry.hash));
@@ -380,31 +437,29 @@ impl Domain {
             entry.unpin();
             self.table.unlink_idle(entry, &self.quiescence, &self.limbo);
             drop(lock);
-            self.drop_value(replaced);
+            self.drop_value(*replaced);
         }
-        self.batches.retained.fetch_sub(bytes, plain::Ordering::Relaxed);
+        self.batches.retained.fetch_sub(batch.bytes, plain::Ordering::Relaxed);
         // Somebody may be looking at a change, found before it was taken out.
-        self.limbo.put(&self.quiescence, Box::new(changes));
+        // SAFETY: it was made by `Box`, as its link says.
+        unsafe { self.limbo.put_one(&self.quiescence, batch.into_link()) };
         self.batches.len.fetch_sub(1, plain::Ordering::Relaxed);
     }
 
     /// Finishes all batches, when the domain ends.
     pub(super) fn abandon_batches(&self) {
         loop {
-            let Some(batch) = self.batches.young.lock().pop_front() else { return };
+            let Some(batch) = self.batches.young.lock().pop_if(|_| true) else { return };
             self.finish(batch);
         }
     }
 }
 
-/// Drops all plans for a key but the last. O(n log n).
-fn last_of_each_key(planned: &mut Vec<Planned<'_>>) {
-    // Stable: equal keys stay in their order, among others that have the same hash by chance.
-    planned.sort_by_key(|plan| plan.hash);
-    let counts = |(i, plan): (usize, &Planned<'_>)| {
-        let mut later = planned[i + 1..].iter().take_while(|other| other.hash == plan.hash);
-        !later.any(|other| other.entry.key() == plan.entry.key())
-    };
-    let mut counts = planned.iter().enumerate().map(counts).collect::<Vec<_>>().into_iter();
-    planned.retain(|_| counts.next().unwrap_or(true));
+/// Finds the plans for a key that are followed by another. O(n log n).
+fn mark_superseded(planned: &mut [Planned<'_>]) {
+    let address = |plan: &Planned<'_>| ptr::from_ref(plan.key.entry()).addr();
+    planned.sort_unstable_by_key(|plan| (address(plan), plan.nth));
+    for i in 1..planned.len() {
+        planned[i - 1].superseded = address(&planned[i - 1]) == address(&planned[i]);
+    }
 }

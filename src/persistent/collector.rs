@@ -22,6 +22,7 @@ use super::asking::Asking;
 #[cfg(feature = "runtime")]
 use super::card::Answer;
 use super::domain::{Domain, called_back};
+use super::pending::Pending;
 use super::report::Report;
 use super::scan;
 use crate::heap::literal::{Area, bit_of, count};
@@ -63,7 +64,7 @@ enum Phase {
 struct State {
     phase: Phase,
     /// The areas of the batch, with their references as they were at the mark.
-    batch: Vec<(NonNull<Area>, u64)>,
+    batch: Pending,
     /// The epoch that the grace period began.
     epoch: u64,
     /// It is to be collected whatever the policy.
@@ -72,18 +73,9 @@ struct State {
     report: Report,
 }
 
-// SAFETY: the areas of a batch are the collector's, and `Area` is `Send`.
-unsafe impl Send for State {}
-
-struct Pending(Vec<NonNull<Area>>);
-
-// SAFETY: as above.
-unsafe impl Send for Pending {}
-
 /// The bits of the areas of a batch.
-fn bits_of(batch: &[(NonNull<Area>, u64)]) -> u64 {
-    // SAFETY: the areas of a batch are the collector's to free; until then they live.
-    batch.iter().fold(0, |bits, (area, _)| bits | bit_of(unsafe { area.as_ref() }))
+fn bits_of(batch: &Pending) -> u64 {
+    batch.iter().fold(0, |bits, area| bits | bit_of(area))
 }
 
 /// Does nobody hold what is left to its holders any more?
@@ -114,10 +106,10 @@ pub(crate) struct Collector {
 impl Collector {
     pub(crate) fn new() -> Self {
         Self {
-            pending: Mutex::new(Pending(Vec::new())),
+            pending: Mutex::default(),
             state: Mutex::new(State {
                 phase: Phase::Idle,
-                batch: Vec::new(),
+                batch: Pending::default(),
                 epoch: 0,
                 forced: false,
                 started: Instant::now(),
@@ -199,7 +191,7 @@ impl Collector {
         }
         this.queued.store(true, Ordering::Relaxed);
         self.retained.fetch_add(this.held_bytes(), plain::Ordering::Relaxed);
-        pending.0.push(area);
+        pending.push(area, 0);
         true
     }
 
@@ -236,7 +228,7 @@ impl Collector {
 
     /// Is nothing pending, and no collection running?
     pub(crate) fn is_idle(&self) -> bool {
-        self.pending.lock().0.is_empty() && self.state.try_lock().is_some_and(|state| state.phase == Phase::Idle)
+        self.pending.lock().is_empty() && self.state.try_lock().is_some_and(|state| state.phase == Phase::Idle)
     }
 
     /// Does the collection wait for the answers of processes?
@@ -319,7 +311,7 @@ impl Collector {
     /// C1 and C2.
     fn begin(&self, domain: &Domain, state: &mut State) -> Step {
         let mut pending = self.pending.lock();
-        if pending.0.is_empty() {
+        if pending.is_empty() {
             // What young batches have replaced waits too.
             if state.phase == Phase::Idle {
                 self.take_forced(domain);
@@ -332,7 +324,7 @@ impl Collector {
             state.forced = false;
         }
         let mut bits = bits_of(&state.batch);
-        for area in pending.0.drain(..) {
+        while let Some((area, _)) = pending.pop() {
             // SAFETY: a pending area is the collector's to free; until then it lives.
             let this = unsafe { area.as_ref() };
             // Relaxed: the grace period orders the mark (L2).
@@ -344,7 +336,7 @@ impl Collector {
                 continue;
             }
             bits |= bit_of(this);
-            state.batch.push((area, refs));
+            state.batch.push(area, refs);
         }
         state.forced |= self.take_forced(domain);
         drop(pending);
@@ -390,29 +382,27 @@ impl Collector {
     /// C4 and C5.
     fn ask(&self, domain: &Domain, state: &mut State) {
         let mut pending = self.pending.lock();
-        state.batch.retain(|&(area, at_mark)| {
+        let mut batch = std::mem::take(&mut state.batch);
+        while let Some((area, at_mark)) = batch.pop() {
             // SAFETY: as in `begin`.
             let this = unsafe { area.as_ref() };
             // Acquire: pairs with the releases of those who dropped references.
             let refs = this.refs.load(Ordering::Acquire);
             if mutated(Mutation::NoRefsCheck) || mutated(Mutation::RefsBeforeGrace) {
-                return true;
-            }
-            if count(refs) != 0 {
+                state.batch.push(area, at_mark);
+            } else if count(refs) != 0 {
                 state.report.let_go += 1;
                 self.let_go(this);
-                return false;
-            }
-            if refs != at_mark && !mutated(Mutation::RefsZeroOnly) {
+            } else if refs != at_mark && !mutated(Mutation::RefsZeroOnly) {
                 // It was taken up and dropped again since the mark: a turn that began in between may still read it.
                 this.retired.store(false, Ordering::Relaxed);
                 state.report.let_go += 1;
-                pending.0.push(area);
-                return false;
+                pending.push(area, 0);
+            } else {
+                state.batch.push(area, at_mark);
             }
-            true
-        });
-        if pending.0.is_empty() {
+        }
+        if pending.is_empty() {
             state.forced |= self.take_forced(domain);
         }
         drop(pending);
@@ -433,9 +423,9 @@ impl Collector {
     }
 
     /// C6.
-    fn free(&self, domain: &Domain, batch: Vec<(NonNull<Area>, u64)>) {
+    fn free(&self, domain: &Domain, mut batch: Pending) {
         let (mut areas, mut words, mut bytes, mut off_heap_bytes) = (0, 0, 0, 0);
-        for (area, _) in batch {
+        while let Some((area, _)) = batch.pop() {
             // SAFETY: nobody points into the area (L3, L4), and all uses of it come before this (L5).
             let mut area = unsafe { Box::from_raw(area.as_ptr()) };
             areas += 1;
@@ -473,11 +463,9 @@ impl Collector {
 
     /// Frees what is pending or in a batch, when the domain ends.
     pub(crate) fn abandon(&mut self, space: &crate::heap::literal::Space) {
-        let mut areas: Vec<_> =
-            std::mem::take(&mut self.state.lock().batch).into_iter().map(|(area, _)| area).collect();
         loop {
-            areas.append(&mut self.pending.lock().0);
-            let Some(area) = areas.pop() else { return };
+            let next = self.state.lock().batch.pop();
+            let Some((area, _)) = next.or_else(|| self.pending.lock().pop()) else { return };
             // SAFETY: the domain has ended: there is no process, no guard and no handle.
             unsafe {
                 let mut area = Box::from_raw(area.as_ptr());

@@ -325,8 +325,8 @@ impl Domain {
             // SAFETY: a word that points into it is at hand, and the caller is online (R4).
             unsafe { dep.as_ref() }.retain();
         }
-        let area = self.space.commit(area, parts.first, parts.off_heap, deps);
-        match copied {
+        let (area, noted) = self.space.commit(area, parts.first, parts.off_heap, deps);
+        match copied.and_then(|root| noted.map(|()| root)) {
             Ok(root) if parts.words > 0 => Ok((Some(area), root)),
             Ok(root) => {
                 // Nothing was copied: the root itself is a literal that is kept.
@@ -393,10 +393,7 @@ impl Domain {
         // sleeps.
         plain::fence(plain::Ordering::SeqCst);
         if self.awaited.load(plain::Ordering::Relaxed) && self.awaited.swap(false, plain::Ordering::Relaxed) {
-            let drivers: Vec<_> = self.drivers.lock().iter().map(|(_, driver)| Arc::clone(driver)).collect();
-            for wake in drivers {
-                wake();
-            }
+            each(&self.drivers, |wake| wake());
         }
     }
 
@@ -423,8 +420,9 @@ impl Domain {
     /// Registers somebody who drives the collection when woken; a number to take it back by.
     #[cfg(feature = "runtime")]
     pub(crate) fn add_driver(&self, driver: Driver) -> u64 {
+        let mut drivers = self.drivers.lock();
         let id = self.next_hook.fetch_add(1, plain::Ordering::Relaxed);
-        self.drivers.lock().push((id, driver));
+        drivers.push((id, driver));
         id
     }
 
@@ -434,8 +432,9 @@ impl Domain {
     }
 
     pub(crate) fn subscribe(&self, hook: Hook) -> u64 {
+        let mut hooks = self.hooks.lock();
         let id = self.next_hook.fetch_add(1, plain::Ordering::Relaxed);
-        self.hooks.lock().push((id, hook));
+        hooks.push((id, hook));
         id
     }
 
@@ -449,15 +448,14 @@ impl Domain {
     }
 
     pub(crate) fn report(&self, report: &Report) {
-        let hooks: Vec<_> = self.hooks.lock().iter().map(|(_, hook)| Arc::clone(hook)).collect();
-        for hook in hooks {
+        each(&self.hooks, |hook| {
             called_back(&self.quiescence, || {
                 // A hook that panics must not stop the collection. Nor must the drop of what it panicked with.
                 if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(report))) {
                     crate::heap::off_heap::drop_quietly(payload);
                 }
             });
-        }
+        });
     }
 
     /// A term of this domain, lent while the caller is online.
@@ -471,12 +469,27 @@ impl Domain {
     }
 }
 
+/// Calls `f` with each that was registered before, in that order, without the lock: what it calls may register, or take back.
+/// Takes no memory.
+fn each<T: ?Sized>(registered: &Mutex<Vec<(u64, Arc<T>)>>, mut f: impl FnMut(&T)) {
+    let next = |after: Option<u64>, end: u64| {
+        let registered = registered.lock();
+        let found = registered.iter().find(|(id, _)| after.is_none_or(|after| *id > after) && *id <= end);
+        found.map(|(id, one)| (*id, Arc::clone(one)))
+    };
+    let Some(end) = registered.lock().last().map(|(id, _)| *id) else { return };
+    let mut after = None;
+    while let Some((id, one)) = next(after, end) {
+        f(&one);
+        after = Some(id);
+    }
+}
+
 impl Drop for Domain {
     fn drop(&mut self) {
         // Processes, guards and handles hold the domain: there are none. What the table still has goes first.
         self.abandon_batches();
-        let values: Vec<_> = self.table.entries().filter_map(|entry| entry.replace(0)).collect();
-        for w in values.into_iter().filter(|w| word::is_literal(*w)) {
+        for w in self.table.entries().filter_map(|entry| entry.replace(0)).filter(|w| word::is_literal(*w)) {
             // SAFETY: the table's reference.
             unsafe { self.collector.release(literal::entry(w).area()) };
         }

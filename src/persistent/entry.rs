@@ -10,7 +10,7 @@
 //! The value is one word: an immediate, or a pointer into a literal area. Its two low bits tell these from the two things
 //! that are no term: zero, where there is no value, and the address of a [`Change`].
 
-use crate::heap::{HeapError, Region};
+use crate::heap::{HeapError, Region, try_box};
 use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::sync::mutation::{Mutation, ordering};
 use crate::term::word::{self, Word};
@@ -27,7 +27,7 @@ pub(crate) struct Entry {
     value: AtomicU64,
     /// An immediate, a pointer into the region of `room`, or zero: the key is the object in `room`.
     key: Word,
-    /// Of the value; written and read under the lock of the key.
+    /// Of the value; written and read under the lock of the key. When the entry is out of the table, the next that waits.
     version: AtomicU64,
     pub(super) hash: u32,
     /// What holds the entry in the table, with a value or without: slots, and changes of young batches. Under the lock of
@@ -101,7 +101,7 @@ impl Entry {
             None => Self::keep(key)?,
         };
         let (value, version, pins) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU32::new(0));
-        Ok(Box::new(Self { value, key, version, hash: hash as u32, pins, room }))
+        try_box(Self { value, key, version, hash: hash as u32, pins, room })
     }
 
     fn keep(key: impl Key) -> Result<(Word, Room), HeapError> {
@@ -240,6 +240,17 @@ impl Entry {
 
     pub(crate) fn set_version(&self, version: u64) {
         self.version.store(version, Ordering::Relaxed);
+    }
+
+    /// The next of the entries that are out of the table and wait for a grace period; under the lock of their list.
+    pub(super) fn link(&self) -> Option<NonNull<Self>> {
+        // Relaxed: as above.
+        NonNull::new(ptr::with_exposed_provenance_mut(self.version.load(Ordering::Relaxed) as usize))
+    }
+
+    pub(super) fn set_link(&self, next: Option<NonNull<Self>>) {
+        let next = next.map_or(0, |next| next.as_ptr().expose_provenance());
+        self.version.store(next as u64, Ordering::Relaxed);
     }
 
     /// Keeps the entry in the table. The caller holds the lock of the key.

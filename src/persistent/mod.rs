@@ -59,6 +59,7 @@ mod guard;
 mod handle;
 mod held_up;
 mod limbo;
+mod pending;
 mod put;
 mod quiescence;
 mod report;
@@ -97,6 +98,7 @@ pub(crate) use {
     collector::Step,
     domain::TurnMark,
     entry::Entry,
+    limbo::{Chain, Link},
     quiescence::{Participant, Role},
     share::{Lease, Share},
     slots::{Acts, ActsRef, Door, Occupant, again},

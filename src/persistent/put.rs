@@ -298,16 +298,19 @@ impl PersistentTerms {
     /// Removes all keys, at once, and returns how many had a value. Writers wait meanwhile, O(keys); readers do not. OTP
     /// has it for `init:restart/0` alone.
     ///
+    /// # Errors
+    ///
+    /// When there is no memory: a few words for each key, until nobody sees the old values any more. Then nothing is changed.
+    ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
     /// # let store = PersistentTerms::new();
     /// store.put("k", Region::build(|h| h.list(0..10)))?;
-    /// assert_eq!((store.erase_all(), store.info().count), (1, 0));
+    /// assert_eq!((store.erase_all()?, store.info().count), (1, 0));
     /// # Ok::<(), shared_term::persistent::StoreError>(())
     /// ```
-    #[allow(clippy::must_use_candidate, reason = "called for what it does")]
-    pub fn erase_all(&self) -> usize {
-        self.domain.erase_all()
+    pub fn erase_all(&self) -> Result<usize, StoreError> {
+        Ok(self.domain.erase_all()?)
     }
 }
 

@@ -71,9 +71,12 @@ impl PersistentTerms {
         let writer = Arc::clone(&shared);
         let subscription = self.on_collection(move |report| {
             let mut kept = writer.lock();
-            if kept.reports.len() == room {
-                kept.reports.pop_front();
+            // Without memory for more of them, it is as if there were no room.
+            if kept.reports.len() == room || kept.reports.try_reserve(1).is_err() {
                 kept.lost += 1;
+                if kept.reports.pop_front().is_none() {
+                    return;
+                }
             }
             kept.reports.push_back(report.clone());
             drop(kept);

@@ -204,7 +204,7 @@ mod tests {
     /// A table with idle processes in some slots, with a filter, and none in the others.
     #[allow(clippy::vec_box, reason = "the table leads to their addresses")]
     fn table(slots: &Slots, n: usize, idle: &[u32], filter: u64) -> Vec<Box<Occupant>> {
-        let pids: Vec<_> = (0..n).map(|_| slots.take().unwrap()).collect();
+        let pids: Vec<_> = (0..n).map(|_| slots.take().unwrap().unwrap()).collect();
         let occupy = |slot: &u32| {
             let pid = pids[*slot as usize];
             // SAFETY: they are their own beginning.

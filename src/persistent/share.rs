@@ -10,11 +10,12 @@
 //! always, and what waits still is copied once more, as often as its number can be halved.
 
 use super::PersistentTerms;
-use crate::heap::literal;
+use crate::heap::shared::Shared;
+use crate::heap::{HeapError, literal, try_box};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::word::Word;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// An area that messages share.
 #[derive(Debug)]
@@ -29,20 +30,20 @@ pub(crate) struct Share {
 /// Part of a [`Share`], kept by a message until it is received.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    share: Arc<Share>,
+    share: Shared<Share>,
     given_up: AtomicBool,
 }
 
 impl Share {
     /// For so many leases, at least one; the area is to be [set](Self::set).
-    pub(crate) fn new(store: &PersistentTerms, leases: usize) -> Arc<Self> {
+    pub(crate) fn new(store: &PersistentTerms, leases: usize) -> Result<Shared<Self>, HeapError> {
         let left = AtomicUsize::new(leases - leases / 2);
-        Arc::new(Self { store: store.clone(), word: OnceLock::new(), left })
+        Shared::try_new(Self { store: store.clone(), word: OnceLock::new(), left }).map_err(|(error, _)| error)
     }
 
     /// One of the leases.
-    pub(crate) fn lease(self: &Arc<Self>) -> Arc<Lease> {
-        Arc::new(Lease { share: Arc::clone(self), given_up: AtomicBool::new(false) })
+    pub(crate) fn lease(this: &Shared<Self>) -> Result<Box<Lease>, HeapError> {
+        try_box(Lease { share: this.clone(), given_up: AtomicBool::new(false) })
     }
 
     /// The area is that of this literal of the store's, and the caller's reference on it goes over to the leases.

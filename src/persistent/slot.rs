@@ -13,6 +13,7 @@ use crate::term::Term;
 use crate::term::word::Word;
 use crate::term::{Key, TermRef};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -53,27 +54,9 @@ unsafe impl Sync for Slot {}
 impl Slot {
     pub(super) fn new(store: &PersistentTerms, key: impl Key) -> Result<Self, HeapError> {
         let domain = &store.domain;
-        let hash = key.hash_key();
         let _span = Span::new(domain);
-        let fresh = if domain.table.find(hash, key).is_none() { Some(Entry::new(hash, key)?) } else { None };
-        let lock = domain.table.lock(hash);
-        let insert = |entry| domain.table.insert(entry, hash, &domain.quiescence, &domain.limbo);
-        let entry = match (domain.table.find(hash, key), fresh) {
-            (Some(entry), _) => Ok(entry),
-            (None, Some(entry)) => insert(entry),
-            // Erased since it was found.
-            (None, None) => insert(Entry::new(hash, key)?),
-        };
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err((error, entry)) => {
-                drop(lock);
-                return Err(error_of(entry, error));
-            }
-        };
-        pin(entry);
-        drop(lock);
-        Ok(Self { entry: NonNull::from(entry), domain: Arc::clone(domain) })
+        let pinned = Pinned::new(domain, key)?;
+        Ok(Self { entry: pinned.into_entry(), domain: Arc::clone(domain) })
     }
 
     #[inline(always)]
@@ -127,6 +110,61 @@ impl Slot {
     }
 }
 
+/// An entry that stays in the table, with a value or without, until this is dropped.
+pub(super) struct Pinned<'d> {
+    domain: &'d Domain,
+    entry: NonNull<Entry>,
+}
+
+impl<'d> Pinned<'d> {
+    /// The entry of a key, made if there is none. The caller must be online.
+    pub(super) fn new(domain: &'d Domain, key: impl Key) -> Result<Self, HeapError> {
+        let hash = key.hash_key();
+        let fresh = if domain.table.find(hash, key).is_none() { Some(Entry::new(hash, key)?) } else { None };
+        let lock = domain.table.lock(hash);
+        let insert = |entry| domain.table.insert(entry, hash, &domain.quiescence, &domain.limbo);
+        let entry = match (domain.table.find(hash, key), fresh) {
+            (Some(entry), _) => Ok(entry),
+            (None, Some(entry)) => insert(entry),
+            // Erased since it was found.
+            (None, None) => insert(Entry::new(hash, key)?),
+        };
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err((error, entry)) => {
+                drop(lock);
+                return Err(error_of(entry, error));
+            }
+        };
+        pin(entry);
+        drop(lock);
+        Ok(Self { domain, entry: NonNull::from(entry) })
+    }
+
+    #[inline(always)]
+    pub(super) fn entry(&self) -> &'d Entry {
+        // SAFETY: it stays in the table while it is pinned, and whoever drops this uses it no more.
+        unsafe { self.entry.as_ref() }
+    }
+
+    /// The entry, pinned until somebody unpins it.
+    fn into_entry(self) -> NonNull<Entry> {
+        ManuallyDrop::new(self).entry
+    }
+}
+
+impl Drop for Pinned<'_> {
+    fn drop(&mut self) {
+        if mutated(Mutation::SlotNotPinned) {
+            return;
+        }
+        let (domain, entry) = (self.domain, self.entry());
+        let _lock = domain.table.lock(u64::from(entry.hash));
+        entry.unpin();
+        domain.table.unlink_idle(entry, &domain.quiescence, &domain.limbo);
+    }
+}
+
 /// Keeps the entry for one more slot. The caller holds the lock of its key.
 fn pin(entry: &Entry) {
     if !mutated(Mutation::SlotNotPinned) {
@@ -144,15 +182,9 @@ impl Clone for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if mutated(Mutation::SlotNotPinned) {
-            return;
-        }
-        let (domain, entry) = (&*self.domain, self.entry());
         // The end of the span gets the freeing of the entry on.
-        let _span = Span::new(domain);
-        let _lock = domain.table.lock(u64::from(entry.hash));
-        entry.unpin();
-        domain.table.unlink_idle(entry, &domain.quiescence, &domain.limbo);
+        let _span = Span::new(&self.domain);
+        drop(Pinned { domain: &self.domain, entry: self.entry });
     }
 }
 

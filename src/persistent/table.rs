@@ -9,7 +9,7 @@
 //! outside both.
 
 use super::entry::{Entry, load_snapshot};
-use super::limbo::Limbo;
+use super::limbo::{Limbo, Link};
 use super::quiescence::Quiescence;
 use crate::heap::HeapError;
 use crate::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -20,11 +20,16 @@ use std::ptr::{self, NonNull};
 
 /// Locks for writers; a power of two.
 const STRIPES: usize = if crate::sync::MODELLED { 2 } else { 64 };
+/// Of each stripe, whether it is meant.
+pub(super) type Stripes = [bool; STRIPES];
+pub(super) const NO_STRIPES: Stripes = [false; STRIPES];
 const FIRST_CAPACITY: usize = if crate::sync::MODELLED { 4 } else { 64 };
 
 /// The head of an array; its slots follow. Reached by raw pointers, which stand for all of the allocation.
 #[repr(C)]
 struct Array {
+    /// For when it has been replaced.
+    link: Link,
     mask: usize,
     /// Low bits of the pointers are bits of the hash, so that a probe seldom looks at an entry of another key.
     slots: [AtomicPtr<Entry>; 0],
@@ -44,6 +49,7 @@ impl Array {
             if this.is_null() {
                 return None;
             }
+            (&raw mut (*this).link).write(Link::new(|link| Self::free(link.as_ptr().cast())));
             (&raw mut (*this).mask).write(capacity - 1);
             let slots = (&raw mut (*this).slots).cast::<AtomicPtr<Entry>>();
             (0..capacity).for_each(|i| slots.add(i).write(AtomicPtr::new(ptr::null_mut())));
@@ -62,26 +68,23 @@ impl Array {
 
     /// # Safety
     ///
+    /// `this` must be made by [`new`](Self::new), and nobody may read it any more.
+    unsafe fn free(this: *mut Self) {
+        // SAFETY: the caller's promise. The slots' own drop does nothing but in models.
+        unsafe {
+            let capacity = (*this).mask + 1;
+            let slots = (&raw mut (*this).slots).cast::<AtomicPtr<Entry>>();
+            (0..capacity).for_each(|i| ptr::drop_in_place(slots.add(i)));
+            dealloc(this.cast(), Self::layout(capacity));
+        }
+    }
+
+    /// # Safety
+    ///
     /// As for [`slot`](Self::slot).
     unsafe fn slots<'a>(this: *const Self) -> &'a [AtomicPtr<Entry>] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts((&raw const (*this).slots).cast(), (*this).mask + 1) }
-    }
-}
-
-/// The memory of an array that nobody reads any more.
-struct Retired(NonNull<Array>);
-
-impl Drop for Retired {
-    fn drop(&mut self) {
-        // SAFETY: made by `Array::new`, and nobody reads it any more. The slots' own drop does nothing but in models.
-        unsafe {
-            let array = self.0.as_ptr();
-            let capacity = (*array).mask + 1;
-            let slots = (&raw mut (*array).slots).cast::<AtomicPtr<Entry>>();
-            (0..capacity).for_each(|i| ptr::drop_in_place(slots.add(i)));
-            dealloc(array.cast(), Array::layout(capacity));
-        }
     }
 }
 
@@ -177,14 +180,15 @@ impl Table {
         hash as usize & (STRIPES - 1)
     }
 
-    /// Excludes the other writers of the keys in these stripes, which must ascend.
-    pub(super) fn lock_stripes(&self, stripes: impl Iterator<Item = usize>) -> Vec<MutexGuard<'_, ()>> {
-        stripes.map(|stripe| self.stripes[stripe].lock()).collect()
+    /// Excludes the other writers of the keys in these stripes.
+    pub(super) fn lock_stripes(&self, stripes: &Stripes) -> [Option<MutexGuard<'_, ()>>; STRIPES] {
+        // In order, so that no two wait for each other.
+        std::array::from_fn(|stripe| stripes[stripe].then(|| self.stripes[stripe].lock()))
     }
 
     /// Excludes all writers.
-    pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, ()>> {
-        self.lock_stripes(0..STRIPES)
+    pub(super) fn lock_all(&self) -> [Option<MutexGuard<'_, ()>>; STRIPES] {
+        self.lock_stripes(&[true; STRIPES])
     }
 
     /// The entry of a key of this form whose hash is its structural one. Wait-free: at most one look at each slot. The caller
@@ -280,7 +284,7 @@ impl Table {
         };
         let mut i = hash as u32 as usize;
         let slot = loop {
-            // SAFETY: as above.
+            // SAFETY: the current array is freed after it was replaced.
             let slot = unsafe { Array::slot(array, i) };
             let p = slot.load(Ordering::Relaxed);
             if p.is_null() {
@@ -321,8 +325,8 @@ impl Table {
         }
         // Release: pairs with the acquire in `find`.
         self.array.store(new, Ordering::Release);
-        // SAFETY: an array is not null.
-        limbo.put(quiescence, Box::new(Retired(unsafe { NonNull::new_unchecked(old) })));
+        // SAFETY: an array is not null; it has its link first, which says how it ends.
+        unsafe { limbo.put_one(quiescence, NonNull::new_unchecked(old).cast()) };
         Some(new)
     }
 
@@ -351,7 +355,7 @@ impl Table {
         shape.entries -= 1;
         drop(shape);
         // SAFETY: made by `Box`, unlinked just now.
-        limbo.put(quiescence, unsafe { Box::from_raw(linked) });
+        limbo.put_entry(quiescence, unsafe { Box::from_raw(linked) });
     }
 
     /// The entries of one moment's array. The caller must be online.
@@ -379,7 +383,7 @@ impl Drop for Table {
                     drop(Box::from_raw(untagged(p)));
                 }
             }
-            drop(Retired(NonNull::new_unchecked(array)));
+            Array::free(array);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Two domains that live at the same time have different tags. A tag that is used again goes on with the generations that
 //! its last domain did not reach, so that a pid of a domain that is gone names no process of another either.
 
+use crate::heap::HeapError;
 use crate::term::word::{GENERATIONS, TAGS};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -24,14 +25,16 @@ struct Tags {
 // Plain `std`: numbers, by which nothing is ordered. Models run one domain after the other.
 static ALL: Mutex<Tags> = Mutex::new(Tags { next: 0, free: VecDeque::new() });
 
-/// A tag that no living domain has, or `None` when there is none.
-pub(super) fn take() -> Option<Tag> {
+/// A tag that no living domain has, or `None` when there is none. An error, without memory to take it back some day.
+pub(super) fn take() -> Result<Option<Tag>, HeapError> {
     let mut tags = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = &mut tags.free;
+    free.try_reserve(TAGS as usize - free.len()).map_err(|_| HeapError::OutOfMemory { words: TAGS as usize })?;
     if tags.next < TAGS {
         tags.next += 1;
-        return Some(Tag { number: (tags.next - 1) as u8, first: 0 });
+        return Ok(Some(Tag { number: (tags.next - 1) as u8, first: 0 }));
     }
-    tags.free.pop_front()
+    Ok(tags.free.pop_front())
 }
 
 /// Gives a tag back, whose domain has used no generation from `first` on. One whose generations are used up is not given

@@ -7,7 +7,7 @@ use super::{Put, StoreError, Version};
 use crate::heap::built::{Built, LiteralBuilder};
 use crate::heap::copy::{Literals, words_to_copy};
 use crate::heap::off_heap::error_of;
-use crate::heap::{Heap, HeapError, catch_limit, literal};
+use crate::heap::{Heap, HeapError, catch_error, catch_limit, literal};
 use crate::term::word::{self, Word};
 use crate::term::{Key, Term};
 
@@ -79,7 +79,8 @@ impl Domain {
         let mut seen = entry.and_then(|entry| entry.value(self.table.snapshot()));
         loop {
             // SAFETY: both are alive: the caller's promise, and the span. Compared outside every lock.
-            let equal = seen.is_some_and(|old| unsafe { crate::term::equal(old, offer.word()) });
+            let equal = |old| catch_error(|| unsafe { crate::term::equal(old, offer.word()) });
+            let equal = seen.map(equal).transpose()?.unwrap_or(false);
             match (expect, seen) {
                 (Expect::Anything | Expect::Vacant, Some(word)) if equal => {
                     return Ok(Wrote::Done { put: Put::Unchanged, word, version: None });
@@ -181,6 +182,10 @@ impl Domain {
         unsafe {
             match builder.freeze(root, literals, literal::Area::retain) {
                 Built::Copy(root) => Ok(self.freeze(root, literals)?),
+                Built::Failed(area, error) => {
+                    self.discard(area);
+                    Err(error.into())
+                }
                 Built::Area(area, root) => {
                     // Held from here on, so that an error gives it back.
                     let frozen = self.frozen(area, root);

@@ -11,7 +11,7 @@ use crate::heap::CollectWhen;
 use crate::heap::raw::RawHeap;
 use crate::heap::{HeapError, try_box};
 use crate::heap::{Region, pool};
-use crate::persistent::{Acts, ActsRef, Card, Door, Occupant};
+use crate::persistent::{Acts, ActsRef, Card, Door, Link, Occupant};
 use crate::term::word::{self, SLOT_BITS, Word};
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
@@ -212,6 +212,9 @@ struct Cell<P> {
     header: Header,
     behaviour: UnsafeCell<ManuallyDrop<P>>,
 }
+
+/// Where the link of an ended process lies.
+const GRAVE: usize = std::mem::offset_of!(Header, owned) + std::mem::offset_of!(Owned, messages_filter);
 
 /// A process that is on a run queue, or owned by whoever runs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -487,6 +490,35 @@ impl Task {
     pub(crate) fn publish(self) {
         // The occupant is the first field of all; its pointer is the task's, good for the whole process.
         self.header().recipient.door.occupy(self.0.cast());
+    }
+
+    /// Puts a link where the process, when it has ended, has words that nobody reads any more.
+    ///
+    /// # Safety
+    ///
+    /// The caller must own the process, which must have ended.
+    pub(super) unsafe fn bury(self, link: Link) -> NonNull<Link> {
+        const _: () = assert!(
+            size_of::<Link>() == size_of::<[u64; 2]>()
+                && std::mem::offset_of!(Owned, threshold) == std::mem::offset_of!(Owned, messages_filter) + 8,
+            "two words without a destructor"
+        );
+        // SAFETY: the caller's promise: the words are the process's, which nothing will read as what they were.
+        unsafe {
+            let place = NonNull::new_unchecked(self.0.as_ptr().byte_add(GRAVE).cast::<Link>());
+            place.write(link);
+            place
+        }
+    }
+
+    /// The process that the link lies in.
+    ///
+    /// # Safety
+    ///
+    /// It must come from [`bury`](Self::bury), and the process not be freed.
+    pub(super) unsafe fn buried(link: NonNull<Link>) -> Self {
+        // SAFETY: the caller's promise: made of a pointer to all of the process.
+        Self(unsafe { link.byte_sub(GRAVE) }.cast())
     }
 
     /// Frees the memory.

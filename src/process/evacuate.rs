@@ -182,7 +182,7 @@ fn evacuate_message(task: Task, owned: &mut Owned, retired: u64) -> Result<usize
 fn evacuate_together(task: Task, owned: &mut Owned, retired: u64, messages: usize) -> Result<usize, Exit> {
     let header = task.header();
     let bound = header.recipient.bound.as_deref();
-    let share = Share::new(header.node.store(), messages);
+    let share = Share::new(header.node.store(), messages).map_err(Exit::heap)?;
     let (mut found, mut failed) = (Gathered::new(retired), None);
     // SAFETY: between turns, and the caller owns the process: nobody else reads its heap and messages, and the areas live
     // until it has answered. Here and below.
@@ -194,7 +194,7 @@ fn evacuate_together(task: Task, owned: &mut Owned, retired: u64, messages: usiz
         // SAFETY: as above.
         unsafe { message.each_literal(|w| found.show(*w)) };
         let before = Load::bytes_of(message);
-        match message.keep(share.lease()) {
+        match Share::lease(&share).and_then(|lease| message.keep(lease)) {
             Ok(()) => resized(bound, message, before),
             Err(error) => failed = Some(error),
         }

@@ -1,9 +1,10 @@
 //! Why a process ended.
 
-use crate::heap::{Heap, HeapError, Region, try_box};
+use crate::heap::{Heap, HeapError, Region, try_box, unwind};
 use crate::term::word::Word;
 use crate::term::{Atom, Term, TermRef};
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -42,7 +43,7 @@ enum Kind {
 enum Other {
     Error(Box<dyn std::error::Error + Send + Sync>),
     Message(String),
-    Panic(String),
+    Panic(Cow<'static, str>),
     /// [`HeapError::Limit`].
     Limit(HeapError),
 }
@@ -89,7 +90,7 @@ impl Exit {
     /// ```
     pub const NOPROC: Self = Self(Kind::NoProc);
 
-    /// A reason in words.
+    /// A reason in words; the lack of memory, if there is none for them.
     ///
     /// ```
     /// # use shared_term::Exit;
@@ -97,7 +98,10 @@ impl Exit {
     /// assert_eq!(exit.to_string(), "2 of 10 shards failed");
     /// ```
     pub fn msg(message: impl fmt::Display) -> Self {
-        Self::other(Other::Message(message.to_string()))
+        match text(message) {
+            Ok(message) => Self::other(Other::Message(message)),
+            Err(error) => Self::heap(error),
+        }
     }
 
     /// Without memory for the reason, that is the reason.
@@ -179,7 +183,10 @@ impl Exit {
                 (_, Some(Other::Limit(HeapError::Limit { words, limit, .. }))) => {
                     h.tuple(&[h.atom(Atom::inline("limit")), h.int(*words as u64), h.int(*limit as u64)])
                 }
-                _ => self.as_atom().map_or_else(|| worded(Atom::ERROR, &self.to_string()), |atom| h.atom(atom)),
+                _ => match self.as_atom() {
+                    Some(atom) => h.atom(atom),
+                    None => worded(Atom::ERROR, &text(self).unwrap_or_else(|error| unwind(error))),
+                },
             }
         })
     }
@@ -287,16 +294,38 @@ impl Exit {
     fn unwound(payload: Box<dyn Any + Send>) -> Self {
         match crate::heap::heap_error(payload) {
             Ok(error) => Self::heap(error),
-            Err(payload) => {
-                let message = payload
-                    .downcast_ref::<&str>()
-                    .map(ToString::to_string)
-                    .or_else(|| payload.downcast_ref::<String>().cloned())
-                    .unwrap_or_else(|| String::from("a panic without a message"));
-                Self::other(Other::Panic(message))
-            }
+            Err(payload) => Self::other(Other::Panic(match payload.downcast::<String>() {
+                Ok(message) => Cow::Owned(*message),
+                Err(payload) => Cow::Borrowed(payload.downcast_ref().copied().unwrap_or("a panic without a message")),
+            })),
         }
     }
+}
+
+/// What there is to say, in memory that may be refused.
+///
+/// # Panics
+///
+/// When `message` fails by itself, as `to_string` does.
+fn text(message: impl fmt::Display) -> Result<String, HeapError> {
+    struct Text(Result<String, HeapError>);
+
+    impl fmt::Write for Text {
+        fn write_str(&mut self, s: &str) -> fmt::Result {
+            let Ok(text) = &mut self.0 else { return Err(fmt::Error) };
+            if text.try_reserve(s.len()).is_err() {
+                self.0 = Err(HeapError::OutOfMemory { words: (text.len() + s.len()).div_ceil(size_of::<Word>()) });
+                return Err(fmt::Error);
+            }
+            text.push_str(s);
+            Ok(())
+        }
+    }
+
+    let mut text = Text(Ok(String::new()));
+    let written = fmt::Write::write_fmt(&mut text, format_args!("{message}"));
+    assert!(written.is_ok() || text.0.is_err(), "a reason could not be written");
+    text.0
 }
 
 /// Runs code of the user's that may unwind: a turn, or a destructor. What it unwinds with is why the process ends
@@ -313,13 +342,16 @@ fn reason(payload: Box<dyn Any + Send>) -> Exit {
     // The payload is the user's too, and may unwind when it is dropped.
     catch_unwind(AssertUnwindSafe(|| Exit::unwound(payload))).unwrap_or_else(|second| {
         std::mem::forget(second);
-        Exit::other(Other::Panic(String::from("a panic whose payload panics")))
+        Exit::other(Other::Panic(Cow::Borrowed("a panic whose payload panics")))
     })
 }
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Exit {
     fn from(error: E) -> Self {
-        Self::other(Other::Error(Box::new(error)))
+        match try_box(error) {
+            Ok(error) => Self::other(Other::Error(error)),
+            Err(error) => Self::heap(error),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use super::cell::Task;
 use super::node::Node;
 use crate::Pid;
+use crate::heap::HeapError;
 use crate::persistent::{Door, again};
 use crate::sync::thread_local_unmodelled;
 use std::cell::Cell;
@@ -39,21 +40,24 @@ thread_local_unmodelled! {
 
 impl Hands {
     #[inline]
-    fn take(&self, node: &Node) -> Option<(Pid, Door)> {
+    fn take(&self, node: &Node) -> Result<Option<(Pid, Door)>, HeapError> {
         if self.len.get() == 0 {
-            self.fetch(node);
+            self.fetch(node)?;
         }
-        self.len.set(self.len.get().checked_sub(1)?);
+        let Some(len) = self.len.get().checked_sub(1) else { return Ok(None) };
+        self.len.set(len);
         let first = self.first.get();
         self.first.set((first + 1) % ROOM);
-        self.places[first].get()
+        Ok(self.places[first].get())
     }
 
     #[cold]
     #[inline(never)]
-    fn fetch(&self, node: &Node) {
+    fn fetch(&self, node: &Node) -> Result<(), HeapError> {
         let slots = &node.domain().slots;
-        slots.take_some(AT_ONCE, |pid| _ = self.put(pid, slots.door(pid.slot())));
+        let fetched = slots.take_some(AT_ONCE, |pid| _ = self.put(pid, slots.door(pid.slot())));
+        // One is enough.
+        if self.len.get() == 0 { fetched } else { Ok(()) }
     }
 
     /// `false`: there is no room.
@@ -70,35 +74,32 @@ impl Hands {
 }
 
 /// A pid for a new process of the node, which is counted, and the door of its slot. `None`: there is no slot.
-pub(super) fn begin(node: &Node) -> Option<(Pid, Door)> {
+pub(super) fn begin(node: &Node) -> Result<Option<(Pid, Door)>, HeapError> {
     HANDS.with(|hands| {
         if !ptr::eq(hands.node.get(), node) {
             let slots = &node.domain().slots;
-            let pid = slots.take()?;
+            let Some(pid) = slots.take()? else { return Ok(None) };
             node.processes.begin();
-            return Some((pid, slots.door(pid.slot())));
+            return Ok(Some((pid, slots.door(pid.slot()))));
         }
         let place = hands.take(node)?;
-        node.processes.begin_at(hands.worker.get());
-        Some(place)
+        if place.is_some() {
+            node.processes.begin_at(hands.worker.get());
+        }
+        Ok(place)
     })
 }
 
 /// Gives the slots of ended processes back, a grace period after they were vacated: to this worker, who uses them again, as
 /// far as it has room.
-pub(super) fn give(node: &Node, mut tasks: &[Task]) {
+pub(super) fn give(node: &Node, tasks: impl Iterator<Item = Task>) {
     HANDS.with(|hands| {
-        if ptr::eq(hands.node.get(), node) {
-            while let Some((task, rest)) = tasks.split_first() {
-                // One whose generations are used up goes back too, so that it is known how far those of the tag are.
-                if !again(task.pid()).is_some_and(|pid| hands.put(pid, task.header().recipient.door)) {
-                    break;
-                }
-                tasks = rest;
-            }
-        }
-        if !tasks.is_empty() {
-            node.domain().slots.give(tasks.iter().map(|task| task.pid()));
+        let mine = ptr::eq(hands.node.get(), node);
+        // One whose generations are used up goes back too, so that it is known how far those of the tag are.
+        let keep = |task: &Task| again(task.pid()).is_some_and(|pid| hands.put(pid, task.header().recipient.door));
+        let mut rest = tasks.skip_while(|task| mine && keep(task)).peekable();
+        if rest.peek().is_some() {
+            node.domain().slots.give(rest.map(|task| task.pid()));
         }
     });
 }
@@ -176,7 +177,7 @@ mod tests {
         let (store, ready, settings) = (PersistentTerms::new(), Box::new(kept.clone()), Settings::DEFAULT);
         let node = Arc::new(Node::new(store, ready, 1, settings, usize::MAX, None, Timers::virtual_time()));
         let slots = &node.domain().slots;
-        let pid = slots.take().unwrap();
+        let pid = slots.take().unwrap().unwrap();
         slots.give([Pid::new(pid.tag(), pid.slot(), GENERATIONS - 3)]);
         let entered = enter(&node, 0);
         let mut generations = Vec::new();
@@ -187,7 +188,7 @@ mod tests {
             assert!(task.card().seize());
             end_process(task, Exit::NORMAL, &mut Pieces::new(node.domain(), None));
             // Nobody else is there to look at it.
-            drop(Remains::new(vec![task]));
+            drop(Remains::of(task));
         }
         assert_eq!(generations, [GENERATIONS - 2, GENERATIONS - 1]);
         assert_eq!(slots.first_unused(), GENERATIONS, "a domain that had the tag next would give them again");

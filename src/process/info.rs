@@ -3,10 +3,10 @@
 use super::cell::{Flags, Task};
 use super::mailbox::Load;
 use super::node::Node;
-use crate::heap::{HeapInfo, Region, reserve};
+use crate::heap::{HeapInfo, Region, reserve, try_box};
 use crate::term::{Atom, Reference};
 use crate::{HeapError, Pid};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 /// What a process does. OTP: the `status` of `process_info/2`.
@@ -194,7 +194,8 @@ impl Node {
     /// Asks a process for its figures. `None`: there is nobody.
     pub(crate) fn inquire(&self, pid: Pid) -> Result<Option<mpsc::Receiver<ProcessInfo>>, HeapError> {
         let (tx, rx) = mpsc::sync_channel(1);
-        let question = Region::try_build::<HeapError>(|h| Ok(h.resource(Arc::new(Inquiry(tx)))))?;
+        let question = try_box(Inquiry(tx))?;
+        let question = Region::try_build::<HeapError>(|h| Ok(h.own_resource(question)))?;
         Ok(self.send_inquiry(pid, question).then_some(rx))
     }
 }

@@ -7,6 +7,7 @@ use super::hands;
 use super::names::{Names, entry_of};
 use super::observer::Observed;
 use super::options::{OptionError, Settings};
+use super::remains::Remains;
 use super::tally::Tally;
 use super::timer::Timers;
 use super::{Exit, Pieces, Process, Unsent};
@@ -37,8 +38,13 @@ pub(crate) struct Parent {
     pub(super) monitor: Option<Reference>,
 }
 
-/// Who waits for the end of a process, and a number to take it back by.
-type Watcher = (u64, mpsc::SyncSender<Arc<Exit>>);
+/// Who waits for the end of a process.
+struct Watchers {
+    /// The place of the reason. In memory from the beginning, because an end must not fail for want of it.
+    exit: Arc<Exit>,
+    /// With numbers to take them back by.
+    tell: Vec<(u64, mpsc::SyncSender<Arc<Exit>>)>,
+}
 
 /// What the processes of one runtime share.
 pub(crate) struct Node {
@@ -50,7 +56,7 @@ pub(crate) struct Node {
     /// No process runs any more; who creates one ends it.
     closed: AtomicBool,
     /// Who waits for the end of which process. Looked at by the ends of processes only while somebody waits.
-    watchers: Mutex<HashMap<Pid, Vec<Watcher>>>,
+    watchers: Mutex<HashMap<Pid, Watchers>>,
     watched: AtomicUsize,
     next_watcher: plain::AtomicU64,
     pub(super) names: Names,
@@ -178,7 +184,7 @@ impl Node {
         if parent.is_some() || named {
             room.know(parent).map_err(SpawnError::Heap)?;
         }
-        let place = hands::begin(self).ok_or(SpawnError::TooMany)?;
+        let place = hands::begin(self).map_err(SpawnError::Heap)?.ok_or(SpawnError::TooMany)?;
         Ok((room, place))
     }
 
@@ -228,14 +234,14 @@ impl Node {
             self.ready(task);
         } else if task.card().seize() {
             super::end(task, Exit::SHUTDOWN, &mut Pieces::new(self.domain(), None));
-            self.domain().limbo.put(&self.domain().quiescence, Box::new(Remains::new(vec![task])));
+            Remains::of(task).into_limbo(self.domain());
         }
     }
 
     /// The processes of this runtime. The caller must be online.
     pub(crate) fn pids(&self) -> Vec<Pid> {
         let mine = |task: Task| std::ptr::eq(Arc::as_ptr(&task.header().node), self).then(|| task.pid());
-        let occupants = self.domain().slots.occupants().into_iter();
+        let occupants = self.domain().slots.occupants();
         // SAFETY: found in the caller's span.
         occupants.filter_map(|occupant| unsafe { Task::of(occupant) }.and_then(mine)).collect()
     }
@@ -378,7 +384,8 @@ impl Node {
         // It may be of another runtime, which is then the one that hears of its end.
         let node = &process.header().node;
         let id = node.next_watcher.fetch_add(1, plain::Ordering::Relaxed);
-        node.watchers.lock().entry(pid).or_default().push((id, tx));
+        let new = || Watchers { exit: Arc::new(Exit::NORMAL), tell: Vec::new() };
+        node.watchers.lock().entry(pid).or_insert_with(new).tell.push((id, tx));
         node.watched.fetch_add(1, Ordering::Relaxed);
         // Pairs with the fence in `ended`: either the end of the process sees that somebody watches, or this sees it gone.
         fence(Ordering::SeqCst);
@@ -391,7 +398,7 @@ impl Node {
     /// Takes back one registration: its process is gone, and has perhaps told. The others were in time.
     fn forget(&self, pid: Pid, id: u64) {
         let mut watchers = self.watchers.lock();
-        let Some(waiting) = watchers.get_mut(&pid) else { return };
+        let Some(Watchers { tell: waiting, .. }) = watchers.get_mut(&pid) else { return };
         let before = waiting.len();
         waiting.retain(|(watcher, _)| *watcher != id);
         self.watched.fetch_sub(before - waiting.len(), Ordering::Relaxed);
@@ -421,19 +428,18 @@ impl Node {
     fn tell(&self, pid: Pid, exit: Exit) {
         let watched = self.watched.load(Ordering::Relaxed) > 0;
         let waiting = if watched { self.watchers.lock().remove(&pid) } else { None };
-        let Some(waiting) = waiting else {
+        let Some(mut waiting) = waiting else {
             // It may be an error of the user's.
             let _ = caught(|| drop(exit));
             return;
         };
-        self.watched.fetch_sub(waiting.len(), Ordering::Relaxed);
-        let exit = Arc::new(exit);
-        for (_, tx) in waiting {
+        self.watched.fetch_sub(waiting.tell.len(), Ordering::Relaxed);
+        *Arc::get_mut(&mut waiting.exit).expect("nobody has been told yet") = exit;
+        for (_, tx) in &waiting.tell {
             // The watcher may have given up.
-            let _ = tx.send(Arc::clone(&exit));
+            let _ = tx.send(Arc::clone(&waiting.exit));
         }
-        // As above.
-        let _ = caught(|| drop(exit));
+        let _ = caught(|| drop(waiting));
     }
 }
 
@@ -503,34 +509,6 @@ impl std::error::Error for SpawnError {
             Self::TooMany | Self::ShutDown | Self::NameTaken(_) => None,
             Self::Options(error) => Some(error),
             Self::Heap(error) => Some(error),
-        }
-    }
-}
-
-/// Ended processes of one node that wait for their grace period, to be freed and to give their slots back.
-pub(crate) struct Remains {
-    tasks: Vec<Task>,
-    /// What the processes do not hold by themselves; none without processes.
-    node: Option<Arc<Node>>,
-}
-
-impl Remains {
-    /// The tasks must have ended, and be out of their slots.
-    pub(crate) fn new(tasks: Vec<Task>) -> Self {
-        let node = tasks.first().map(|task| Arc::clone(&task.header().node));
-        Self { tasks, node }
-    }
-}
-
-impl Drop for Remains {
-    fn drop(&mut self) {
-        let Some(node) = &self.node else { return };
-        if !mutated(Mutation::SlotBackAtOnce) {
-            hands::give(node, &self.tasks);
-        }
-        for task in self.tasks.drain(..) {
-            // SAFETY: whoever drops this has waited for the grace period.
-            unsafe { task.free() };
         }
     }
 }

@@ -405,7 +405,7 @@ impl Handle {
     ///
     /// # Errors
     ///
-    /// When the domain has no slot left.
+    /// When the domain has no slot left, or there is no memory.
     ///
     /// ```
     /// use shared_term::prelude::*;

@@ -49,6 +49,7 @@ pub use deterministic::Deterministic;
 pub use handle::{Exited, Handle};
 pub use port::Port;
 
+use crate::heap::reserve;
 use crate::process::{Exit, Node, Pieces, Remains, Task, end};
 use scheduler::Scheduler;
 use std::ops::Deref;
@@ -205,27 +206,39 @@ pub(crate) fn end_all(node: &Arc<Node>) {
     let domain = node.domain();
     node.stop_timers();
     let span = node.store().pin();
-    let mut ended = Vec::new();
-    // Seized between two scans, so that no collection still holds one that it has found idle.
-    domain.collector.between_scans(|| {
-        for occupant in domain.slots.occupants() {
-            // SAFETY: found in this span.
-            let Some(task) = (unsafe { Task::of(occupant) }) else { continue };
-            if Arc::ptr_eq(&task.header().node, node) && task.card().seize() {
-                ended.push(task);
-            }
-        }
-    });
+    let (mut seized, mut ended) = (Vec::new(), Remains::default());
     // What was seized stays, whoever passes a boundary.
     let mut pieces = Pieces::new(domain, Some(span.participant()));
-    for &task in &ended {
-        end(task, Exit::SHUTDOWN, &mut pieces);
-        pieces.one();
+    loop {
+        // Seized between two scans, so that no collection still holds one that it has found idle. As many at once as there is
+        // memory to note, and at least one.
+        let mut last = None;
+        domain.collector.between_scans(|| {
+            for occupant in domain.slots.occupants() {
+                // SAFETY: found in this span.
+                let Some(task) = (unsafe { Task::of(occupant) }) else { continue };
+                if !Arc::ptr_eq(&task.header().node, node) || !task.card().seize() {
+                    continue;
+                }
+                if reserve(&mut seized, 1).is_err() {
+                    last = Some(task);
+                    break;
+                }
+                seized.push(task);
+            }
+        });
+        let none_left = last.is_none();
+        for task in seized.drain(..).chain(last) {
+            end(task, Exit::SHUTDOWN, &mut pieces);
+            ended.push(task);
+            pieces.one();
+        }
+        if none_left {
+            break;
+        }
     }
     drop(span);
-    if !ended.is_empty() {
-        domain.limbo.put(&domain.quiescence, Box::new(Remains::new(ended)));
-    }
+    ended.into_limbo(domain);
     domain.help();
 }
 

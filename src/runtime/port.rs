@@ -1,10 +1,11 @@
 //! Mailboxes outside the runtime.
 
-use crate::heap::{HeapError, Region};
-use crate::persistent::{Acts, ActsRef, Occupant};
+use crate::heap::{HeapError, Region, try_box};
+use crate::persistent::{Acts, ActsRef, Link, Occupant};
 use crate::process::{Mailbox, Node, Queue, Recipient, SmallMap, SpawnError, caught, received_end};
 use crate::sync::atomic::{Ordering, fence};
 use crate::{Pid, Reference};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,9 @@ unsafe impl Send for Port {}
 #[derive(Debug)]
 struct Cell {
     recipient: Recipient,
+    /// For when the port is gone.
+    link: Link,
+    node: Arc<Node>,
     told: Mutex<Told>,
     comes: Condvar,
 }
@@ -88,14 +92,22 @@ unsafe fn tell(occupant: NonNull<Occupant>) {
 
 impl Port {
     pub(super) fn new(node: &Arc<Node>) -> Result<Self, SpawnError> {
-        let Some(pid) = node.domain().slots.take() else { return Err(SpawnError::TooMany) };
-        let door = node.domain().slots.door(pid.slot());
+        // The memory first: a slot that was taken is given back a grace period after.
+        let room = try_box(MaybeUninit::<Cell>::uninit()).map_err(SpawnError::Heap)?;
+        let slots = &node.domain().slots;
+        let pid = slots.take().map_err(SpawnError::Heap)?.ok_or(SpawnError::TooMany)?;
+        let door = slots.door(pid.slot());
         Mailbox::of(door.mail()).open();
-        let cell = Box::new(Cell {
-            recipient: Recipient { occupant: Occupant { pid, acts: ACTS }, door: door.marked(), bound: None },
-            told: Mutex::default(),
-            comes: Condvar::new(),
-        });
+        let cell = Box::write(
+            room,
+            Cell {
+                recipient: Recipient { occupant: Occupant { pid, acts: ACTS }, door: door.marked(), bound: None },
+                link: Link::new(end),
+                node: Arc::clone(node),
+                told: Mutex::default(),
+                comes: Condvar::new(),
+            },
+        );
         let cell = NonNull::from(Box::leak(cell));
         // The card stays dead: what a port holds points into no area.
         door.occupy(cell.cast());
@@ -360,22 +372,22 @@ impl Drop for Port {
         self.node.end_timers_of(self.pid(), &mut || ());
         // SAFETY: as in `cell`; the queue is borrowed beside it.
         unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys);
-        domain.limbo.put(&domain.quiescence, Box::new(Rest { node: Arc::clone(&self.node), cell: self.cell }));
+        // SAFETY: made by `Box`, and out of its slot; it ends as its link says, which nobody else uses.
+        unsafe {
+            let link = NonNull::new_unchecked(&raw mut (*self.cell.as_ptr()).link);
+            domain.limbo.put_one(&domain.quiescence, link);
+        }
         domain.help();
     }
 }
 
-/// What is left of a port until nobody can look at it any more.
-struct Rest {
-    node: Arc<Node>,
-    cell: NonNull<Cell>,
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        // SAFETY: made by `Box`; the grace period is over.
-        let cell = unsafe { Box::from_raw(self.cell.as_ptr()) };
-        let pid = cell.recipient.occupant.pid;
-        self.node.domain().slots.give([pid]);
-    }
+/// Ends what is left of a port.
+///
+/// # Safety
+///
+/// The link must be that of a port that was dropped, a grace period ago.
+unsafe fn end(link: NonNull<Link>) {
+    // SAFETY: the caller's promise: made by `Box`, and of a pointer to all of it.
+    let cell = unsafe { Box::from_raw(link.as_ptr().byte_sub(std::mem::offset_of!(Cell, link)).cast::<Cell>()) };
+    cell.node.domain().slots.give([cell.recipient.occupant.pid]);
 }

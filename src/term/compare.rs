@@ -16,7 +16,7 @@ use super::sorting::Sorting;
 use super::view::{Kind, TermRef};
 use super::word::{self, Object, Word};
 use super::{Atom, Pid, Reference};
-use crate::heap::{make_place, make_room, unwind};
+use crate::heap::{make_box, make_place, make_room, unwind};
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -341,7 +341,7 @@ impl Comparison {
             },
             _ => {
                 make_room(&mut self.work, 1);
-                self.work.push(Work::Maps(Box::new(Sorting::new(m, n, numbers))));
+                self.work.push(Work::Maps(make_box(Sorting::new(m, n, numbers))));
                 Ordering::Equal
             }
         }

@@ -5,7 +5,7 @@
 
 use super::view::{Outside, Place, Term, TermRef, View};
 use super::{Atom, BigInt, MapIter};
-use crate::heap::make_room;
+use crate::heap::{make_box, make_room};
 use std::fmt::{self, Write};
 
 const DEFAULT_LIMIT: usize = 16 << 20;
@@ -75,7 +75,9 @@ impl<P: Place> fmt::Debug for Term<'_, P> {
 }
 
 fn write_term(out: &mut Limited<'_, '_>, term: TermRef<'_>) -> fmt::Result {
-    let mut work = vec![Item::Term(term)];
+    let mut work = Vec::new();
+    make_room(&mut work, 1);
+    work.push(Item::Term(term));
     while let Some(item) = work.pop() {
         make_room(&mut work, 4);
         match item {
@@ -133,7 +135,7 @@ fn write_one<'a>(out: &mut Limited<'_, '_>, t: TermRef<'a>, work: &mut Vec<Item<
             out.write_char('{')
         }
         View::Map(m) => {
-            work.extend([Item::Text("}"), Item::Pairs(Box::new(m.iter()), true)]);
+            work.extend([Item::Text("}"), Item::Pairs(make_box(m.iter()), true)]);
             out.write_str("#{")
         }
         View::Binary(bytes) => write_binary(out, bytes),
@@ -143,10 +145,33 @@ fn write_one<'a>(out: &mut Limited<'_, '_>, t: TermRef<'a>, work: &mut Vec<Item<
 
 /// The shortest digits that read back as the same float, with the point that Erlang wants before an exponent.
 fn write_float(out: &mut Limited<'_, '_>, x: f64) -> fmt::Result {
-    let text = format!("{x:?}");
-    match text.split_once('e') {
+    let mut text = Short::default();
+    write!(text, "{x:?}")?;
+    match text.as_str().split_once('e') {
         Some((digits, exponent)) if !digits.contains('.') => write!(out, "{digits}.0e{exponent}"),
-        _ => out.write_str(&text),
+        _ => out.write_str(text.as_str()),
+    }
+}
+
+/// A few characters, without memory of their own: more than a float has.
+#[derive(Default)]
+struct Short {
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl Short {
+    fn as_str(&self) -> &str {
+        str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl Write for Short {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let to = self.bytes.get_mut(self.length..self.length + s.len()).ok_or(fmt::Error)?;
+        to.copy_from_slice(s.as_bytes());
+        self.length += s.len();
+        Ok(())
     }
 }
 
@@ -156,13 +181,17 @@ fn write_big(out: &mut Limited<'_, '_>, b: BigInt<'_>) -> fmt::Result {
     if b.is_negative() {
         out.write_char('-')?;
     }
-    if b.limbs().len() > 64 {
+    /// Limbs of a number that is written in decimal: it has as many chunks, or a few more.
+    const MOST: usize = 64;
+    let n = b.limbs().len();
+    if n > MOST {
         let mut limbs = b.limbs().iter().rev();
         write!(out, "16#{:X}", limbs.next().copied().unwrap_or(0))?;
         return limbs.try_for_each(|limb| write!(out, "{limb:016X}"));
     }
-    let mut limbs = b.limbs().to_vec();
-    let mut digits = Vec::new();
+    let (mut limbs, mut digits) = ([0; MOST], [0; MOST + 2]);
+    limbs[..n].copy_from_slice(b.limbs());
+    let (mut limbs, mut chunks) = (&mut limbs[..n], 0);
     while !limbs.is_empty() {
         let mut rest = 0;
         for limb in limbs.iter_mut().rev() {
@@ -170,13 +199,14 @@ fn write_big(out: &mut Limited<'_, '_>, b: BigInt<'_>) -> fmt::Result {
             *limb = (x / u128::from(CHUNK)) as u64;
             rest = (x % u128::from(CHUNK)) as u64;
         }
-        digits.push(rest);
-        while limbs.last() == Some(&0) {
-            limbs.pop();
-        }
+        digits[chunks] = rest;
+        chunks += 1;
+        let n = limbs.iter().rposition(|limb| *limb != 0).map_or(0, |last| last + 1);
+        limbs = &mut limbs[..n];
     }
-    write!(out, "{}", digits.pop().unwrap_or(0))?;
-    digits.iter().rev().try_for_each(|d| write!(out, "{d:019}"))
+    let (first, rest) = digits[..chunks].split_last().unwrap_or((&0, &[]));
+    write!(out, "{first}")?;
+    rest.iter().rev().try_for_each(|d| write!(out, "{d:019}"))
 }
 
 fn write_atom(out: &mut Limited<'_, '_>, a: Atom) -> fmt::Result {

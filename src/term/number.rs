@@ -113,12 +113,12 @@ fn cmp_big_float(negative: bool, limbs: &[u64], b: f64) -> Ordering {
     let bits = b.to_bits();
     let exponent = (bits >> 52 & 0x7ff) as usize - 1075;
     let mantissa = u128::from(bits & ((1 << 52) - 1) | 1 << 52) << (exponent % 64);
-    let mut float = vec![0; exponent / 64];
-    float.extend([mantissa as u64, (mantissa >> 64) as u64]);
-    while float.last() == Some(&0) {
-        float.pop();
-    }
-    let order = cmp_magnitude(limbs, &float);
+    // The largest exponent of a float is 1023: of its first 53 bits, 971.
+    let mut float = [0; 971 / 64 + 2];
+    float[exponent / 64] = mantissa as u64;
+    float[exponent / 64 + 1] = (mantissa >> 64) as u64;
+    let n = float.iter().rposition(|limb| *limb != 0).map_or(0, |last| last + 1);
+    let order = cmp_magnitude(limbs, &float[..n]);
     if negative { order.reverse() } else { order }
 }
 

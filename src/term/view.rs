@@ -4,6 +4,7 @@ use super::word::{self, Object, Word};
 use super::{
     Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, Reference, RemotePid, compare, equal, equal_value, hash,
 };
+use crate::heap::resource::Anything;
 use crate::{Atomics, Counters};
 use bytes::Bytes;
 use std::any::Any;
@@ -287,7 +288,11 @@ impl<'h> BigInt<'h> {
 /// assert_eq!(*log.lock().unwrap(), ["hello"]);
 /// ```
 #[derive(Clone, Copy)]
-pub struct Resource<'h>(&'h Arc<dyn Any + Send + Sync>);
+pub struct Resource<'h> {
+    value: &'h Anything,
+    /// What was given to [`Heap::resource`](crate::heap::Heap::resource); none of a handle on an array.
+    shared: Option<&'h Arc<Anything>>,
+}
 
 impl<'h> Resource<'h> {
     /// The value, if it is a `T`. No reference count moves.
@@ -301,10 +306,11 @@ impl<'h> Resource<'h> {
     /// assert_eq!(Arc::strong_count(&name), 2);
     /// ```
     pub fn downcast<T: Any + Send + Sync>(self) -> Option<&'h T> {
-        self.0.downcast_ref()
+        self.value.downcast_ref()
     }
 
-    /// A handle of one's own on the value, if it is a `T`: one reference count.
+    /// A handle of one's own on the value, if it is a `T`: one reference count. Of a handle on an array, a clone in an `Arc`
+    /// of its own, which takes memory, and aborts without, as every `Arc` does; [`Term::get`] takes none.
     ///
     /// ```
     /// # use shared_term::Region;
@@ -315,7 +321,14 @@ impl<'h> Resource<'h> {
     /// assert_eq!(*kept, "db");
     /// ```
     pub fn to_arc<T: Any + Send + Sync>(self) -> Option<Arc<T>> {
-        Arc::clone(self.0).downcast().ok()
+        fn again<H: Any + Send + Sync + Clone>(value: &Anything) -> Option<Arc<Anything>> {
+            let handle = value.downcast_ref::<H>()?.clone();
+            Some(Arc::new(handle))
+        }
+        let handle = |value| {
+            again::<Counters>(value).or_else(|| again::<Atomics<i64>>(value)).or_else(|| again::<Atomics<u64>>(value))
+        };
+        self.value.is::<T>().then(|| self.shared.cloned().or_else(|| handle(self.value)))??.downcast().ok()
     }
 
     /// What says whether two resources are the same: the address of the value, or of the array where the value is a
@@ -328,7 +341,7 @@ impl<'h> Resource<'h> {
         } else if let Some(atomics) = self.downcast::<Atomics<u64>>() {
             atomics.address()
         } else {
-            Arc::as_ptr(self.0).cast::<()>().addr()
+            std::ptr::from_ref(self.value).cast::<()>().addr()
         }
     }
 }
@@ -779,9 +792,10 @@ impl<'h, P: Place> Term<'h, P> {
     /// assert!(Region::build(|h| term!(h, 7)).root().as_resource().is_none());
     /// ```
     pub fn as_resource(self) -> Option<Resource<'h>> {
-        let (p, _) = self.object_of(Object::Resource)?;
-        // SAFETY: `off_heap` keeps an `Arc` behind the link word, alive as long as the object.
-        Some(Resource(unsafe { &*crate::heap::off_heap::payload::<Arc<dyn Any + Send + Sync>>(p.sub(1)) }))
+        let (p, header) = self.object_of(Object::Resource)?;
+        // SAFETY: the object, whose header stands before what `object_of` gives, lives as long as the term.
+        let (value, shared) = unsafe { crate::heap::resource::value(header, p.sub(1)) };
+        Some(Resource { value, shared })
     }
 
     /// The Rust value behind a resource, if it is a `T`.

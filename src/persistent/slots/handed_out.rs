@@ -2,6 +2,8 @@
 
 use super::{BASE, Group, LINE, LINES, Occupant, SEGMENTS, Slots, groups};
 use crate::Pid;
+use crate::alloc::try_boxed;
+use crate::heap::HeapError;
 use crate::heap::region::RegionHead;
 use crate::persistent::card::Card;
 use crate::persistent::tags::{self, Tag};
@@ -108,49 +110,59 @@ impl Slots {
 
     /// A pid for a free slot, or `None` when the table is full, or too many domains have processes. First freed, first
     /// used.
-    pub(crate) fn take(&self) -> Option<Pid> {
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for another slot.
+    pub(crate) fn take(&self) -> Result<Option<Pid>, HeapError> {
         let mut taken = None;
-        self.take_some(1, |pid| taken = Some(pid));
-        taken
+        self.take_some(1, |pid| taken = Some(pid))?;
+        Ok(taken)
     }
 
     /// As [`take`](Self::take), `n` times or until there is none.
-    pub(crate) fn take_some(&self, n: usize, mut each: impl FnMut(Pid)) {
+    pub(crate) fn take_some(&self, n: usize, mut each: impl FnMut(Pid)) -> Result<(), HeapError> {
         let mut free = self.free.lock();
         let tag = match free.tag {
             Some(tag) => tag,
-            None => match tags::take() {
+            None => match tags::take()? {
                 Some(tag) => *free.tag.insert(tag),
-                None => return,
+                None => return Ok(()),
             },
         };
         for _ in 0..n {
-            let Some((slot, generation)) = free.slots.pop_front().or_else(|| self.fresh(tag)) else { return };
+            let next = free.slots.pop_front();
+            let next = if next.is_some() { next } else { self.fresh(&mut free, tag)? };
+            let Some((slot, generation)) = next else { break };
             free.unused = free.unused.max(generation + 1);
             each(Pid::new(tag.number, slot, generation));
         }
+        Ok(())
     }
 
-    /// A slot that was never used, and its generation. The caller holds the lock of the free ones.
-    fn fresh(&self, tag: Tag) -> Option<(u32, u32)> {
+    /// A slot that was never used, and its generation, when none is free.
+    fn fresh(&self, free: &mut Free, tag: Tag) -> Result<Option<(u32, u32)>, HeapError> {
         // Relaxed: changed under the lock alone; `lines` reads it with acquire.
         let len = self.len.load(Ordering::Relaxed);
         if len == Self::CAPACITY {
-            return None;
+            return Ok(None);
         }
+        // A place for each slot, so that it can be given back whatever memory there is then.
+        free.slots.try_reserve(len + 1).map_err(|_| HeapError::OutOfMemory { words: len + 1 })?;
         let (segment, i) = locate(len);
         if i == 0 {
-            let new: Box<[Group]> = (0..groups(segment)).map(|_| Group::new()).collect();
+            let words = groups(segment) * size_of::<Group>() / size_of::<u64>();
+            let new = try_boxed(groups(segment), |_| Group::new()).map_err(|_| HeapError::OutOfMemory { words })?;
             // Release: pairs with the acquire in `segment`.
             self.segments[segment].store(Box::into_raw(new).cast(), Ordering::Release);
         }
         // Release: pairs with the acquire in `lines`.
         self.len.store(len + 1, Ordering::Release);
-        Some((len as u32, tag.first))
+        Ok(Some((len as u32, tag.first)))
     }
 
     /// Gives slots back, a grace period after they were vacated. A slot whose generations are used up is not used again
-    /// (D1).
+    /// (D1). Takes no memory: see [`take`](Self::take).
     pub(crate) fn give(&self, pids: impl IntoIterator<Item = Pid>) {
         let mut free = self.free.lock();
         for pid in pids {
@@ -207,10 +219,10 @@ impl Slots {
     }
 
     /// All occupants, as of no one moment. The caller must be online.
-    pub(crate) fn occupants(&self) -> Vec<NonNull<Occupant>> {
+    pub(crate) fn occupants(&self) -> impl Iterator<Item = NonNull<Occupant>> {
         let all = self.groups().flat_map(|(_, groups)| groups).flat_map(|group| &group.occupants);
         // Acquire: pairs with the release in `occupy`.
-        all.filter_map(|occupant| NonNull::new(occupant.load(Ordering::Acquire))).collect()
+        all.filter_map(|occupant| NonNull::new(occupant.load(Ordering::Acquire)))
     }
 }
 
@@ -254,7 +266,7 @@ mod tests {
     fn every_slot_that_was_used_is_on_a_line_and_few_slots_on_few_lines() {
         let slots = Slots::new();
         for n in 1..=2000_usize {
-            slots.take();
+            slots.take().unwrap();
             if n % 97 > 1 && n % 64 > 1 {
                 continue;
             }
@@ -271,7 +283,7 @@ mod tests {
     fn a_walk_over_some_cards_comes_by_those_that_the_lines_have_with_these_numbers() {
         let slots = Slots::new();
         for _ in 0..3000 {
-            slots.take();
+            slots.take().unwrap();
         }
         let all: Vec<_> = slots.lines().flat_map(|(cards, _)| cards).map(ptr::from_ref).collect();
         for range in [0..0, 0..1, 5..9, 100..1700, 511..513, 0..all.len(), 2999..3000] {
@@ -296,7 +308,7 @@ mod tests {
     fn what_a_door_leads_to_is_of_its_slot() {
         let slots = Slots::new();
         for _ in 0..1000 {
-            slots.take();
+            slots.take().unwrap();
         }
         for slot in 0..1000 {
             let (group, at) = slots.group(slot).unwrap();
@@ -312,7 +324,7 @@ mod tests {
     #[test]
     fn a_slot_is_used_again_first_freed_first_with_the_next_generation_until_they_are_used_up() {
         let slots = Slots::new();
-        let take = || slots.take().unwrap();
+        let take = || slots.take().unwrap().unwrap();
         let [a, b, c] = [0, 1, 2].map(|_| take());
         let (tag, first) = (a.tag(), a.generation());
         assert_eq!([a, b, c], [0, 1, 2].map(|slot| Pid::new(tag, slot, first)));
@@ -328,7 +340,7 @@ mod tests {
         let slots = Slots::new();
         let some = |n| {
             let mut taken = Vec::new();
-            slots.take_some(n, |pid| taken.push(pid));
+            slots.take_some(n, |pid| taken.push(pid)).unwrap();
             taken
         };
         let first = some(3);
@@ -346,7 +358,7 @@ mod tests {
     fn what_was_used_again_in_hand_counts_for_the_next_domain_of_the_tag() {
         for unused in [true, false] {
             let slots = Slots::new();
-            let pid = slots.take().unwrap();
+            let pid = slots.take().unwrap().unwrap();
             let later = (0..5).fold(pid, |pid, _| again(pid).unwrap());
             if unused {
                 slots.give_unused([later].into_iter());
@@ -364,10 +376,10 @@ mod tests {
         // More than there are tags.
         for _ in 0..600 {
             let (one, other) = (Slots::new(), Slots::new());
-            let (a, b) = (one.take().unwrap(), other.take().unwrap());
+            let (a, b) = (one.take().unwrap().unwrap(), other.take().unwrap().unwrap());
             assert_ne!(a.tag(), b.tag());
             one.give([a]);
-            let again = one.take().unwrap();
+            let again = one.take().unwrap().unwrap();
             for pid in [a, again, b] {
                 if let Some(before) = last.insert(pid.tag(), pid.generation()) {
                     assert!(pid.generation() > before);
