@@ -23,24 +23,22 @@ impl Kept {
     pub(crate) fn of<'a>(words: usize, deps: impl Iterator<Item = &'a Self>) -> Result<Self, HeapError> {
         let mut lines: Vec<(Line, usize)> = Vec::new();
         for (line, words) in deps.flat_map(|dep| &dep.0) {
-            match lines.iter_mut().find(|(known, _)| known.ptr_eq(line)) {
-                Some((_, most)) => *most = (*most).max(*words),
-                None => {
-                    reserve(&mut lines, 1)?;
-                    lines.push((line.clone(), *words));
-                }
+            if let Some((_, most)) = lines.iter_mut().find(|(known, _)| known.ptr_eq(line)) {
+                *most = (*most).max(*words);
+            } else {
+                reserve(&mut lines, 1)?;
+                lines.push((line.clone(), *words));
             }
         }
         // Relaxed: whoever leans on the area that a figure is of knows it by other means.
         let goes_on = lines.iter_mut().find(|(line, so_far)| {
             line.compare_exchange(*so_far, so_far.saturating_add(words), Ordering::Relaxed, Ordering::Relaxed).is_ok()
         });
-        match goes_on {
-            Some((_, so_far)) => *so_far = so_far.saturating_add(words),
-            None => {
-                reserve(&mut lines, 1)?;
-                lines.push((Shared::try_new(AtomicUsize::new(words)).map_err(|(error, _)| error)?, words));
-            }
+        if let Some((_, so_far)) = goes_on {
+            *so_far = so_far.saturating_add(words);
+        } else {
+            reserve(&mut lines, 1)?;
+            lines.push((Shared::try_new(AtomicUsize::new(words)).map_err(|(error, _)| error)?, words));
         }
         Ok(Self(lines))
     }

@@ -106,7 +106,9 @@ pub(crate) use collect::{Literals, literals_of};
 pub(crate) use collect::{Parents, collect_major, collect_minor};
 pub(crate) use compact::compact;
 #[cfg(feature = "runtime")]
-pub(crate) use pages::{reserve, reserve_place, try_box};
+pub(crate) use pages::reserve_place;
+#[cfg(feature = "persistent")]
+pub(crate) use pages::{reserve, try_box};
 #[cfg(feature = "runtime")]
 pub(crate) use rewrite::Gathered;
 pub(crate) use verify::verify;
@@ -237,6 +239,7 @@ pub(crate) fn heap_error(payload: Box<dyn Any + Send>) -> Result<HeapError, Box<
 
 /// Runs `f`, which builds in no heap of its own; memory that runs out in it is an error. The rest of what it unwinds with goes
 /// on.
+#[cfg(feature = "persistent")]
 pub(crate) fn catch_error<R>(f: impl FnOnce() -> R) -> Result<R, HeapError> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| match Unwind::of(payload) {
         Ok(unwind) if unwind.owner == 0 => unwind.error,

@@ -54,13 +54,11 @@ pub(crate) unsafe fn link(p: *mut Word, list: &mut *mut Word) {
 pub(crate) unsafe fn duplicate(from: *const Word, to: *mut Word, list: &mut *mut Word) {
     // SAFETY: the header tells which payload lies there.
     unsafe {
-        match word::header_kind(*from) {
-            Object::Bytes => binary::duplicate(from, to, list),
-            _ => {
-                resource::duplicate(from, to);
-                link(to, list);
-            }
+        if word::header_kind(*from) == Object::Bytes {
+            return binary::duplicate(from, to, list);
         }
+        resource::duplicate(from, to);
+        link(to, list);
     }
 }
 

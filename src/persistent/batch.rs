@@ -251,6 +251,7 @@ impl Young {
     /// # Safety
     ///
     /// The link must come from [`into_link`](Self::into_link), and be taken back once.
+    #[allow(clippy::unnecessary_box_returns, reason = "entries and a list lead to what is in the box")]
     unsafe fn from_link(link: NonNull<Link>) -> Box<Self> {
         // SAFETY: the caller's promise: the link is its first field.
         unsafe { Box::from_raw(link.as_ptr().cast()) }

@@ -265,7 +265,7 @@ impl fmt::Debug for Guard<'_> {
 ///     store.put(key, Region::build(|h| h.list(0..10)))?;
 /// }
 /// let entries = store.entries();
-/// store.erase_all();
+/// store.erase_all()?;
 /// assert_eq!(entries.iter().map(|(_, list)| list.list().count()).sum::<usize>(), 30);
 /// # Ok::<(), shared_term::persistent::StoreError>(())
 /// ```

@@ -57,8 +57,10 @@ impl Chain {
     /// # Safety
     ///
     /// As for [`push`](Self::push), of all that are on the other.
+    #[allow(clippy::needless_pass_by_value, reason = "what is on a list is on no other")]
     pub(crate) unsafe fn append(&mut self, other: Self) {
-        match (&mut self.ends, other.ends) {
+        let Self { ends, len } = other;
+        match (&mut self.ends, ends) {
             (Some([_, last]), Some([first, new_last])) => {
                 // SAFETY: a link on the list, which lives.
                 unsafe { last.as_mut() }.next = Some(first);
@@ -67,7 +69,7 @@ impl Chain {
             (Some(_), None) => {}
             (none, ends) => *none = ends,
         }
-        self.len += other.len;
+        self.len += len;
     }
 
     pub(crate) fn pop(&mut self) -> Option<NonNull<Link>> {

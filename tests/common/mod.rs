@@ -22,6 +22,14 @@ thread_local! {
     static BUDGET: Cell<usize> = const { Cell::new(usize::MAX) };
     /// From how many bytes on an allocation is large.
     static LARGE: Cell<usize> = const { Cell::new(CHUNK_BYTES) };
+    /// Does the budget come back after one refusal?
+    static ONCE: Cell<bool> = const { Cell::new(false) };
+    /// How many allocations of this thread were refused.
+    static REFUSED: Cell<usize> = const { Cell::new(0) };
+    /// Bytes of the last allocation of this thread.
+    static LAST: Cell<usize> = const { Cell::new(0) };
+    /// What `std` allocates to unwind, which it cannot do without.
+    static UNWINDING: Cell<usize> = const { Cell::new(0) };
     /// How many allocations this thread has made.
     static MADE: Cell<usize> = const { Cell::new(0) };
 }
@@ -30,9 +38,15 @@ thread_local! {
 unsafe impl GlobalAlloc for Poisoning {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         MADE.set(MADE.get() + 1);
-        if layout.size() >= LARGE.get() {
+        LAST.set(layout.size());
+        let unwinds = layout.size() == UNWINDING.get() && std::thread::panicking();
+        if layout.size() >= LARGE.get() && !unwinds {
             let budget = BUDGET.get();
             if budget == 0 {
+                REFUSED.set(REFUSED.get() + 1);
+                if ONCE.get() {
+                    BUDGET.set(usize::MAX);
+                }
                 return std::ptr::null_mut();
             }
             BUDGET.set(budget.saturating_sub(usize::from(budget != usize::MAX)));
@@ -77,6 +91,41 @@ pub(crate) fn without_allocations_from<R>(bytes: usize, f: impl FnOnce() -> R) -
     let _restore = Restore;
     LARGE.set(bytes);
     with_large_allocations(0, f)
+}
+
+/// Runs `f` with so many allocations of any size, after which memory is out, or, with `once`, one is refused. Only what `std`
+/// takes to unwind is there in any case. Also how many were refused.
+pub(crate) fn with_allocations<R>(n: usize, once: bool, f: impl FnOnce() -> R) -> (R, usize) {
+    struct Restore;
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LARGE.set(CHUNK_BYTES);
+            ONCE.set(false);
+        }
+    }
+    // A payload without a size is not allocated: what is, then, is all that unwinding takes.
+    let _ = std::panic::catch_unwind(|| std::panic::resume_unwind(Box::new(())));
+    UNWINDING.set(LAST.get());
+    let _restore = Restore;
+    LARGE.set(0);
+    ONCE.set(once);
+    REFUSED.set(0);
+    (with_large_allocations(n, f), REFUSED.get())
+}
+
+/// Has `std` note a few destructors of thread-locals for this thread, so that there is room in its list for more.
+pub(crate) fn with_room_for_thread_locals() {
+    struct Noted;
+    impl Drop for Noted {
+        fn drop(&mut self) {}
+    }
+    macro_rules! note {
+        ($($name:ident)*) => {$({
+            thread_local! { static $name: Noted = const { Noted }; }
+            $name.with(|_| ());
+        })*};
+    }
+    note!(A B C D E F G H I);
 }
 
 /// Runs `f`, and counts the allocations that it makes.
