@@ -583,6 +583,7 @@ fn hash_of(key: impl crate::term::Key) -> u64 {
 }
 
 /// A handle as large binaries and lines of areas have them, which counts by the atomics of the model.
+#[derive(Debug)]
 pub struct Counted<T: Send + Sync>(shared::Shared<T, crate::sync::atomic::AtomicUsize>);
 
 impl<T: Send + Sync> Counted<T> {
@@ -607,5 +608,22 @@ impl<T: Send + Sync> std::ops::Deref for Counted<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+/// From here to the end of what this returns, everybody takes part in grace periods as if there were no memory.
+#[must_use]
+pub fn crowded() -> Crowded {
+    crate::persistent::crowd::ALWAYS.store(true, std::sync::atomic::Ordering::Relaxed);
+    Crowded(())
+}
+
+/// See [`crowded`].
+#[derive(Debug)]
+pub struct Crowded(());
+
+impl Drop for Crowded {
+    fn drop(&mut self) {
+        crate::persistent::crowd::ALWAYS.store(false, std::sync::atomic::Ordering::Relaxed);
     }
 }

@@ -447,6 +447,10 @@ pub mod mutation {
         LeaveRelaxed,
         /// Quiescence: the collector bumps the epoch relaxed.
         EpochRelaxed,
+        /// Quiescence: one of a crowd passes a boundary for all of them.
+        CrowdPasses,
+        /// Quiescence: the first who leaves a crowd goes offline for all of them.
+        CrowdLeavesFirst,
         /// Collector: no grace period.
         NoGrace,
         /// Collector: the grace period forgets guards of foreign threads.

@@ -5,11 +5,11 @@
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
 use loom_tests::{Preemptions, caught, explore};
-use shared_term::model::{World, touch};
+use shared_term::model::{World, crowded, touch};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
-    self, CommitBeforeChanges, FinishWithoutGrace, LeaseNotCounted, NoRefsCheck, ReleaseRelaxed, SlotNotPinned,
-    SnapshotRelaxed,
+    self, CommitBeforeChanges, CrowdLeavesFirst, CrowdPasses, FinishWithoutGrace, LeaseNotCounted, NoRefsCheck,
+    ReleaseRelaxed, SlotNotPinned, SnapshotRelaxed,
 };
 use std::sync::Arc;
 
@@ -52,6 +52,31 @@ fn lease() {
     world.store().erase(X);
     world.collect();
     thread.join().unwrap();
+    settle(world, 0);
+}
+
+/// Two threads read under guards that are one participant: one has it open while the other comes, looks twice and goes.
+fn crowd() {
+    let _crowded = crowded();
+    let world = World::new();
+    world.store().put(X, value()).unwrap();
+    let threads = [false, true].map(|twice| {
+        let world = world.clone();
+        thread::spawn(move || {
+            let mut guard = world.store().pin();
+            if twice {
+                guard.repin();
+            }
+            if let Some(there) = guard.get(X) {
+                touch(there);
+            }
+        })
+    });
+    world.store().erase(X);
+    world.collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
     settle(world, 0);
 }
 
@@ -151,6 +176,11 @@ fn model(name: &str, preemptions: Preemptions, faults: &[Mutation], model: fn())
 #[test]
 fn lease_holds() {
     model("lease", Some(2), &[LeaseNotCounted, NoRefsCheck], lease);
+}
+
+#[test]
+fn crowd_holds() {
+    model("crowd", Some(2), &[CrowdPasses, CrowdLeavesFirst], crowd);
 }
 
 #[test]

@@ -33,15 +33,21 @@
 //! other that ends: whom it was linked to, or who monitors it, is told, those too whom it had no memory to note; with the
 //! reason `error` if there is none for a copy of the true one.
 //!
-//! Not covered is what `std` and other crates allocate for themselves, without a way to ask first. Where there is not even
-//! memory for that, the program ends, as every Rust program does:
+//! What cannot fail takes no memory: to copy, cut or send a large binary, a resource or a handle on an array, but for the words
+//! of the term; to commit a batch, to erase a key, to go through a grace period, to let go of anything; the end of a process, of
+//! a port, of a runtime. What waits is linked through itself, and what will be needed is reserved by whoever may still fail.
+//! `tests/oom_every.rs` refuses each allocation of whole scenarios, one by one, and all from one on.
 //!
-//! * blocks of a few words: an `Arc`, a `Box` around what waits for a grace period, the handle that a `Bytes` makes when it
-//!   is first cloned, the payload of the unwinding;
-//! * lists that grow by a word or a few for each entry: what waits for a grace period, what a batch of changes commits, the
-//!   areas of one collection, run queues;
-//! * what a call outside of turns is answered with: lists of pids or names, channels;
-//! * what user code allocates.
+//! What is left is outside this crate's reach, or what its caller asked `std` for:
+//!
+//! * To unwind, `std` allocates some 60 bytes on its own, which nobody can reserve; the first panic of a thread, and the first
+//!   use of its thread-locals, some more. Where there is not even memory for that, the program ends, as every Rust program does.
+//! * What users are answered with in types of `std` and `bytes`: lists, channels, an `Arc`, a `Bytes`
+//!   ([`Term::to_bytes`](crate::Term::to_bytes)), collections by [`Term::get`](crate::Term::get); and the closures that they
+//!   register. It is said there.
+//! * A store, a runtime, a cell or a thread's first number of [`Counters`](crate::Counters) is made like any value of `std`.
+//! * The queue of a [deterministic](crate::runtime::Deterministic) runtime, which is for tests.
+//! * What user code allocates.
 //!
 //! A turn holds on to everything that it makes: what is garbage already goes when the turn has ended. A turn that makes a
 //! lot on the way to little does so in [`Heap::scratch`], which frees it at once, or lets itself be called again

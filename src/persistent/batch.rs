@@ -458,9 +458,12 @@ impl Domain {
 
 /// Finds the plans for a key that are followed by another. O(n log n).
 fn mark_superseded(planned: &mut [Planned<'_>]) {
-    let address = |plan: &Planned<'_>| ptr::from_ref(plan.key.entry()).addr();
-    planned.sort_unstable_by_key(|plan| (address(plan), plan.nth));
-    for i in 1..planned.len() {
-        planned[i - 1].superseded = address(&planned[i - 1]) == address(&planned[i]);
+    // Equal keys in their order, among others that have the same hash by chance. Not by address, which differs from run to run.
+    planned.sort_unstable_by_key(|plan| (plan.key.entry().hash, plan.nth));
+    for i in 0..planned.len() {
+        let entry = planned[i].key.entry();
+        let mut later =
+            planned[i + 1..].iter().map(|plan| plan.key.entry()).take_while(|later| later.hash == entry.hash);
+        planned[i].superseded = later.any(|later| ptr::eq(later, entry));
     }
 }

@@ -52,6 +52,7 @@ mod batch;
 mod bound;
 mod card;
 mod collector;
+pub(crate) mod crowd;
 mod domain;
 mod entry;
 mod error;

@@ -10,7 +10,9 @@
 //!   announced. If the collector misses the announcement, the entering thread sees everything from before the advance.
 //! * *Passing a boundary* reads the epoch with acquire: whoever announces the new epoch has seen what was done before it.
 
+use super::crowd::Crowd;
 use crate::Pid;
+use crate::heap::try_box;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr;
@@ -50,8 +52,10 @@ impl Participant {
         self.running.store(pid.word(), plain::Ordering::Relaxed);
     }
 
-    fn new() -> Self {
-        Self { seen: AtomicU64::new(OFFLINE), owner: AtomicU32::new(0), running: plain::AtomicU64::new(NOBODY) }
+    /// With an owner from the beginning, or free.
+    pub(super) fn new(owner: Option<Role>) -> Self {
+        let owner = owner.map_or(0, |role| role as u32);
+        Self { seen: AtomicU64::new(OFFLINE), owner: AtomicU32::new(owner), running: plain::AtomicU64::new(NOBODY) }
     }
 }
 
@@ -63,7 +67,7 @@ struct Segment {
 
 impl Segment {
     fn new() -> Self {
-        Self { participants: std::array::from_fn(|_| Participant::new()), next: AtomicPtr::new(ptr::null_mut()) }
+        Self { participants: std::array::from_fn(|_| Participant::new(None)), next: AtomicPtr::new(ptr::null_mut()) }
     }
 }
 
@@ -72,15 +76,21 @@ impl Segment {
 pub(crate) struct Quiescence {
     epoch: AtomicU64,
     first: Segment,
+    crowd: Crowd,
 }
 
 impl Quiescence {
     pub(crate) fn new() -> Self {
-        Self { epoch: AtomicU64::new(1), first: Segment::new() }
+        Self { epoch: AtomicU64::new(1), first: Segment::new(), crowd: Crowd::new() }
     }
 
-    /// A free participant, offline. Lock-free; O(participants), which is the number that were ever online at once.
+    /// A free participant, offline. Lock-free; O(participants), which is the number that were ever online at once. Without
+    /// memory for another, that of the [crowd](Crowd).
     pub(crate) fn join(&self, role: Role) -> &Participant {
+        #[cfg(all(loom, feature = "loom"))]
+        if super::crowd::ALWAYS.load(plain::Ordering::Relaxed) {
+            return self.crowd.join();
+        }
         let mut segment = &self.first;
         loop {
             for p in &segment.participants {
@@ -91,15 +101,18 @@ impl Quiescence {
                     return p;
                 }
             }
-            segment = Self::next_or_new(segment);
+            match Self::next_or_new(segment) {
+                Some(next) => segment = next,
+                None => return self.crowd.join(),
+            }
         }
     }
 
-    fn next_or_new(segment: &Segment) -> &Segment {
+    fn next_or_new(segment: &Segment) -> Option<&Segment> {
         // Acquire: pairs with the release below; the segment is initialised.
         let mut next = segment.next.load(Ordering::Acquire);
         if next.is_null() {
-            let new = Box::into_raw(Box::new(Segment::new()));
+            let new = Box::into_raw(try_box(Segment::new()).ok()?);
             match segment.next.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => next = new,
                 Err(other) => {
@@ -110,12 +123,14 @@ impl Quiescence {
             }
         }
         // SAFETY: segments live as long as `self`.
-        unsafe { &*next }
+        Some(unsafe { &*next })
     }
 
-    #[allow(clippy::unused_self, reason = "the participant is one of this quiescence")]
     /// Gives a participant back. It must be offline.
     pub(crate) fn retire(&self, p: &Participant) {
+        if self.crowd.is(p) {
+            return;
+        }
         debug_assert_eq!(p.seen.load(Ordering::Relaxed), OFFLINE);
         // Release: pairs with the acquire in `join`.
         p.owner.store(0, Ordering::Release);
@@ -123,6 +138,15 @@ impl Quiescence {
 
     /// Goes online.
     pub(crate) fn enter(&self, p: &Participant) {
+        if self.crowd.is(p) {
+            self.crowd.enter(|p| self.announce(p));
+        } else {
+            self.announce(p);
+        }
+    }
+
+    #[inline(always)]
+    fn announce(&self, p: &Participant) {
         // Relaxed: an old epoch only makes a collector wait for the next boundary.
         let epoch = self.epoch.load(Ordering::Relaxed);
         // Release: a collector that reads this announcement also sees the end of the span before it.
@@ -142,15 +166,27 @@ impl Quiescence {
         // Relaxed: the own announcement.
         let changed = p.seen.load(Ordering::Relaxed) != epoch;
         if changed {
+            // The others of a crowd have passed nothing.
+            if self.crowd.is(p) && !mutated(Mutation::CrowdPasses) {
+                return false;
+            }
             // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
             p.seen.store(epoch, Ordering::Release);
         }
         changed
     }
 
-    #[allow(clippy::unused_self, reason = "the participant is one of this quiescence")]
     /// Goes offline.
     pub(crate) fn leave(&self, p: &Participant) {
+        if self.crowd.is(p) {
+            self.crowd.leave(Self::withdraw);
+        } else {
+            Self::withdraw(p);
+        }
+    }
+
+    #[inline(always)]
+    fn withdraw(p: &Participant) {
         // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
         p.seen.store(OFFLINE, ordering(Mutation::LeaveRelaxed, Ordering::Release));
     }
@@ -202,6 +238,7 @@ impl Quiescence {
         }
     }
 
+    /// Whoever may be online. Not before the fence of an [`advance`](Self::advance), for a grace period.
     fn participants(&self) -> impl Iterator<Item = &Participant> {
         std::iter::successors(Some(&self.first), |segment| {
             // Acquire: pairs with the release of `next_or_new`. A segment that is missed was linked after the fence of
@@ -211,6 +248,7 @@ impl Quiescence {
             unsafe { next.as_ref() }
         })
         .flat_map(|segment| &segment.participants)
+        .chain(self.crowd.participant())
     }
 }
 

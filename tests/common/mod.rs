@@ -8,7 +8,7 @@ use shared_term::Region;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
 /// Fills what is freed with ones. No word of ones is a header, a list cell or a pointer, so whoever still reads it, even
 /// for a walk, fails at once.
@@ -30,6 +30,8 @@ thread_local! {
     static LAST: Cell<usize> = const { Cell::new(0) };
     /// What `std` allocates to unwind, which it cannot do without.
     static UNWINDING: Cell<usize> = const { Cell::new(0) };
+    /// What this thread allocates and frees is added up there.
+    static BALANCE: Cell<*const AtomicIsize> = const { Cell::new(std::ptr::null()) };
     /// How many allocations this thread has made.
     static MADE: Cell<usize> = const { Cell::new(0) };
 }
@@ -51,16 +53,40 @@ unsafe impl GlobalAlloc for Poisoning {
             }
             BUDGET.set(budget.saturating_sub(usize::from(budget != usize::MAX)));
         }
+        book(layout.size().cast_signed());
         // SAFETY: the caller's promise.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
+        book(-layout.size().cast_signed());
         // SAFETY: the caller's promise: the memory is that long, and nobody's any more.
         unsafe {
             p.write_bytes(0xff, layout.size());
             System.dealloc(p, layout);
         }
+    }
+}
+
+fn book(bytes: isize) {
+    // SAFETY: a balance outlives the thread that it is of.
+    if let Some(balance) = unsafe { BALANCE.get().as_ref() } {
+        balance.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The bytes that a thread has allocated, less those that it has freed, up to its very end.
+#[derive(Default)]
+pub(crate) struct Balance(AtomicIsize);
+
+impl Balance {
+    /// From here on. It must outlive the thread.
+    pub(crate) fn is_of_this_thread(&self) {
+        BALANCE.set(&raw const self.0);
+    }
+
+    pub(crate) fn bytes(&self) -> isize {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

@@ -4,8 +4,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[cfg(feature = "runtime")]
-mod every;
 #[cfg(feature = "persistent")]
 mod persistent;
 #[cfg(feature = "runtime")]

@@ -1,33 +1,67 @@
 //! Whole scenarios in which one allocation is refused, or all from one on, of any size: the next one in the next run, until
 //! none was. The program goes on, nothing is lost that was there, and in the end nothing is left.
 
-use super::common::{Tracker, with_allocations, with_room_for_thread_locals};
-use super::mixed;
+#![cfg(feature = "runtime")]
+
+mod common;
+
 use bytes::Bytes;
-use shared_term::heap::CollectWhen;
+use common::{Balance, Tracker, with_allocations, with_room_for_thread_locals};
+use shared_term::heap::{CollectWhen, pooled_bytes};
 use shared_term::prelude::*;
 use shared_term::process::{Event, SpawnOptions, from_fns};
 use shared_term::runtime::{Deterministic, Port};
 use shared_term::{Counters, HeapError};
+use std::sync::{Mutex, PoisonError};
 
 const KEY: Atom = Atom::inline("key");
 const OTHER: Atom = Atom::inline("other");
 const NAME: Atom = Atom::inline("name");
 
+/// One at a time, so that what the pool keeps changes by what one does.
+static TURN: Mutex<()> = Mutex::new(());
+
 /// Runs `f` in a world of its own with memory for none, one, two allocations and so on, each time on a thread that has no
 /// tables yet. How often that was too little.
 fn every<W>(world: impl Fn() -> W + Sync, f: impl Fn(&mut W) + Sync, after: impl Fn(W) + Sync) -> usize {
-    let refused = |n: usize, once: bool| {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Whether some was refused, and the bytes that are there longer than the thread.
+    let run = |n: usize, once: bool| {
+        let (balance, pooled) = (Balance::default(), pooled_bytes().cast_signed());
         let run = || {
+            balance.is_of_this_thread();
             with_room_for_thread_locals();
             let mut world = world();
             let ((), refused) = with_allocations(n, once, || f(&mut world));
             after(world);
             refused > 0
         };
-        std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+        let refused = std::thread::scope(|scope| scope.spawn(run).join().unwrap());
+        (refused, balance.bytes() - (pooled_bytes().cast_signed() - pooled))
     };
-    (0..5000).take_while(|&n| refused(n, false) | refused(n, true)).count()
+    // What is made once for the program is made by the first.
+    run(usize::MAX, false);
+    let (_, threads_own) = run(usize::MAX, false);
+    let refused = |&n: &usize| {
+        let both = [false, true].map(|once| {
+            let (refused, left) = run(n, once);
+            assert_eq!(left, threads_own, "bytes that nobody has any more, after {n} allocations");
+            refused
+        });
+        both.contains(&true)
+    };
+    (0..5000).take_while(refused).count()
+}
+
+/// Some kilobytes of lists, with off-heap objects between them.
+fn mixed(tracker: &Tracker) -> Region {
+    Region::build(|h| {
+        h.list((0..200).map(|i| match i % 20 {
+            0 => h.bytes(tracker.bytes(100, i as u8)),
+            10 => h.resource(tracker.value()),
+            _ => term!(h, {i, [i]}),
+        }))
+    })
 }
 
 /// A runtime of one thread whose queue has room, and what counts what is in it.
@@ -253,6 +287,10 @@ fn persistent_terms_are_put_batched_read_and_erased() {
             }
             drop(literal);
             drop(store.slot(("slot", 1)));
+            // More than there is room for from the beginning.
+            let guards = [(); 20].map(|()| store.pin());
+            assert!(guards.iter().all(|guard| guard.get(KEY).is_some()));
+            drop(guards);
             let before = store.pin();
             let erased = store.erase_all().is_ok();
             assert!(before.get(KEY).is_some());
