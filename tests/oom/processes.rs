@@ -325,5 +325,5 @@ fn messages_that_are_to_share_without_memory_share_all_or_end_with_their_process
         assert_eq!(tracker.dropped(), tracker.made());
     };
     let failures = failures_in(world, collect, after);
-    assert!(failures > 4, "{failures}");
+    assert!(failures > 0, "{failures}");
 }
