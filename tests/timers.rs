@@ -138,6 +138,24 @@ fn timers_for_the_same_moment_fire_in_the_order_in_which_they_were_set() {
     }
 }
 
+/// Each thread has names of its own for timers, which say nothing about those of others.
+#[test]
+fn timers_for_the_same_moment_fire_in_that_order_whichever_thread_has_set_them() {
+    let mut rt = Runtime::deterministic(1);
+    let mut port = rt.port().unwrap();
+    let (handle, to) = ((*rt).clone(), port.pid());
+    let set = |n: i64| _ = handle.send_after(ms(10), to, Region::build(|h| h.int(n))).unwrap();
+    for n in 0..20 {
+        if n % 2 == 0 {
+            set(n);
+        } else {
+            std::thread::scope(|scope| scope.spawn(|| set(n)).join().unwrap());
+        }
+    }
+    rt.advance(ms(10));
+    assert_eq!(said(&mut port), (0..20).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
 #[test]
 fn multizero_timeout_in_timeout_order() {
     let rt = Runtime::deterministic(1);

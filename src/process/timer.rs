@@ -491,6 +491,8 @@ unsafe fn end_timeout(task: Task) -> bool {
 /// in between; a runtime with more than 15 workers has tables for 15, which they share. `cargo bench --bench budgets -- --only
 /// timer_set_cancel,timer_set_cancel_two` shows what that costs, beside OTP and tokio. A [timeout](Self::set_timeout) seldom
 /// comes to a table. A timer is never early. How late it is depends on the machine and on how busy it is.
+/// Those of a table fire in the order in which they are due, and of the same moment in which they were set; of those that were
+/// set by different workers, and are due before the thread that fires them comes to it, a later one may be the first.
 ///
 /// What a timer sends is a copy without literals. Its memory, and what it owns, goes when the timer fires, is cancelled,
 /// when its receiver ends, or with the runtime; one for a process of another runtime on the same store not when that ends. A

@@ -32,6 +32,8 @@ struct Place {
     /// `None`: the place is free.
     timer: Option<Timer>,
     id: Reference,
+    /// The number of timers that were set before it. (Of names each thread has its own, so that they do not tell.)
+    set: u64,
     /// Where it is in the heap.
     at: Number,
     /// Its neighbours among the timers of its process; of a free place, the next one that is free lies behind.
@@ -71,6 +73,8 @@ impl Hasher for Multiply {
 type Table<V> = HashMap<Word, V, BuildHasherDefault<Multiply>>;
 
 pub(super) struct Timetable {
+    /// How many timers were set.
+    set: u64,
     places: Vec<Place>,
     /// The first place that is free.
     free: Number,
@@ -84,6 +88,7 @@ pub(super) struct Timetable {
 impl Default for Timetable {
     fn default() -> Self {
         Self {
+            set: 0,
             places: Vec::new(),
             free: NONE,
             heap: Vec::new(),
@@ -101,7 +106,8 @@ impl Timetable {
         }
         let (due, to) = (timer.due, timer.to);
         let at = self.heap.len() as Number;
-        let place = Place { timer: Some(timer), id, at, before: NONE, behind: NONE };
+        let place = Place { timer: Some(timer), id, set: self.set, at, before: NONE, behind: NONE };
+        self.set += 1;
         let number = self.free;
         let number = if number == NONE {
             self.places.push(place);
@@ -223,8 +229,8 @@ impl Timetable {
 
     /// Of two that are due at the same time the older goes first, so that the deterministic runtime repeats itself.
     fn precedes(&self, a: Entry, b: Entry) -> bool {
-        let id = |entry: Entry| self.places[entry.place as usize].id;
-        a.due < b.due || a.due == b.due && id(a) < id(b)
+        let set = |entry: Entry| self.places[entry.place as usize].set;
+        a.due < b.due || a.due == b.due && set(a) < set(b)
     }
 
     fn put(&mut self, at: usize, entry: Entry) {
@@ -273,9 +279,9 @@ impl Timetable {
         let moved = |old: &[Place], number: Number| if number == NONE { NONE } else { old[number as usize].at };
         for &Entry { due, place } in &self.heap {
             let timer = old[place as usize].timer.take();
-            let Place { id, at, before, behind, .. } = old[place as usize];
+            let Place { id, set, at, before, behind, .. } = old[place as usize];
             heap.push(Entry { due, place: at });
-            places.push(Place { timer, id, at, before: moved(old, before), behind: moved(old, behind) });
+            places.push(Place { timer, id, set, at, before: moved(old, before), behind: moved(old, behind) });
         }
         self.names.values_mut().for_each(|number| *number = moved(old, *number));
         self.of_processes.values_mut().flatten().for_each(|number| *number = moved(old, *number));
