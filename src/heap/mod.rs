@@ -63,6 +63,8 @@ mod compact;
 pub(crate) mod copy;
 mod ending;
 mod evacuation;
+#[cfg_attr(not(feature = "persistent"), allow(dead_code, reason = "without that floor nobody makes a literal"))]
+mod filter_bits;
 mod forwards;
 mod generations;
 mod handles;

@@ -330,7 +330,8 @@ impl PersistentTerms {
     ///
     /// Consistent: it has each single write that was done before some moment during the call, none after it, and each batch
     /// whole or not at all. Writers wait while the pairs are collected, O(keys); readers do not, and nobody waits while
-    /// they are looked at. OTP: `get/0`, which copies them.
+    /// they are looked at. The pairs are in a list of `std`, without memory for which the program ends. OTP: `get/0`, which
+    /// copies them.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};

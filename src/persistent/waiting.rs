@@ -74,7 +74,8 @@ impl PersistentTerms {
     }
 
     /// Calls `f` with the report of each global collection, until the subscription is dropped. It runs on the thread
-    /// that ends the collection, and must not block for long; what it unwinds with is dropped.
+    /// that ends the collection, and must not block for long; what it unwinds with is dropped. (It is kept in a box, without
+    /// memory for which the program ends.)
     /// [`reports`](Self::reports) is for whoever has their own time.
     ///
     /// ```

@@ -245,7 +245,8 @@ impl Handle {
         self.node.whereis(name)
     }
 
-    /// All names and who has them, in the order of the pids. Takes a lock. OTP: `registered/0`.
+    /// All names and who has them, in the order of the pids. Takes a lock. The list is one of `std`, without memory for which
+    /// the program ends. OTP: `registered/0`.
     ///
     /// ```
     /// use shared_term::{prelude::*, process::SpawnOptions};
@@ -263,7 +264,8 @@ impl Handle {
     }
 
     /// The processes that live, ports not among them, in no order. O(processes that ever lived at once). Who is spawned or
-    /// ends meanwhile may be there or not. OTP: `processes/0`.
+    /// ends meanwhile may be there or not. The list is one of `std`, without memory for which the program ends. OTP:
+    /// `processes/0`.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -422,7 +424,8 @@ impl Handle {
     }
 
     /// Will know why a process ended, if it lives now: who asks when it has ended is told `None`. Takes a lock; several
-    /// may ask. OTP: a monitor.
+    /// may ask. The way by which it is told is a channel of `std`, without memory for which the program ends; the end itself
+    /// then takes none. OTP: a monitor.
     ///
     /// ```
     /// use shared_term::prelude::*;
