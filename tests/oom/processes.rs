@@ -105,14 +105,16 @@ fn monitors_without_memory_end_the_process_that_makes_them() {
 #[test]
 #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
 fn timers_without_memory_end_the_process_that_sets_them() {
-    let failures = failures_of(|cx, others| {
+    fn set(cx: Cx<'_>, others: &[Pid], unit: Duration) -> Result<(), Exit> {
         for (i, p) in (1..).zip(others.iter().cycle().take(200)) {
-            cx.send_after(Duration::from_millis(i), *p, cx.int(i as i64));
+            cx.send_after(i * unit, *p, cx.int(i64::from(i)));
         }
-        cx.set_timeout(Duration::from_secs(1));
+        cx.set_timeout(unit);
         Ok(())
-    });
-    assert!(failures > 3, "{failures}");
+    }
+    let soon = failures_of(|cx, others| set(cx, others, Duration::from_millis(1)));
+    let late = failures_of(|cx, others| set(cx, others, Duration::from_secs(86400)));
+    assert!(soon > 3 && late == soon, "{soon} {late}");
 }
 
 /// More than a queue has room for, from a turn and from outside.
