@@ -10,7 +10,7 @@ use shared_term::prelude::*;
 use shared_term::process::Unsent;
 use shared_term::runtime::Handle;
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use support::{LONG, OnDrop};
@@ -129,6 +129,32 @@ fn who_was_given_a_message_and_has_not_run_ends_too() {
     let handle = Handle::clone(&rt);
     drop(rt);
     assert_eq!((ended.load(Ordering::Relaxed), handle.processes()), (1, 0));
+}
+
+/// As many as there are, of which some are always due.
+#[test]
+fn who_sets_timers_without_end_does_not_hold_up_the_end() {
+    let rt = Runtime::builder().workers(1).thread_name("timers-runtime").build().unwrap();
+    let (port, ended) = (rt.port().unwrap(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let (handle, to, ended) = (Handle::clone(&rt), port.pid(), &ended);
+            scope.spawn(move || {
+                while !ended.load(Ordering::Relaxed) {
+                    handle.send_after(Duration::from_nanos(1), to, Region::build(|h| h.nil())).unwrap();
+                }
+            });
+        }
+        let (dropped, is_dropped) = mpsc::channel();
+        std::thread::sleep(Duration::from_millis(50));
+        scope.spawn(move || {
+            drop(rt);
+            dropped.send(()).unwrap();
+        });
+        let in_time = is_dropped.recv_timeout(LONG);
+        ended.store(true, Ordering::Relaxed);
+        in_time.unwrap();
+    });
 }
 
 /// What to know of a destructor in which a thread stays for a while, or until the runtime is gone.

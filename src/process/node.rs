@@ -246,6 +246,12 @@ impl Node {
         occupants.filter_map(|occupant| unsafe { Task::of(occupant) }.and_then(mine)).collect()
     }
 
+    /// Has the end of the runtime begun? Who asks looks again.
+    pub(super) fn is_closed(&self) -> bool {
+        // Relaxed: as said, and orders nothing.
+        self.closed.load(Ordering::Relaxed)
+    }
+
     /// From here on there are no new processes; one that is being created ends where it is.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
