@@ -9,6 +9,7 @@ use crate::persistent::{Domain, Participant, Role, Step, TurnMark};
 use crate::process::Turn;
 use crate::process::run::{Ran, run};
 use crate::process::{Destination, Mailbox, Node, ProcessInfo, Queue, Ready, Remains, Settings, Task, Timers};
+use crate::runtime::queue::Common;
 use crate::runtime::{Handle, sleep::Sleep};
 use crate::sync::Parker;
 use crate::sync::atomic::{AtomicUsize, Ordering};
@@ -449,6 +450,44 @@ impl Mail {
 impl Default for Mail {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The run queue that all workers of a runtime have in common.
+#[derive(Debug)]
+pub struct RunQueue {
+    world: World,
+    common: Common,
+}
+
+impl RunQueue {
+    /// An empty one.
+    #[must_use]
+    pub fn new(world: &World) -> Self {
+        Self { world: world.clone(), common: Common::new() }
+    }
+
+    /// Puts a process there that is scheduled.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub fn push(&self, pid: Pid) {
+        self.common.push(self.world.take(|task| task.pid() == pid).expect("it is scheduled"));
+    }
+
+    /// Takes the first, which is scheduled as it was before.
+    #[must_use]
+    pub fn take(&self) -> Option<Pid> {
+        let task = self.common.take(self.world.domain(), |_| 0, |_| ())?;
+        self.world.node.ready(task);
+        Some(task.pid())
+    }
+
+    /// Is there nobody, as far as a worker sees that goes to sleep?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.common.is_empty()
     }
 }
 

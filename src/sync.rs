@@ -561,6 +561,10 @@ pub mod mutation {
         WakeNoFence,
         /// Parking: who goes to sleep looks for work before it is on the list.
         SleepLooksFirst,
+        /// Run queues: a push onto the common one is relaxed.
+        StackRelaxed,
+        /// Run queues: nothing says that there is somebody while the common one is turned over.
+        TurnedOverUntold,
         /// Process table: a lookup compares slots, not generations.
         FindIgnoresGeneration,
         /// Process table: the slot of a process is used again without a grace period.

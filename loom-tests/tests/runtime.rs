@@ -4,10 +4,11 @@
 use loom::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use loom::thread;
 use loom_tests::{caught, explore};
-use shared_term::model::{Bed, World};
+use shared_term::model::{Bed, RunQueue, World};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
-    FindIgnoresGeneration, SleepLooksFirst, SleepNoFence, SlotBackAtOnce, SpawnNoFence, WakeNoFence,
+    FindIgnoresGeneration, SleepLooksFirst, SleepNoFence, SlotBackAtOnce, SpawnNoFence, StackRelaxed, TurnedOverUntold,
+    WakeNoFence,
 };
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,63 @@ fn park_and_wake() {
     work.store(true, Relaxed);
     bed.wake();
     worker.join().unwrap();
+}
+
+/// So many processes, scheduled, and the queue that workers have in common.
+fn run_queue<const N: usize>() -> (World, Arc<RunQueue>, [Pid; N]) {
+    let world = World::new();
+    let pids = [(); N].map(|()| world.spawn(|_, state, _| Ok(Next(state))));
+    for pid in pids {
+        world.send(pid, Region::build(|h| h.nil()));
+    }
+    let queue = Arc::new(RunQueue::new(&world));
+    (world, queue, pids)
+}
+
+/// Two push, the one two processes, the other one, and one of them takes: each is taken once, in the order of who pushed it.
+fn push_and_take() {
+    let (world, queue, [a, b, c]) = run_queue();
+    let other = {
+        let queue = Arc::clone(&queue);
+        thread::spawn(move || _ = [a, b].map(|pid| queue.push(pid)))
+    };
+    queue.push(c);
+    let mut taken: Vec<_> = queue.take().into_iter().collect();
+    other.join().unwrap();
+    taken.extend(std::iter::from_fn(|| queue.take()));
+    assert_eq!(taken.len(), 3, "{taken:?} of {:?}", [a, b, c]);
+    let of = |pid| taken.iter().position(|&taken| taken == pid).expect("it was pushed");
+    assert!(of(a) < of(b) && of(c) < 3);
+    drop(queue);
+    world.settle();
+    world.end();
+}
+
+/// One of two processes is taken, while a worker looks that is about to sleep: it sees that there is another.
+fn take_and_look() {
+    let (world, queue, pids) = run_queue::<2>();
+    for pid in pids {
+        queue.push(pid);
+    }
+    let taker = {
+        let queue = Arc::clone(&queue);
+        thread::spawn(move || queue.take())
+    };
+    assert!(!queue.is_empty(), "one of two");
+    assert_eq!(taker.join().unwrap(), Some(pids[0]));
+    assert_eq!(queue.take(), Some(pids[1]));
+    assert!(queue.is_empty());
+    drop(queue);
+    world.settle();
+    world.end();
+}
+
+#[test]
+fn the_common_run_queue() {
+    explore("push_and_take", Some(3), push_and_take);
+    caught("push_and_take", StackRelaxed, Some(3), push_and_take);
+    explore("take_and_look", Some(3), take_and_look);
+    caught("take_and_look", TurnedOverUntold, Some(3), take_and_look);
 }
 
 /// A process ends, and another is spawned, in its slot if that is free by then. What is sent to the first meanwhile does

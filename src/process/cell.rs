@@ -11,14 +11,14 @@ use crate::heap::CollectWhen;
 use crate::heap::raw::RawHeap;
 use crate::heap::{HeapError, try_box};
 use crate::heap::{Region, pool};
-use crate::persistent::{Acts, ActsRef, Card, Door, Link, Occupant};
+use crate::persistent::{Acts, ActsRef, Card, Domain, Door, Link, Occupant};
+use crate::sync::atomic::{AtomicU32, Ordering};
 use crate::term::word::{self, SLOT_BITS, Word};
 use std::alloc::Layout;
 use std::cell::UnsafeCell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{self as plain, AtomicU32};
 
 /// What a sender touches: the part of a process, or of a port, that others reach while they are online.
 #[repr(C)]
@@ -124,7 +124,7 @@ pub(crate) struct Owned {
 }
 
 /// The slot of nobody.
-const NOBODY: u32 = u32::MAX;
+pub(crate) const NOBODY: u32 = u32::MAX;
 const _: () = assert!(SLOT_BITS < u32::BITS);
 
 /// Answers in one byte.
@@ -352,20 +352,21 @@ impl Task {
         (!is_port).then(|| Self(occupant.cast()))
     }
 
-    /// Notes who comes behind it on the list that it is on. The list is guarded, and all on it are of one domain and scheduled.
-    pub(crate) fn set_next(self, next: Option<Self>) {
-        // Relaxed, here and below: the guard of the list orders it.
-        self.next_scheduled().store(next.map_or(NOBODY, |next| next.pid().slot()), plain::Ordering::Relaxed);
+    /// Notes the slot of who comes next on the list that it is on, all of which are of one domain and scheduled.
+    pub(crate) fn set_next(self, slot: u32) {
+        // Relaxed, here and below: what guards the list orders it.
+        self.next_scheduled().store(slot, Ordering::Relaxed);
     }
 
-    /// Who was [noted](Self::set_next).
-    pub(crate) fn next(self) -> Option<Self> {
-        let slot = self.next_scheduled().load(plain::Ordering::Relaxed);
-        if slot == NOBODY {
-            return None;
-        }
-        // Who is scheduled stays in its slot until it runs.
-        self.header().node.domain().slots.door(slot).occupied_by().map(|occupant| Self(occupant.cast()))
+    /// Which slot was [noted](Self::set_next).
+    pub(crate) fn next(self) -> u32 {
+        self.next_scheduled().load(Ordering::Relaxed)
+    }
+
+    /// The scheduled process in that slot, unless it is that of [nobody](NOBODY): who is scheduled stays in its slot until it
+    /// runs.
+    pub(crate) fn in_slot(domain: &Domain, slot: u32) -> Option<Self> {
+        (slot != NOBODY).then(|| domain.slots.door(slot).occupied_by().map(|occupant| Self(occupant.cast())))?
     }
 
     fn next_scheduled(&self) -> &AtomicU32 {

@@ -84,7 +84,7 @@ pub use observer::{Collected, Observer};
 pub use options::{OptionError, SpawnOptions};
 pub use persistent::TurnSlot;
 
-pub(crate) use cell::{Recipient, Task};
+pub(crate) use cell::{NOBODY, Recipient, Task};
 pub(crate) use end::{Pieces, end};
 pub(crate) use exit::caught;
 pub(crate) use info::answer;

@@ -141,8 +141,8 @@ impl Handle {
         self.spawn_with(options, FromClosures::new(init, receive))
     }
 
-    /// Sends a region, O(1) whatever its size. Waits for no process; where the receiver was idle, a lock is held for some stores,
-    /// and a worker that sleeps is woken.
+    /// Sends a region, O(1) whatever its size. Never blocks: two or three exchanges, and where the receiver was idle and a worker
+    /// sleeps, that is woken.
     ///
     /// # Errors
     ///

@@ -38,7 +38,7 @@ mod deterministic;
 mod graves;
 mod handle;
 mod port;
-mod queue;
+pub(crate) mod queue;
 mod scheduler;
 pub(crate) mod sleep;
 mod timers;

@@ -2,6 +2,7 @@
 
 use super::queue::{Common, Own};
 use super::sleep::Sleep;
+use crate::persistent::Domain;
 use crate::process::{Ready, Task};
 use crate::sync::Parker;
 use crossbeam_deque::Stealer;
@@ -47,7 +48,7 @@ impl Ready for Shared {
 impl Scheduler {
     pub(super) fn new(locals: &[Own], parkers: &[Parker]) -> Self {
         Self {
-            common: Common::default(),
+            common: Common::new(),
             stealers: locals.iter().map(Own::stealer).collect(),
             taken_up: locals.iter().map(|_| CachePadded::new(AtomicU32::new(0))).collect(),
             sleep: Sleep::new(parkers),
@@ -96,6 +97,7 @@ impl Scheduler {
 /// A worker's view of the queues.
 pub(super) struct Worker<'s> {
     scheduler: &'s Scheduler,
+    domain: &'s Domain,
     own: &'s Own,
     index: usize,
     /// Its own of [`Scheduler::taken_up`].
@@ -112,13 +114,14 @@ pub(super) struct Worker<'s> {
 }
 
 impl<'s> Worker<'s> {
-    pub(super) fn enter(scheduler: &'s Scheduler, own: &'s Own, index: usize) -> Self {
+    pub(super) fn enter(scheduler: &'s Scheduler, domain: &'s Domain, own: &'s Own, index: usize) -> Self {
         CURRENT.set((scheduler, own));
         // A thread that steals for the first time asks for memory: now, and not while processes run. Nothing is here yet.
         let nothing = scheduler.stealers[index].steal();
         debug_assert!(nothing.is_empty(), "only this thread pushes here");
         Self {
             scheduler,
+            domain,
             own,
             index,
             taken_up: &scheduler.taken_up[index],
@@ -172,7 +175,7 @@ impl<'s> Worker<'s> {
     }
 
     fn common(&self) -> Option<Task> {
-        let task = self.own.take(&self.scheduler.common)?;
+        let task = self.own.take(&self.scheduler.common, self.domain)?;
         if !self.own.is_empty() {
             self.scheduler.sleep.wake_one();
         }

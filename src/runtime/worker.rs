@@ -19,7 +19,7 @@ const SLICE: Duration = Duration::from_micros(100);
 /// Runs processes until the scheduler is stopped.
 pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usize, parker: &Parker) {
     let participant = domain.quiescence.join(Role::Worker);
-    let mut worker = Worker::enter(scheduler, own, index);
+    let mut worker = Worker::enter(scheduler, domain, own, index);
     let mut graves = Graves::default();
     // Whatever is called here, nothing may wait for this thread.
     let mark = TurnMark::new();
