@@ -105,16 +105,16 @@ fn monitors_without_memory_end_the_process_that_makes_them() {
 #[test]
 #[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
 fn timers_without_memory_end_the_process_that_sets_them() {
-    let failures = |unit: Duration| {
-        failures_of(|cx, others| {
-            for (i, p) in (1..).zip(others.iter().cycle().take(200)) {
-                cx.send_after(i * unit, *p, cx.int(i64::from(i)));
-            }
-            cx.set_timeout(unit);
-            Ok(())
-        })
-    };
-    let (soon, late) = (failures(Duration::from_millis(1)), failures(Duration::from_secs(86400)));
+    #[expect(clippy::unnecessary_wraps, reason = "it is called as what a turn does")]
+    fn set(cx: Cx<'_>, others: &[Pid], unit: Duration) -> Result<(), Exit> {
+        for (i, p) in (1..).zip(others.iter().cycle().take(200)) {
+            cx.send_after(i * unit, *p, cx.int(i64::from(i)));
+        }
+        cx.set_timeout(unit);
+        Ok(())
+    }
+    let soon = failures_of(|cx, others| set(cx, others, Duration::from_millis(1)));
+    let late = failures_of(|cx, others| set(cx, others, Duration::from_secs(86400)));
     assert!(soon > 3 && late == soon, "{soon} {late}");
 }
 
