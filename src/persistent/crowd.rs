@@ -1,8 +1,9 @@
 //! The participant that those share for whom there is no memory to have one each (invariant 10).
 //!
 //! A guard has no way to say that there is no memory, and must not wait for some. So those who find none take part as one: it is
-//! online while one of them is, in the epoch of the first, and passes no boundary before the last has left. That is later than
-//! needed for most of them, which a grace period may always be. Who goes through it takes a lock.
+//! online while one of them is, in the epoch of the first, and passes a boundary only while one is there alone. That is later than
+//! needed for most of them, which a grace period may always be; but it must come, though one of them should stay for ever: so who
+//! stays looks at each boundary whether there is memory for one of its own by now. Who goes through it takes a lock.
 
 use super::quiescence::{Participant, Role};
 use crate::sync::Mutex;
@@ -56,6 +57,16 @@ impl Crowd {
     pub(super) fn enter(&self, announce: impl FnOnce(&Participant)) {
         let mut inside = self.inside.lock();
         *inside += 1;
+        if *inside == 1 || mutated(Mutation::CrowdPasses) {
+            announce(&self.shared);
+        }
+    }
+
+    /// One looks at nothing any more. Alone it announces that; what those who have left looked at came before, by the lock. Of
+    /// others it knows nothing.
+    #[cold]
+    pub(super) fn pass(&self, announce: impl FnOnce(&Participant)) {
+        let inside = self.inside.lock();
         if *inside == 1 || mutated(Mutation::CrowdPasses) {
             announce(&self.shared);
         }

@@ -154,6 +154,7 @@ impl<'d> Span<'d> {
 
     pub(crate) fn repin(&mut self) {
         if self.domain.quiescence.boundary(self.participant) {
+            self.participant = self.domain.quiescence.leave_crowd(self.participant, Role::Foreign);
             self.help_those_who_left();
         }
     }

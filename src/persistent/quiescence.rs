@@ -158,7 +158,8 @@ impl Quiescence {
     }
 
     /// Passes a boundary: what was looked at before is not looked at any more. One load when nothing happened; `true`: the
-    /// epoch has changed, and somebody may be waiting for this.
+    /// epoch has changed, and somebody may be waiting for this; one of a crowd, which may not have passed, should then see to
+    /// it that it [leaves](Self::leave_crowd) that.
     #[inline]
     pub(crate) fn boundary(&self, p: &Participant) -> bool {
         // Acquire: pairs with the release in `advance`: what the collector did before is seen by the next span.
@@ -166,14 +167,26 @@ impl Quiescence {
         // Relaxed: the own announcement.
         let changed = p.seen.load(Ordering::Relaxed) != epoch;
         if changed {
-            // The others of a crowd have passed nothing.
-            if self.crowd.is(p) && !mutated(Mutation::CrowdPasses) {
-                return false;
+            if self.crowd.is(p) {
+                self.crowd.pass(|p| self.announce(p));
+            } else {
+                // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
+                p.seen.store(epoch, Ordering::Release);
             }
-            // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
-            p.seen.store(epoch, Ordering::Release);
         }
         changed
+    }
+
+    /// Who takes part from here on, in place of `p`, which is online and looks at nothing: a participant of its own, if `p` is
+    /// that of the crowd, and there is memory for one now.
+    pub(crate) fn leave_crowd<'q>(&'q self, p: &'q Participant, role: Role) -> &'q Participant {
+        if !self.crowd.is(p) {
+            return p;
+        }
+        self.leave(p);
+        let own = self.join(role);
+        self.enter(own);
+        own
     }
 
     /// Goes offline.
@@ -260,5 +273,29 @@ impl Drop for Quiescence {
             let segment = unsafe { Box::from_raw(next) };
             next = segment.next.load(Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_crowd_one_passes_who_is_there_alone() {
+        let quiescence = Quiescence::new();
+        let p = quiescence.crowd.join();
+        quiescence.enter(p);
+        let passes = || {
+            let epoch = quiescence.advance();
+            assert!(!quiescence.has_passed(epoch) && quiescence.boundary(p));
+            quiescence.has_passed(epoch)
+        };
+        assert!(passes());
+        quiescence.enter(p);
+        assert!(!passes());
+        quiescence.leave(p);
+        assert!(passes());
+        quiescence.leave(p);
+        assert!(quiescence.has_passed(quiescence.advance()));
     }
 }

@@ -181,6 +181,7 @@ impl Table {
     }
 
     /// Excludes the other writers of the keys in these stripes.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "models have two")]
     pub(super) fn lock_stripes(&self, stripes: &Stripes) -> [Option<MutexGuard<'_, ()>>; STRIPES] {
         // In order, so that no two wait for each other.
         std::array::from_fn(|stripe| stripes[stripe].then(|| self.stripes[stripe].lock()))

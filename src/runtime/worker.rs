@@ -18,7 +18,7 @@ const SLICE: Duration = Duration::from_micros(100);
 
 /// Runs processes until the scheduler is stopped.
 pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usize, parker: &Parker) {
-    let participant = domain.quiescence.join(Role::Worker);
+    let mut participant = domain.quiescence.join(Role::Worker);
     let mut worker = Worker::enter(scheduler, domain, own, index);
     let mut graves = Graves::default();
     // Whatever is called here, nothing may wait for this thread.
@@ -41,6 +41,7 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usi
             }
             // Also when no turn was run: an answer to a collection is no turn.
             if domain.quiescence.boundary(participant) {
+                participant = domain.quiescence.leave_crowd(participant, Role::Worker);
                 domain.passed();
             }
             continue;

@@ -1,7 +1,9 @@
 //! Persistent terms.
 
 use super::*;
-use shared_term::{Atom, PersistentTerms, persistent::StoreError};
+use shared_term::persistent::{Guard, StoreError};
+use shared_term::{Atom, PersistentTerms};
+use std::time::Duration;
 
 const KEY: Atom = Atom::inline("key");
 const OTHER: Atom = Atom::inline("other");
@@ -87,4 +89,27 @@ fn keys_and_slots_without_memory_are_error_values() {
         store.put(OTHER, Region::build(|h| h.nil())).map(drop).map_err(|error| heap_error(error.reason()))
     };
     assert!(failures_in(world, many, is_whole_and_ends) > 0);
+}
+
+/// Beside as many guards as there is room for from the beginning. What they had looked at is freed once all are repinned: of who
+/// is there alone without memory, and of several when there is some again.
+#[test]
+fn guards_without_memory_of_their_own_are_repinned_like_any_other() {
+    for (n, again) in [(1, false), (2, true), (3, true)] {
+        let store = PersistentTerms::new();
+        store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+        let mut guards: Vec<_> = (0..16).map(|_| store.pin()).collect();
+        guards.reserve(n);
+        without_allocations_from(0, || {
+            guards.extend((0..n).map(|_| store.pin()));
+            assert!(store.erase(KEY));
+            if !again {
+                guards.iter_mut().for_each(Guard::repin);
+            }
+        });
+        if again {
+            guards.iter_mut().for_each(Guard::repin);
+        }
+        assert!(store.wait_idle(Duration::from_secs(10)), "{n}");
+    }
 }
