@@ -201,6 +201,34 @@ fn the_longest_durations_are_held() {
     assert_eq!((rt.timers(), said(&mut port).len()), (0, 3));
 }
 
+/// What is set after the longest duration is waited for like all else, and what would be due behind the end is not due at it.
+#[test]
+fn time_has_an_end() {
+    let mut rt = Runtime::deterministic(1);
+    let mut port = rt.port().unwrap();
+    let (me, century) = (port.pid(), Duration::from_secs(100 * 365 * 86400));
+    let ticks = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |cx, s, m| {
+                cx.send(me, m);
+                cx.send_after(century, cx.me(), m);
+                cx.set_timeout(century * 4);
+                Ok(Next(s))
+            },
+        )
+        .unwrap();
+    rt.send_new(ticks, |h| h.binary("tick")).unwrap();
+    for _ in 0..2 {
+        rt.advance(Duration::MAX);
+    }
+    assert_eq!(said(&mut port).len(), 6, "the first, and one at the end of each century of 584 years");
+    rt.send_new(ticks, |h| h.binary("tick")).unwrap();
+    rt.run_until_idle();
+    assert_eq!(said(&mut port).len(), 1);
+    assert!(rt.is_alive(ticks));
+}
+
 #[test]
 fn cancel_timer_1_and_read_timer_trivial() {
     let rt = Runtime::deterministic(1);

@@ -24,8 +24,8 @@ pub(super) const TIMEOUT: Word = Atom::inline("timeout").word();
 /// Timers that are due, or end, are taken this many at a time, so that neither a grace period nor others wait for all of them.
 const BATCH: usize = 64;
 
-/// The last moment that a timer can be due at, 292 years after the beginning.
-const LAST: u64 = 1 << 63;
+/// No timer runs for longer: 292 years.
+const LONGEST: u64 = 1 << 63;
 
 /// Where the message of a timer goes.
 #[derive(Debug, Clone, Copy)]
@@ -171,7 +171,7 @@ impl Timers {
 
     /// Without memory the message is handed back.
     fn set(&self, id: Reference, after: u64, to: Destination, message: Region) -> Result<(), (HeapError, Region)> {
-        let due = self.now().saturating_add(after).min(LAST);
+        let due = self.now().saturating_add(after.min(LONGEST));
         let table = self.table_of(id);
         {
             let mut running = self.tables[table].lock();

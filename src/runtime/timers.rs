@@ -184,7 +184,8 @@ impl Deterministic {
         }
         let mut steps = self.run_until_idle();
         let node = Arc::clone(&self.handle.node);
-        let end = node.timers.now().saturating_add(nanoseconds(by));
+        // Before the last moment that can be told: what is due then has not been waited for as long as it should.
+        let end = node.timers.now().saturating_add(nanoseconds(by)).min(u64::MAX - 1);
         while let Some(next) = node.timers.next().filter(|&next| next <= end) {
             // What it says may be over already, if it is not about a timer but about a look.
             node.timers.set_now(next.max(node.timers.now()));
