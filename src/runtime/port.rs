@@ -5,6 +5,7 @@ use crate::persistent::{Acts, ActsRef, Link, Occupant};
 use crate::process::{Mailbox, Node, Queue, Recipient, SmallMap, SpawnError, caught, received_end};
 use crate::sync::atomic::{Ordering, fence};
 use crate::{Pid, Reference};
+use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::ptr::NonNull;
@@ -47,8 +48,8 @@ unsafe impl Send for Port {}
 #[derive(Debug)]
 struct Cell {
     recipient: Recipient,
-    /// For when the port is gone.
-    link: Link,
+    /// For when the port is gone: written while who has sent to it may still have a reference to the rest.
+    link: UnsafeCell<Link>,
     node: Arc<Node>,
     told: Mutex<Told>,
     comes: Condvar,
@@ -102,7 +103,7 @@ impl Port {
             room,
             Cell {
                 recipient: Recipient { occupant: Occupant { pid, acts: ACTS }, door: door.marked(), bound: None },
-                link: Link::new(end),
+                link: UnsafeCell::new(Link::new(end)),
                 node: Arc::clone(node),
                 told: Mutex::default(),
                 comes: Condvar::new(),
@@ -374,7 +375,7 @@ impl Drop for Port {
         unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys);
         // SAFETY: made by `Box`, and out of its slot; it ends as its link says, which nobody else uses.
         unsafe {
-            let link = NonNull::new_unchecked(&raw mut (*self.cell.as_ptr()).link);
+            let link = NonNull::new_unchecked(UnsafeCell::raw_get(&raw const (*self.cell.as_ptr()).link));
             domain.limbo.put_one(&domain.quiescence, link);
         }
         domain.help();
