@@ -81,13 +81,27 @@ fn slot(pid: Pid) -> String {
     pid.to_string().split('.').nth(1).unwrap().to_owned()
 }
 
-/// Is a slot used again? It is when what is left of its process, or port, has been freed, behind a grace period.
+/// Is a slot used again? It is when what is left of its process, or port, has been freed, behind a grace period: by who comes
+/// from outside, or by what a turn spawns, since a worker keeps some slots for that.
 fn is_used_again(rt: &Handle, of: &str) -> bool {
+    let (tx, spawned) = mpsc::channel();
+    let spawns = rt.spawn_fn(
+        |cx| cx.nil(),
+        move |cx, state, _| {
+            let child = cx.spawn_fn(|cx| cx.nil(), |_, state, _| Ok(Next(state)))?;
+            tx.send(child)?;
+            Ok(Next(state))
+        },
+    );
+    let spawns = spawns.unwrap();
     let mut ports = Vec::new();
     (0..LONG.as_millis()).any(|_| {
         std::thread::sleep(Duration::from_millis(1));
+        rt.send_new(spawns, |h| h.nil()).unwrap();
         ports.push(rt.port().unwrap());
-        ports.last().is_some_and(|port| slot(port.pid()) == of)
+        let by_port = ports.last().is_some_and(|port| slot(port.pid()) == of);
+        // Whoever calls this may keep the worker that would spawn.
+        by_port || spawned.try_iter().any(|child| slot(child) == of)
     })
 }
 
