@@ -11,7 +11,7 @@ use super::mailbox::Queue;
 use super::names::RegisterError;
 use super::signals::Kind;
 use super::small_map::SmallMap;
-use super::timer::{Alarm, Timeout};
+use super::timeout::{Alarm, Timeout};
 use super::{Cx, Letter, Unsent};
 use crate::Pid;
 use crate::heap::{HeapError, unwind};

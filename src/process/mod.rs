@@ -69,6 +69,7 @@ pub(crate) mod run;
 mod signals;
 mod small_map;
 mod tally;
+mod timeout;
 mod timer;
 mod timetable;
 mod turns;

@@ -5,7 +5,7 @@ use super::context::{Cx, TurnState};
 use super::mailbox::Load;
 use super::run::collect;
 use super::signals::Kind;
-use super::timer;
+use super::timeout;
 use super::{Event, Exit, Flow, Process, Turn, Unsent, caught};
 use crate::heap::Region;
 use crate::heap::raw::Mark;
@@ -116,12 +116,12 @@ fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>, end: &mu
     let (state, mut timeout) = (owned.state, None);
     if let Some(taken) = message.take() {
         // SAFETY: as above.
-        *message = unsafe { timer::unless_void(task, owned, taken) };
+        *message = unsafe { timeout::unless_void(task, owned, taken) };
         if message.is_none() {
             return Some(Went::Next(state));
         }
         // SAFETY: as above.
-        timeout = unsafe { timer::running(task, owned) };
+        timeout = unsafe { timeout::running(task, owned) };
     }
     owned.next = NextTurn::Receive;
     owned.turns.begin();
@@ -147,7 +147,7 @@ fn other_turn(task: Task, kind: NextTurn, message: &mut Option<Region>, end: &mu
         }
         if let Some(timeout) = timeout {
             // SAFETY: the caller owns the process and is online, and the turn is over.
-            unsafe { timer::message_taken(task, timeout) };
+            unsafe { timeout::message_taken(task, timeout) };
         }
     }
     went
