@@ -156,7 +156,7 @@ const HOLES: &[(&str, &str, Tests)] = &[
     (
         "H18",
         "which area a word points into, without a search",
-        &[("src/heap/literal.rs", &["bits_are_shared_evenly_and_what_changes_keeps_clear_of_what_stays"])],
+        &[("src/heap/filter_bits.rs", &["bits_are_shared_evenly_and_what_changes_keeps_clear_of_what_stays"])],
     ),
     (
         "H19",
@@ -364,7 +364,7 @@ const BROKEN: &[(&str, &str, &str, &str)] = &[
     (
         "H18",
         "one bit for all areas",
-        "src/heap/literal.rs",
+        "src/heap/filter_bits.rs",
         "bits_are_shared_evenly_and_what_changes_keeps_clear_of_what_stays",
     ),
     ("H19", "a copy for each path", "tests/persistent/holders.rs", "a_dag_stays_small_wherever_it_goes"),
