@@ -261,7 +261,8 @@ impl Port {
     }
 
     /// The next message, for asynchronous code: a future that any executor may poll, and that blocks no thread. Dropped before
-    /// it is ready, it has taken nothing, and leaves nothing of its task here. Who sends wakes the task, within its turn; a lock is held for a few stores.
+    /// it is ready, it has taken nothing, and leaves nothing of its task here. Who sends wakes the task, within its turn; a
+    /// lock is held for a few stores.
     ///
     /// Ready with a message and with nothing else: who would wait for somebody that may end [monitors](Self::monitor) them, and
     /// who would not wait for ever gives the future a timeout, as any other.
