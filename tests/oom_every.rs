@@ -6,7 +6,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{Balance, Tracker, with_allocations, with_room_for_thread_locals};
+use common::{Balance, Tracker, mixed, with_allocations, with_room_for_thread_locals};
 use shared_term::heap::{CollectWhen, pooled_bytes};
 use shared_term::prelude::*;
 use shared_term::process::{Event, SpawnOptions, from_fns};
@@ -51,17 +51,6 @@ fn every<W>(world: impl Fn() -> W + Sync, f: impl Fn(&mut W) + Sync, after: impl
         both.contains(&true)
     };
     (0..5000).take_while(refused).count()
-}
-
-/// Some kilobytes of lists, with off-heap objects between them.
-fn mixed(tracker: &Tracker) -> Region {
-    Region::build(|h| {
-        h.list((0..200).map(|i| match i % 20 {
-            0 => h.bytes(tracker.bytes(100, i as u8)),
-            10 => h.resource(tracker.value()),
-            _ => term!(h, {i, [i]}),
-        }))
-    })
 }
 
 /// A runtime of one thread whose queue has room, and what counts what is in it.

@@ -149,27 +149,9 @@ impl Drop for Entered {
 mod tests {
     use super::*;
     use crate::prelude::*;
-    use crate::process::{Pieces, Ready, Remains, Settings, Timers, end as end_process};
-    use crate::sync::Mutex;
+    use crate::process::kept::{Idle, Kept};
+    use crate::process::{Pieces, Remains, Settings, Timers, end as end_process};
     use crate::term::word::GENERATIONS;
-
-    /// Keeps what it is given.
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<Task>>>);
-
-    impl Ready for Kept {
-        fn ready(&self, task: Task) {
-            self.0.lock().push(task);
-        }
-    }
-
-    struct Idle;
-
-    impl Process for Idle {
-        fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
-            Ok(Next(state))
-        }
-    }
 
     #[test]
     fn a_slot_whose_generations_are_used_up_in_hand_uses_up_those_of_the_tag() {

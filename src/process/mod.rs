@@ -57,6 +57,8 @@ mod exit;
 pub(crate) mod hands;
 mod incoming;
 mod info;
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+pub(crate) mod kept;
 mod links;
 mod mailbox;
 mod names;

@@ -199,26 +199,9 @@ impl Common {
 mod tests {
     use super::*;
     use crate::prelude::*;
-    use crate::process::{Node, Ready, Settings, Timers};
+    use crate::process::kept::{Idle, Kept};
+    use crate::process::{Node, Settings, Timers};
     use std::sync::Arc;
-
-    /// Keeps what it is given.
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<Task>>>);
-
-    impl Ready for Kept {
-        fn ready(&self, task: Task) {
-            self.0.lock().push(task);
-        }
-    }
-
-    struct Idle;
-
-    impl Process for Idle {
-        fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
-            Ok(Next(state))
-        }
-    }
 
     /// So many processes that are scheduled.
     fn scheduled(n: usize, f: impl FnOnce(&Domain, &[Task])) {

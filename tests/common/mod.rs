@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use bytes::Bytes;
-use shared_term::Region;
+use shared_term::{Region, term};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
@@ -259,4 +259,15 @@ pub(crate) fn at_any_depth(f: impl Fn() + Send + Sync + 'static) {
 /// A panic that no hook reports.
 pub(crate) fn quiet_panic() -> ! {
     std::panic::resume_unwind(Box::new("quiet"))
+}
+
+/// Some kilobytes of lists, with off-heap objects between them.
+pub(crate) fn mixed(tracker: &Tracker) -> Region {
+    Region::build(|h| {
+        h.list((0..200).map(|i| match i % 20 {
+            0 => h.bytes(tracker.bytes(100, i as u8)),
+            10 => h.resource(tracker.value()),
+            _ => term!(h, {i, [i]}),
+        }))
+    })
 }

@@ -11,24 +11,13 @@ mod processes;
 
 use bytes::Bytes;
 use common::{
-    Tracker, at_any_depth, count_allocations, hash_of, panics, with_large_allocations, without_allocations_from,
+    Tracker, at_any_depth, count_allocations, hash_of, mixed, panics, with_large_allocations, without_allocations_from,
 };
 use shared_term::heap::{HeapError, OwnedHeap};
 use shared_term::{Region, TermRef, term};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
-/// Some kilobytes of lists, with off-heap objects between them.
-fn mixed(tracker: &Tracker) -> Region {
-    Region::build(|h| {
-        h.list((0..200).map(|i| match i % 20 {
-            0 => h.bytes(tracker.bytes(100, i as u8)),
-            10 => h.resource(tracker.value()),
-            _ => term!(h, {i, [i]}),
-        }))
-    })
-}
 
 /// Runs `f` with memory for none, one, two allocations and so on, in another world each time, on a thread that has no tables
 /// to work with yet, until that was enough. `after` is told whether it was. How often it was not.
