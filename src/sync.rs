@@ -541,6 +541,9 @@ pub mod mutation {
         ClaimIgnoresHold,
         /// Figures: the end of a hold is relaxed.
         LetGoRelaxed,
+        /// Figures: whoever asks for those of a process that was given a message takes nobody to run it whose worker does
+        /// something else by then.
+        InfoLooksOnce,
         /// Exit: forgets the signals that it finds in its mailbox.
         EndForgetsSignals,
         /// Timers: who sets one does not look whether its receiver is there still.

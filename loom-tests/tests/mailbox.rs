@@ -6,9 +6,10 @@ use loom::thread;
 use loom_tests::{caught, explore};
 use shared_term::model::{Mail, Watched, World, when_looked_at};
 use shared_term::prelude::*;
+use shared_term::process::Status;
 use shared_term::sync::mutation::Mutation::{
-    CloseWithoutSentinel, DrainRelaxed, DrainSkips, GiveIgnoresHold, GiveRelaxed, GiveUnasked, NotifyBeforePush,
-    PushNoAcquire, PushRelaxed,
+    CloseWithoutSentinel, DrainRelaxed, DrainSkips, GiveIgnoresHold, GiveRelaxed, GiveUnasked, InfoLooksOnce,
+    NotifyBeforePush, PushNoAcquire, PushRelaxed,
 };
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -160,6 +161,43 @@ fn give_and_look() {
     world.end();
 }
 
+/// A turn gives an idle process a message and runs it, then another, while somebody asks for its figures: a message that was
+/// received before the question does not wait.
+fn give_and_ask() {
+    let world = World::new();
+    let received = Arc::new(AtomicUsize::new(0));
+    let spawn = || {
+        let received = Arc::clone(&received);
+        world.spawn(move |cx, state, _| {
+            received.fetch_add(1, Relaxed);
+            let own = cx.info(cx.me()).unwrap();
+            assert_eq!((own.status, own.messages), (Status::Running, 0));
+            Ok(Next(state))
+        })
+    };
+    let (p, other) = (spawn(), spawn());
+    let asks = {
+        let (world, received) = (world.clone(), Arc::clone(&received));
+        thread::spawn(move || {
+            let before = received.load(Relaxed);
+            let info = world.info(p).unwrap();
+            assert!(info.messages <= usize::from(info.status != Status::Running), "{info:?}");
+            assert!(before == 0 || info.messages == 0, "what it has received waits");
+        })
+    };
+    let worker = world.worker();
+    world.deliver(p, Region::build(|h| h.nil()));
+    worker.run(p, 8);
+    world.deliver(other, Region::build(|h| h.nil()));
+    let given = world.info(other).unwrap();
+    assert_eq!((given.status, given.messages, given.details), (Status::Runnable, 1, None), "nobody runs it yet");
+    worker.run(other, 8);
+    drop(worker);
+    asks.join().unwrap();
+    assert_eq!(world.info(p).map(|info| (info.status, info.messages)), Some((Status::Idle, 0)));
+    world.end();
+}
+
 /// Counts how often it is dropped.
 struct Counted(Arc<AtomicUsize>);
 
@@ -224,6 +262,12 @@ fn giving_against_giving_and_pushing() {
 fn giving_against_looking() {
     explore("give_and_look", Some(3), give_and_look);
     caught("give_and_look", GiveIgnoresHold, Some(3), give_and_look);
+}
+
+#[test]
+fn giving_against_asking() {
+    explore("give_and_ask", Some(3), give_and_ask);
+    caught("give_and_ask", InfoLooksOnce, Some(3), give_and_ask);
 }
 
 #[test]

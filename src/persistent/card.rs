@@ -6,7 +6,8 @@
 //! bit 4 SIGNAL with NOTE: what has come is no message, and is looked at before the next turn
 //! bit 6 WOKEN  with ASKED: it was idle, and has been woken to answer
 //! bit 5 HELD   somebody reads the figures of a process that nobody runs; who would run it waits
-//! bit 7 GIVEN  with RUN: it was idle, and the sender of a message has made it RUN before it was on a run queue
+//! bit 7 GIVEN  with RUN: it was idle, and the sender of a message has made it RUN before it was on a run queue;
+//!          also while it runs, so that who takes it from there need not write: the participants tell which worker that is
 //! bits 8-63    filter: a bit for each area that the heap or a private message may point into
 //! ```
 //!
@@ -18,7 +19,7 @@
 #[cfg(feature = "runtime")]
 mod owner;
 #[cfg(feature = "runtime")]
-pub(crate) use owner::{Answer, Between, Pressing};
+pub(crate) use owner::{Answer, Between, Holding, Pressing};
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::mutation::{Mutation, mutated};

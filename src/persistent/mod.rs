@@ -95,7 +95,7 @@ pub use waiting::Subscription;
 pub(crate) use domain::{Domain, in_turn};
 #[cfg(feature = "runtime")]
 pub(crate) use {
-    card::{Between, Card, Pressing},
+    card::{Between, Card, Holding, Pressing},
     collector::Step,
     domain::TurnMark,
     entry::Entry,

@@ -40,7 +40,7 @@ pub(crate) struct Participant {
     seen: AtomicU64,
     /// Zero: free. Otherwise the [`Role`] of its owner.
     owner: AtomicU32,
-    /// The process that a worker has run last, to be told by. Not modelled: nothing is decided by it.
+    /// The process that a worker runs, or has run until a moment ago, to be told by. Not modelled: nothing is decided by it.
     running: plain::AtomicU64,
 }
 
@@ -50,6 +50,12 @@ impl Participant {
     #[cfg(feature = "runtime")]
     pub(crate) fn runs(&self, pid: Pid) {
         self.running.store(pid.word(), plain::Ordering::Relaxed);
+    }
+
+    /// The worker does something else, which may last.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn rests(&self) {
+        self.running.store(NOBODY, plain::Ordering::Relaxed);
     }
 
     /// With an owner from the beginning, or free.
@@ -132,6 +138,7 @@ impl Quiescence {
             return;
         }
         debug_assert_eq!(p.seen.load(Ordering::Relaxed), OFFLINE);
+        p.running.store(NOBODY, plain::Ordering::Relaxed);
         // Release: pairs with the acquire in `join`.
         p.owner.store(0, Ordering::Release);
     }
@@ -249,6 +256,12 @@ impl Quiescence {
                 _ => f(Role::Worker, (pid != NOBODY).then(|| Pid::from_word(pid))),
             }
         }
+    }
+
+    /// Does a worker run this process, or has it until a moment ago? O(participants).
+    #[cfg(feature = "runtime")]
+    pub(crate) fn runs(&self, pid: Pid) -> bool {
+        self.participants().any(|p| p.running.load(plain::Ordering::Relaxed) == pid.word())
     }
 
     /// Whoever may be online. Not before the fence of an [`advance`](Self::advance), for a grace period.

@@ -4,6 +4,8 @@ use super::cell::{Flags, Task};
 use super::mailbox::Load;
 use super::node::Node;
 use crate::heap::{HeapInfo, Region, reserve, try_box};
+use crate::persistent::Holding;
+use crate::sync::mutation::{Mutation, mutated};
 use crate::term::{Atom, Reference};
 use crate::{HeapError, Pid};
 use std::sync::mpsc;
@@ -26,9 +28,9 @@ use std::time::Duration;
 pub enum Status {
     /// It waits for a message. OTP: `waiting`.
     Idle,
-    /// It waits for a worker.
+    /// It waits for a worker. OTP: `runnable`.
     Runnable,
-    /// A worker runs it, or is about to: one that was idle runs from when a process of the same runtime sends to it.
+    /// A worker runs it. OTP: `running`.
     Running,
 }
 
@@ -64,10 +66,11 @@ pub struct ProcessInfo {
     /// How many of these are [signals](crate::Cx#links-monitors-and-exit-signals) that have not taken effect yet: what nothing
     /// bounds.
     pub signals: usize,
-    /// Their bytes: a head, and the words in use of each; binaries outside of heaps not counted.
+    /// Their bytes: a head, and the words in use of each; binaries outside of heaps not counted. Of the message for which a
+    /// process waits for a worker without [details](Self::details) nothing is counted.
     pub message_bytes: usize,
-    /// What only its owner knows; `None` of a process that runs, but for the one that asks, and where there is no memory for
-    /// the lists.
+    /// What only its owner knows; `None` of a process that runs, but for the one that asks; of one that was idle when another
+    /// of its runtime sent to it, until it has run; and where there is no memory for the lists.
     pub details: Option<Details>,
 }
 
@@ -161,6 +164,8 @@ pub(super) struct Inquiry(pub(super) mpsc::SyncSender<ProcessInfo>);
 /// The caller must be online.
 impl Node {
     /// The figures of a process. Waits for nobody but others that ask.
+    ///
+    /// What a process was given that nobody runs yet only the next who runs it may look at: this counts it, unseen.
     pub(crate) fn info(&self, pid: Pid) -> Option<ProcessInfo> {
         /// Lets go of a process.
         struct Hold(Task);
@@ -176,16 +181,29 @@ impl Node {
         // It may be of another runtime, which has its name.
         let node = &task.header().node;
         let name = node.name_of(pid);
-        let hold = task.card().hold()?.then(|| Hold(task));
-        let public = task.header().recipient.mailbox().survey(&node.surveys);
-        let (status, load, details) = if hold.is_some() {
-            let status = if task.card().is_idle() { Status::Idle } else { Status::Runnable };
-            // SAFETY: the hold.
-            let (details, private) = unsafe { (task.details(), task.private_load()) };
-            (status, public + private, details.ok())
-        } else {
-            (Status::Running, public, None)
+        let (hold, status) = loop {
+            match task.card().hold()? {
+                Holding::Mine if task.card().is_idle() => break (Some(Hold(task)), Status::Idle),
+                Holding::Mine => break (Some(Hold(task)), Status::Runnable),
+                Holding::Runs => break (None, Status::Running),
+                Holding::Given if self.domain().quiescence.runs(pid) => break (None, Status::Running),
+                // Who ran it when it was found so may have been done when its worker was asked: then it is given no more, or
+                // again, and waited in between.
+                Holding::Given if task.card().is_given_now() || mutated(Mutation::InfoLooksOnce) => {
+                    break (None, Status::Runnable);
+                }
+                Holding::Given => {}
+            }
         };
+        let mut load = task.header().recipient.mailbox().survey(&node.surveys);
+        let mut details = None;
+        if hold.is_some() {
+            // SAFETY: the hold.
+            let (own, private) = unsafe { (task.details(), task.private_load()) };
+            (load, details) = (load + private, own.ok());
+        } else if status == Status::Runnable {
+            load.messages += 1; // what it was given
+        }
         drop(hold);
         let Load { messages, signals, bytes: message_bytes } = load;
         Some(ProcessInfo { pid, name, status, messages, signals, message_bytes, details })

@@ -25,7 +25,13 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usi
     let mark = TurnMark::new();
     domain.quiescence.enter(participant);
     while !scheduler.is_stopped() {
-        if let Some(task) = worker.next(|| graves.pass(domain)) {
+        // A copy: what is borrowed would lie in memory, and be loaded from there for each process.
+        let (here, buried) = (participant, &mut graves);
+        let round = move || {
+            here.rests();
+            buried.pass(domain);
+        };
+        if let Some(task) = worker.next(round) {
             let mut since = None;
             let goes_on = |pause| {
                 if worker.is_wanted_by_nobody_else() {
@@ -47,6 +53,7 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usi
             continue;
         }
         // A worker that sleeps must not hold up a grace period (H25).
+        participant.rests();
         domain.quiescence.leave(participant);
         domain.passed();
         graves.leave(domain);

@@ -3,7 +3,7 @@
 use crate::helpers::{GO, NORMAL, atom, does, go, runtime, said, traps, waits, why};
 use crate::support::LONG;
 use shared_term::prelude::*;
-use shared_term::process::Status;
+use shared_term::process::{ProcessInfo, Status};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -127,6 +127,61 @@ fn process_info_status_handled_signal() {
     assert_eq!((noted.status, noted.messages), (Status::Runnable, 1));
     rt.run_until_idle();
     assert_eq!(rt.info(p).unwrap(), before);
+}
+
+/// `erlang:process_info/2`, `status`: who waits for a message, is sent one by another and is run by nobody yet is runnable,
+/// and has it in its queue; when it runs it is running, and has not.
+#[test]
+fn process_info_of_who_waits_for_a_worker() {
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let (tx, rx) = mpsc::channel();
+    let (hold, held) = mpsc::channel::<()>();
+    let q = {
+        let tx = tx.clone();
+        rt.spawn_fn(
+            |cx| cx.nil(),
+            move |cx, s, _| {
+                tx.send(cx.info(cx.me()))?;
+                let _ = held.recv_timeout(LONG);
+                Ok(Next(s))
+            },
+        )
+        .unwrap()
+    };
+    let (release, released) = mpsc::channel::<()>();
+    let p = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |cx, s, _| {
+                tx.send(cx.info(q))?;
+                cx.send(q, cx.list(0..10));
+                tx.send(cx.info(q))?;
+                cx.send(q, cx.nil());
+                tx.send(cx.info(q))?;
+                let _ = released.recv_timeout(LONG);
+                Ok(Next(s))
+            },
+        )
+        .unwrap();
+    let seen = |info: Option<ProcessInfo>| info.map(|info| (info.status, info.messages, info.details.is_some()));
+    while seen(rt.info(q)) != Some((Status::Idle, 0, true)) {
+        std::thread::yield_now();
+    }
+    go(&rt, p);
+    let next = || seen(rx.recv_timeout(LONG).unwrap());
+    assert_eq!(next(), Some((Status::Idle, 0, true)));
+    assert_eq!(next(), Some((Status::Runnable, 1, false)), "the only worker is at the one who has sent it");
+    assert_eq!(next(), Some((Status::Runnable, 2, false)), "what is sent behind it is in the mailbox");
+    assert_eq!(seen(rt.info(q)), Some((Status::Runnable, 2, false)), "as a thread sees it");
+    assert_eq!(seen(rt.info(p)), Some((Status::Running, 0, false)));
+    release.send(()).unwrap();
+    assert_eq!(next(), Some((Status::Running, 1, true)));
+    assert_eq!(seen(rt.info(q)), Some((Status::Running, 0, false)), "it has taken out what it runs for, and the rest");
+    drop(hold);
+    rx.recv_timeout(LONG).unwrap();
+    while seen(rt.info(q)) != Some((Status::Idle, 0, true)) {
+        std::thread::yield_now();
+    }
 }
 
 /// `process_SUITE:process_info_self_msgq_len`, `process_info_self_signal`: what a process has sent to itself is in its own

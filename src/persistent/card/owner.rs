@@ -16,6 +16,18 @@ pub(crate) enum Between {
     Idle,
 }
 
+/// What became of an attempt to take [hold](Card::hold) of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holding {
+    /// It is the caller's to look at.
+    Mine,
+    /// Somebody runs it.
+    Runs,
+    /// It was given a message when it was idle, and waits for a worker, or runs since: the card does not tell which, so that
+    /// who takes it off a run queue need not write it.
+    Given,
+}
+
 /// What an answer means for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -200,20 +212,25 @@ impl Card {
         true
     }
 
-    /// Takes hold of a process that nobody runs, to read what is its owner's. `None`: it has ended. `Some(false)`: somebody
-    /// runs it or has hold of it. Whoever would run it waits until it is [let go](Self::let_go), which must be soon.
-    pub(crate) fn hold(&self) -> Option<bool> {
+    /// Takes hold of a process that nobody runs, to read what is its owner's. `None`: it has ended. Whoever would run it waits
+    /// until it is [let go](Self::let_go), which must be soon, and so does who would take hold of it.
+    pub(crate) fn hold(&self) -> Option<Holding> {
         let mut card = self.load();
         loop {
             if card & DEAD != 0 {
                 return None;
             }
-            if card & (RUN | HELD) != 0 {
-                return Some(false);
+            if card & RUN != 0 {
+                return Some(if card & GIVEN != 0 { Holding::Given } else { Holding::Runs });
+            }
+            if card & HELD != 0 {
+                self.wait_for_release();
+                card = self.load();
+                continue;
             }
             // AcqRel: the acquire sees what the last owner did.
             match self.0.compare_exchange(card, card | HELD, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return Some(true),
+                Ok(_) => return Some(Holding::Mine),
                 Err(now) => card = now,
             }
         }
@@ -222,6 +239,12 @@ impl Card {
     /// Has it been given a message, or does it run since?
     pub(crate) fn is_given(&self) -> bool {
         self.load() & GIVEN != 0
+    }
+
+    /// As [`is_given`](Self::is_given), of this moment and none before.
+    pub(crate) fn is_given_now(&self) -> bool {
+        // An exchange, because a load may read what it has read before. AcqRel: as all of them.
+        self.0.fetch_or(0, Ordering::AcqRel) & GIVEN != 0
     }
 
     /// Does nobody run the process, and is nobody about to?
