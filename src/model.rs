@@ -516,7 +516,7 @@ impl Bed {
     pub fn work(&self, take: impl Fn() -> bool, has_work: impl Fn() -> bool) {
         let parker = self.parker.lock().unwrap().take().expect("one worker");
         while !take() {
-            self.sleep.sleep(0, &parker, &has_work);
+            self.sleep.sleep(0, &parker, None, &has_work);
         }
     }
 

@@ -205,3 +205,60 @@ fn a_process_that_many_monitor_ends_in_pieces() {
     });
     assert!(came_between);
 }
+
+/// Ends in its first turn, and says so.
+struct Ends(Option<mpsc::Sender<()>>);
+
+impl Process for Ends {
+    fn init<'h>(&mut self, _: Cx<'h>) -> Result<Term<'h>, Exit> {
+        self.0.as_ref().map_or(Ok(()), |tx| tx.send(()).map_err(Exit::msg))?;
+        Err(Exit::NORMAL)
+    }
+
+    fn receive<'h>(&mut self, _: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        Ok(Next(state))
+    }
+}
+
+/// Spawns until it has run for many short turns, and then waits in a long one for whom it has spawned last.
+struct Hurried {
+    spawns: u32,
+    done: mpsc::Sender<()>,
+}
+
+impl Process for Hurried {
+    fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, _: Term<'h>) -> Turn<'h> {
+        self.resume(cx, state)
+    }
+
+    fn resume<'h>(&mut self, cx: Cx<'h>, state: Term<'h>) -> Turn<'h> {
+        while self.spawns > 0 {
+            self.spawns -= 1;
+            cx.spawn(Ends(None))?;
+            if cx.should_yield() {
+                return Ok(Again(state));
+            }
+        }
+        let (tx, rx) = mpsc::channel();
+        for _ in 0..2 {
+            let tx = tx.clone();
+            cx.spawn(Ends(Some(tx)))?;
+        }
+        for _ in 0..2 {
+            rx.recv_timeout(LONG).map_err(Exit::msg)?;
+        }
+        self.done.send(()).map_err(Exit::msg)?;
+        Ok(Stop(Exit::NORMAL))
+    }
+}
+
+#[test]
+fn a_worker_that_was_left_alone_as_long_as_it_was_quick_is_stolen_from_in_a_long_turn() {
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    for _ in 0..20 {
+        let (done, is_done) = mpsc::channel();
+        let hurried = rt.spawn(Hurried { spawns: 20_000, done }).unwrap();
+        rt.send_new(hurried, |h| h.nil()).unwrap();
+        is_done.recv_timeout(LONG).unwrap();
+    }
+}

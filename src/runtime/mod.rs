@@ -7,7 +7,8 @@
 //! A process that can run waits for those before it in its queue: each has a turn, or as many as it can within 100 us, and
 //! gives way at every [`Again`](crate::process::Flow::Again). Behind a turn that is longer than that, a worker that sleeps, or
 //! has something else to do, takes it over within milliseconds; behind turns of that length on all workers it waits for the
-//! first of them. Memory of processes that have ended is freed at the latest a few milliseconds after every worker is between
+//! first of them. A worker that gets through its processes sooner than they could be moved to another processor keeps them,
+//! but for some once in a millisecond: what is spread over the workers is work that takes longer than that. Memory of processes that have ended is freed at the latest a few milliseconds after every worker is between
 //! two turns.
 //!
 //! ```
@@ -37,6 +38,7 @@ mod builder;
 mod deterministic;
 mod graves;
 mod handle;
+mod pace;
 mod port;
 pub(crate) mod queue;
 mod scheduler;

@@ -1,10 +1,11 @@
 //! Who runs what: from the worker's own queue, from the common one, or stolen.
 
+use super::pace::Pace;
 use super::queue::{Common, Own};
 use super::sleep::Sleep;
 use crate::persistent::Domain;
 use crate::process::{Ready, Task};
-use crate::sync::Parker;
+use crate::sync::{Mutex, Parker};
 use crossbeam_deque::Stealer;
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
@@ -26,6 +27,8 @@ pub(super) struct Scheduler {
     stealers: Box<[Stealer<Task>]>,
     /// How many processes each worker has taken up, by which another sees that it is still at the same.
     taken_up: Box<[CachePadded<AtomicU32>]>,
+    /// What is known of each by those who steal from it.
+    paces: Box<[CachePadded<Mutex<Pace>>]>,
     pub(super) sleep: Sleep,
     stop: AtomicBool,
 }
@@ -47,10 +50,12 @@ impl Ready for Shared {
 
 impl Scheduler {
     pub(super) fn new(locals: &[Own], parkers: &[Parker]) -> Self {
+        let now = Instant::now();
         Self {
             common: Common::new(),
             stealers: locals.iter().map(Own::stealer).collect(),
             taken_up: locals.iter().map(|_| CachePadded::new(AtomicU32::new(0))).collect(),
+            paces: locals.iter().map(|_| CachePadded::new(Mutex::new(Pace::new(now)))).collect(),
             sleep: Sleep::new(parkers),
             stop: AtomicBool::new(false),
         }
@@ -89,8 +94,14 @@ impl Scheduler {
         self.stop.load(Ordering::Relaxed)
     }
 
-    fn has_work(&self) -> bool {
-        self.is_stopped() || !self.common.is_empty() || self.stealers.iter().any(|s| !s.is_empty())
+    /// Is there something that is for no worker before others?
+    fn has_work_for_all(&self) -> bool {
+        self.is_stopped() || !self.common.is_empty()
+    }
+
+    /// Does something wait for one worker that others may steal?
+    fn has_work_of_workers(&self) -> bool {
+        self.stealers.iter().any(|stealer| !stealer.is_empty())
     }
 }
 
@@ -109,6 +120,8 @@ pub(super) struct Worker<'s> {
     seen: Box<[u32]>,
     /// Where to begin stealing.
     turn: usize,
+    /// How long it naps now, because it has left somebody alone for whom something waits.
+    nap: Option<Duration>,
     /// Did it watch when it slept last?
     watched: bool,
 }
@@ -129,6 +142,7 @@ impl<'s> Worker<'s> {
             last_round: Instant::now(),
             seen: scheduler.taken_up.iter().map(|_| 0).collect(),
             turn: index,
+            nap: None,
             watched: false,
         }
     }
@@ -183,10 +197,31 @@ impl<'s> Worker<'s> {
     }
 
     fn steal(&mut self) -> Option<Task> {
+        self.nap = None;
         let n = self.scheduler.stealers.len();
         self.turn = (self.turn + 1) % n;
-        let victims = (0..n).map(|i| (self.turn + i) % n).filter(|&victim| victim != self.index);
-        victims.map(|victim| &self.scheduler.stealers[victim]).find_map(|victim| self.own.steal(victim))
+        let victims = (self.turn..n).chain(0..self.turn);
+        let me = self.index;
+        victims.filter(|&victim| victim != me).find_map(|victim| self.steal_from(victim))
+    }
+
+    fn steal_from(&mut self, victim: usize) -> Option<Task> {
+        let stealer = &self.scheduler.stealers[victim];
+        if stealer.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        // Relaxed: a hint.
+        let taken_up = self.scheduler.taken_up[victim].load(Ordering::Relaxed);
+        let mut pace = self.scheduler.paces[victim].lock();
+        if let Err(wait) = pace.ask(taken_up, now) {
+            self.nap = Some(self.nap.map_or(wait, |nap| nap.min(wait)));
+            return None;
+        }
+        let stolen = self.own.steal(stealer)?;
+        pace.stolen(taken_up, now);
+        self.nap = None;
+        Some(stolen)
     }
 
     fn is_round_due(&self) -> bool {
@@ -246,7 +281,9 @@ impl<'s> Worker<'s> {
     }
 
     pub(super) fn sleep(&mut self, parker: &Parker) {
-        self.watched = self.scheduler.sleep.sleep(self.index, parker, || self.scheduler.has_work());
+        let nap = self.nap.take();
+        let has_work = || self.scheduler.has_work_for_all() || nap.is_none() && self.scheduler.has_work_of_workers();
+        self.watched = self.scheduler.sleep.sleep(self.index, parker, nap, has_work);
     }
 }
 

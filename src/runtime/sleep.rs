@@ -3,6 +3,8 @@
 //! A worker that finds nothing enters itself in the list of sleepers, fences, looks once more, and parks. Who makes work
 //! pushes it, fences, and looks at the number of sleepers. Of the two fences one comes first: either the worker sees the
 //! work, or the other sees the sleeper.
+//!
+//! A worker that finds only what it leaves to others *naps*: it looks again after a while, whatever happens.
 
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
@@ -16,6 +18,8 @@ const GLANCE: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(crate) struct Sleep {
     sleepers: AtomicUsize,
+    /// How many of them nap.
+    napping: AtomicUsize,
     /// How many of them watch.
     watchers: AtomicUsize,
     /// With room for all.
@@ -27,6 +31,7 @@ impl Sleep {
     pub(crate) fn new(parkers: &[Parker]) -> Self {
         Self {
             sleepers: AtomicUsize::new(0),
+            napping: AtomicUsize::new(0),
             watchers: AtomicUsize::new(0),
             list: Mutex::new(Vec::with_capacity(parkers.len())),
             unparkers: parkers.iter().map(|parker| parker.unparker().clone()).collect(),
@@ -46,11 +51,12 @@ impl Sleep {
         }
     }
 
-    /// A worker has pushed what it would take up itself in the end: wakes another, if one sleeps. One load.
+    /// A worker has pushed what it would take up itself in the end: wakes another, if one sleeps that does not nap over just
+    /// that. Two loads.
     #[inline]
     pub(crate) fn wake_another(&self) {
-        // Relaxed, and no fence: whoever goes to sleep now, while this worker runs, watches.
-        if self.sleepers.load(Ordering::Relaxed) > 0 {
+        // Relaxed, and no fence: whoever goes to sleep now, while this worker runs, watches, and whoever naps wakes up.
+        if self.sleepers.load(Ordering::Relaxed) > self.napping.load(Ordering::Relaxed) {
             self.wake_slowly();
         }
     }
@@ -84,13 +90,23 @@ impl Sleep {
         }
     }
 
-    /// Parks `worker` until there may be work, unless `has_work` finds some. Says whether it watched.
-    pub(crate) fn sleep(&self, worker: usize, parker: &Parker, has_work: impl Fn() -> bool) -> bool {
+    /// Parks `worker` until there may be work, unless `has_work` finds some, and for no longer than a nap, if it takes one.
+    /// Says whether it watched.
+    pub(crate) fn sleep(
+        &self,
+        worker: usize,
+        parker: &Parker,
+        nap: Option<Duration>,
+        has_work: impl Fn() -> bool,
+    ) -> bool {
         let looked = mutated(Mutation::SleepLooksFirst).then(&has_work);
         let all_idle = {
             let mut list = self.list.lock();
-            list.push(worker);
+            // The last of the list is woken first.
+            let at = if nap.is_some() { 0 } else { list.len() };
+            list.insert(at, worker);
             self.sleepers.store(list.len(), Ordering::Relaxed);
+            self.napping.fetch_add(usize::from(nap.is_some()), Ordering::Relaxed);
             let all_idle = list.len() == self.unparkers.len();
             self.watchers.fetch_add(usize::from(!all_idle), Ordering::Relaxed);
             all_idle
@@ -100,14 +116,14 @@ impl Sleep {
             fence(Ordering::SeqCst);
         }
         if !looked.unwrap_or_else(has_work) {
-            if all_idle {
-                parker.park();
-            } else {
-                parker.park_timeout(GLANCE);
+            match nap {
+                None if all_idle => parker.park(),
+                nap => parker.park_timeout(nap.unwrap_or(GLANCE)),
             }
         }
         let mut list = self.list.lock();
         self.watchers.fetch_sub(usize::from(!all_idle), Ordering::Relaxed);
+        self.napping.fetch_sub(usize::from(nap.is_some()), Ordering::Relaxed);
         // Whoever woke this worker has taken it off the list; then nothing is left to do.
         if let Some(at) = list.iter().position(|&w| w == worker) {
             list.swap_remove(at);
