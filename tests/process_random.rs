@@ -153,7 +153,8 @@ impl Actor {
         let (op, peer, n): (i64, Pid, i64) = (op.get()?, peer.get()?, n.get()?);
         match op {
             0 | 1 => cx.link(peer),
-            2 => cx.unlink(peer),
+            2 if n % 2 == 0 => cx.unlink(peer),
+            2 => cx.unlink_flush(peer),
             3 | 4 => {
                 let monitor = cx.monitor(peer);
                 self.monitored(monitor, peer);

@@ -80,7 +80,9 @@ impl Event<'_> {
         // SAFETY: the caller's promise.
         let term = |lent: TermRef<'_>| unsafe { Term::from_word(lent.word()) };
         match (kind, fields(event)) {
-            (Kind::ExitEvent, &[_, from, reason]) => Some(Self::Exit { from: from.as_pid(), reason: term(reason) }),
+            (Kind::ExitEvent | Kind::LinkExitEvent, &[_, from, reason]) => {
+                Some(Self::Exit { from: from.as_pid(), reason: term(reason) })
+            }
             (Kind::DownEvent, &[_, monitor, _, object, reason]) => Some(Self::Down {
                 monitor: monitor.as_reference()?,
                 object: Monitored::of(object)?,

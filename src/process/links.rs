@@ -15,7 +15,7 @@ use super::timeout::{Alarm, Timeout};
 use super::{Cx, Letter, Unsent};
 use crate::Pid;
 use crate::heap::{HeapError, unwind};
-use crate::term::{Atom, Reference, Term};
+use crate::term::{Atom, Reference, Term, TermRef};
 
 /// What a process knows of others, of its timeout, and what it has still to look at. Made with the first of these: a process without is smaller.
 #[derive(Debug, Default)]
@@ -160,8 +160,8 @@ impl<'h> Cx<'h> {
     /// ends it too, unless the reason is `normal` or it [traps exits](Self::trap_exits). A second link of the same two is
     /// none.
     ///
-    /// With nobody there, this process is sent an exit signal with the reason `noproc`. OTP's `link/1` fails in place of
-    /// that where the caller does not trap exits.
+    /// With nobody there, this process is sent an exit signal of the link with the reason `noproc`, as if the other had ended
+    /// on the way. OTP's `link/1` fails in place of that where the caller does not trap exits.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -182,14 +182,15 @@ impl<'h> Cx<'h> {
         // A place first: the peer may know of the link from here on.
         or_unwind(relations.links.reserve());
         let id = relations.number();
-        if or_unwind(self.node().send_link(me, to, id)) {
-            relations.links.insert(to, Link { mine: id, ..Link::default() });
-        } else {
-            or_unwind(self.node().send_noproc(to, me));
+        let there = or_unwind(self.node().send_link(me, to, id));
+        relations.links.insert(to, Link { mine: id, ..Link::default() });
+        if !there {
+            or_unwind(self.node().send_link_exit(to, me, NOPROC.word()));
         }
     }
 
-    /// Ends a link. From here on no exit signal comes of it; one that came before may wait as an event. OTP: `unlink/1`.
+    /// Ends a link. From here on no exit signal comes of it, be it on its way. What came before, to a process that traps
+    /// exits, may wait as an event: [`unlink_flush`](Self::unlink_flush) takes that back too. OTP: `unlink/1`.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -207,6 +208,39 @@ impl<'h> Cx<'h> {
         if let Some(link) = self.relations().links.remove(&from) {
             or_unwind(self.node().send_unlink(self.me(), from, link.theirs));
         }
+    }
+
+    /// As [`unlink`](Self::unlink), and takes the event out of the mailbox if it has come: of a link with this process nothing
+    /// is seen from here on. What it has sent by [`exit`](Self::exit) stays. O(messages that wait). OTP: `unlink(Pid), receive {'EXIT', Pid, _} -> true after 0 -> true end`.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::from_fns};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let a = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::msg("no reason"))))?;
+    /// let b = rt.spawn(from_fns(
+    ///     move |cx| { cx.trap_exits(true); cx.link(a); cx.nil() },
+    ///     move |cx, s, _| { cx.unlink_flush(a); Ok(Next(s)) },
+    ///     |_, _, event| panic!("{event:?}"),
+    /// ))?;
+    /// rt.run_until_idle();
+    /// rt.send_new(b, |h| h.nil())?; // before the end of `a`, which comes before it is received
+    /// rt.send_new(a, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert!(!rt.is_alive(a) && rt.is_alive(b));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unlink_flush(self, from: Pid) {
+        self.unlink(from);
+        self.remove_events(Kind::LinkExitEvent, |who| who.as_pid() == Some(from));
+    }
+
+    /// Takes back the events of this kind whose first field behind the tag is the one.
+    fn remove_events(self, kind: Kind, is_it: impl Fn(TermRef<'_>) -> bool) {
+        let task = self.task();
+        // SAFETY: a turn owns its process; the borrow ends here.
+        unsafe { task.owned() }.remove_events(|event| {
+            Kind::of(event) == kind && super::event::fields(event).get(1).is_some_and(|field| is_it(*field))
+        });
     }
 
     /// Monitors a process: when it ends, this one is told by [`Event::Down`](super::Event::Down), once; at once, with the
@@ -335,13 +369,7 @@ impl<'h> Cx<'h> {
     pub fn demonitor_flush(self, monitor: Reference) -> bool {
         let active = self.demonitor(monitor);
         if !active {
-            let task = self.task();
-            // SAFETY: a turn owns its process; the borrow ends here.
-            unsafe { task.owned() }.remove_events(|event| {
-                let is_it =
-                    |fields: &[crate::TermRef<'_>]| fields.get(1).and_then(|id| id.as_reference()) == Some(monitor);
-                Kind::of(event) == Kind::DownEvent && is_it(super::event::fields(event))
-            });
+            self.remove_events(Kind::DownEvent, |id| id.as_reference() == Some(monitor));
         }
         active
     }

@@ -145,7 +145,8 @@ pub enum Flow<'h> {
     /// Leave this message for later: selective receive. What the turn built is dropped, and the state stays as it was, so
     /// that nothing can point into a message that stays by itself.
     Defer,
-    /// Hand this message on, untouched, O(1) whatever its size. No state, for the same reason.
+    /// Hand this message on, untouched, O(1) whatever its size. No state, for the same reason. What is dead, or has a mailbox
+    /// that is [full](MailboxLimit), swallows it, as what is [sent](Cx::send).
     Forward(Pid),
     /// End, for this reason.
     Stop(Exit),

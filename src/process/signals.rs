@@ -49,15 +49,17 @@ pub(super) enum Kind {
     Inquire,
     /// `{'DOWN', Monitor, process, Object, Reason}`: void where there is no such monitor.
     Down,
-    /// An `Exit` or a `LinkExit` that waits for the behaviour to see it.
+    /// An `Exit` that waits for the behaviour to see it.
     ExitEvent,
+    /// A `LinkExit` that does: the end of a link.
+    LinkExitEvent,
     /// As above.
     DownEvent,
     /// `{timeout, Timer}`: void where that is not the alarm of the process any more.
     TimeoutEvent,
 }
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind::Message,
     Kind::Link,
     Kind::Unlink,
@@ -70,6 +72,7 @@ const KINDS: [Kind; 14] = [
     Kind::Inquire,
     Kind::Down,
     Kind::ExitEvent,
+    Kind::LinkExitEvent,
     Kind::DownEvent,
     Kind::TimeoutEvent,
 ];
@@ -81,7 +84,8 @@ impl Kind {
 
     /// Is it for the owner alone to see to?
     fn is_signal(self) -> bool {
-        !matches!(self, Self::Message | Self::ExitEvent | Self::DownEvent | Self::TimeoutEvent)
+        use Kind::{DownEvent, ExitEvent, LinkExitEvent, Message, TimeoutEvent};
+        !matches!(self, Message | ExitEvent | LinkExitEvent | DownEvent | TimeoutEvent)
     }
 
     pub(super) fn set(self, signal: &mut Region) {
@@ -218,13 +222,8 @@ impl Node {
         Ok(self.signal(to, tuple(Kind::Demonitor, &[from.word()], id.word())?))
     }
 
-    /// What a process that links to nobody is told.
-    pub(super) fn send_noproc(&self, from: Pid, to: Pid) -> Result<bool, HeapError> {
-        Ok(self.signal(to, tuple(Kind::Exit, &[EXIT, from.word()], NOPROC.word())?))
-    }
-
     /// `reason` must be without literals.
-    fn send_link_exit(&self, from: Pid, to: Pid, reason: Word) -> Result<bool, HeapError> {
+    pub(super) fn send_link_exit(&self, from: Pid, to: Pid, reason: Word) -> Result<bool, HeapError> {
         Ok(self.signal(to, with_reason(Kind::LinkExit, &[EXIT, from.word()], reason)?))
     }
 
@@ -266,12 +265,12 @@ pub(super) unsafe fn handle(task: Task, all: &mut Queue, budget: &mut u32) -> Re
                 }
                 Seen::Drop
             }
-            Kind::Exit => exit(task, &signal),
+            Kind::Exit => exit(task, &signal, Kind::ExitEvent),
             Kind::LinkExit => {
                 let from = fields(&signal).get(1).and_then(|from| from.as_pid());
                 // SAFETY: the caller's promise, here and below.
                 let linked = unsafe { task.relations_if_any() }.is_some_and(|relations| relations.unlinked(from));
-                if linked { exit(task, &signal) } else { Seen::Drop }
+                if linked { exit(task, &signal, Kind::LinkExitEvent) } else { Seen::Drop }
             }
             Kind::Down => {
                 let id = fields(&signal).get(1).and_then(|id| id.as_reference());
@@ -308,11 +307,11 @@ enum Seen {
     End(Exit),
 }
 
-/// What an exit signal does: it is seen as an event by who traps exits, and ends who does not, unless it says `normal`.
-fn exit(task: Task, signal: &Region) -> Seen {
+/// What an exit signal does: it is seen as an event of this kind by who traps exits, and ends who does not, unless it says `normal`.
+fn exit(task: Task, signal: &Region, event: Kind) -> Seen {
     // SAFETY: the caller of `handle` owns the process; the borrow ends with the statement.
     if unsafe { task.owned() }.flags.has(Flags::TRAPS_EXITS) {
-        return Seen::Keep(Kind::ExitEvent);
+        return Seen::Keep(event);
     }
     let &[_, from, reason] = fields(signal) else { return Seen::Drop };
     if reason.as_atom() == Some(NORMAL) && from.as_pid() != Some(task.pid()) {

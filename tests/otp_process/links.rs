@@ -1,6 +1,6 @@
 //! Links, and processes that are linked from the start.
 
-use crate::helpers::{GO, atom, does, go, runtime, said, traps, waits, why};
+use crate::helpers::{GO, atom, does, go, runtime, said, tell, traps, waits, why};
 use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::process::{OptionError, SpawnError, SpawnOptions, Status, from_fns};
@@ -290,4 +290,94 @@ fn the_end_of_a_peer_that_crosses_an_unlink_touches_nobody() {
         rt.run_until_idle();
         assert!(rt.is_alive(unlinks) && !rt.is_alive(ends), "seed {seed}");
     }
+}
+
+/// A link that is ended in the turn in which it was made tells of nothing, also when there was nobody to link to: whether
+/// the other had ended by then, or ends on the way, is the same.
+#[test]
+fn a_link_to_nobody_that_is_ended_at_once_is_none() {
+    let (mut rt, mut port) = runtime();
+    let me = port.pid();
+    let dead = waits(&rt);
+    rt.kill(dead).unwrap();
+    rt.run_until_idle();
+    let act = move |cx: Cx<'_>, _: Term<'_>| {
+        cx.link(dead);
+        cx.link(dead);
+        assert_eq!(cx.info(cx.me()).unwrap().details.unwrap().links, [dead], "until it is told");
+        cx.unlink(dead);
+        Ok(())
+    };
+    let (trapping, other) = (traps(&rt, me, act), does(&rt, act));
+    go(&rt, trapping);
+    go(&rt, other);
+    rt.run_until_idle();
+    assert!(said(&mut port).is_empty());
+    assert!(rt.is_alive(other) && rt.is_alive(trapping));
+    assert_eq!(rt.info(other).unwrap().details.unwrap().links, []);
+}
+
+/// What OTP's manual of `unlink/1` does behind it: the end that has come, and waits, is taken back, also one that was deferred.
+/// What the same process has sent besides stays, and so does the end of another.
+#[test]
+fn a_flush_takes_the_end_of_a_link_back() {
+    let mut taken_back = [0; 2];
+    for seed in 0..80 {
+        let defers = seed % 2 == 0;
+        let mut rt = Runtime::deterministic(seed);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let ends = || {
+            let ends = |cx: Cx<'_>, to: Term<'_>| {
+                cx.exit(to.get()?, cx.atom(GO));
+                Err(Exit::SHUTDOWN)
+            };
+            does(&rt, ends)
+        };
+        let (one, two) = (ends(), ends());
+        let p = rt.spawn(from_fns(
+            move |cx| {
+                cx.trap_exits(true);
+                cx.link(one);
+                cx.link(two);
+                cx.nil()
+            },
+            move |cx, _, _| {
+                let had_ended = !cx.info(cx.me()).unwrap().details.unwrap().links.contains(&one);
+                cx.unlink_flush(one);
+                cx.send(me, cx.atom(if had_ended { Atom::TRUE } else { Atom::FALSE }));
+                Ok(NextReoffer(cx.atom(GO)))
+            },
+            move |cx, s, event| {
+                if defers && s.is_nil() {
+                    return Ok(Defer);
+                }
+                tell(cx, me, event);
+                Ok(Next(s))
+            },
+        ));
+        let p = p.unwrap();
+        rt.run_until_idle();
+        for peer in [one, two] {
+            rt.send_new(peer, |h| h.pid(p)).unwrap();
+        }
+        if defers {
+            rt.run_until_idle();
+        }
+        go(&rt, p);
+        rt.run_until_idle();
+        let said = said(&mut port);
+        let exit = |who: Pid, why: &str| said.iter().position(|said| *said == format!("{{exit,{who},{why}}}"));
+        let (flushed, had_ended) = match said.iter().position(|said| said == "true" || said == "false") {
+            Some(at) => (at, said[at] == "true"),
+            None => panic!("seed {seed}: {said:?}"),
+        };
+        assert!(exit(one, "go").is_some() && exit(two, "go").is_some(), "seed {seed}: {said:?}");
+        assert!(exit(two, "go") < exit(two, "shutdown"), "seed {seed}: {said:?}");
+        match exit(one, "shutdown") {
+            Some(at) => assert!(at < flushed, "seed {seed}: {said:?}"),
+            None => taken_back[usize::from(defers)] += usize::from(had_ended),
+        }
+    }
+    assert!(taken_back.iter().all(|&n| n > 0), "{taken_back:?}");
 }
