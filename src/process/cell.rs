@@ -243,14 +243,18 @@ impl<P: Process> Room<P> {
         Ok(Self(cell))
     }
 
-    /// Makes places for what the process is to know of its parent, and the parent of it, and for a name.
+    /// Makes places for what the process is to know of who spawns it, and that of the process, and for a name.
     pub(super) fn know(&mut self, parent: Option<&Parent>) -> Result<(), HeapError> {
         let mut mine = try_box(Relations::default())?;
-        if let Some(parent) = parent {
-            let monitored = parent.monitor.is_some();
-            // SAFETY: the parent is in a turn that the caller runs; the borrow ends with the statement.
-            unsafe { parent.task.relations() }?.reserve(parent.link, monitored, false)?;
-            mine.reserve(parent.link, false, monitored)?;
+        match parent {
+            Some(&Parent::Turn { task, link, monitor }) => {
+                let monitored = monitor.is_some();
+                // SAFETY: the parent is in a turn that the caller runs; the borrow ends with the statement.
+                unsafe { task.relations() }?.reserve(link, monitored, false)?;
+                mine.reserve(link, false, monitored)?;
+            }
+            Some(Parent::Port { .. }) => mine.reserve(false, false, true)?,
+            Some(Parent::Thread(_)) | None => {}
         }
         // SAFETY: `new` has written the field, and nobody else knows the memory.
         unsafe { (*self.0.as_ptr()).header.relations = UnsafeCell::new(Some(mine)) };

@@ -467,7 +467,7 @@ impl<'h> Cx<'h> {
         process: impl Process,
     ) -> Result<Pid, SpawnError> {
         self.turn.budget.set(self.turn.budget.get().saturating_sub(SPAWN).max(1));
-        let parent = (link || monitor.is_some()).then(|| Parent { task: self.task(), link, monitor });
+        let parent = (link || monitor.is_some()).then(|| Parent::Turn { task: self.task(), link, monitor });
         self.node().spawn(process, settings, name, parent, true)
     }
 

@@ -91,8 +91,13 @@ impl Relations {
         }
         if let Some(id) = monitor {
             self.monitors.insert(id, child);
-            of_child.watchers.insert((me, id), Watched { object: Monitored::Pid(child), late: false });
+            of_child.watched_by(me, id, child);
         }
+    }
+
+    /// This process, which nobody knows yet, is monitored from the start. There must be a [place](Self::reserve) for that.
+    pub(super) fn watched_by(&mut self, who: Pid, monitor: Reference, me: Pid) {
+        self.watchers.insert((who, monitor), Watched { object: Monitored::Pid(me), late: false });
     }
 
     pub(super) fn link_came(&mut self, from: Option<Pid>, id: u64, late: bool) -> Result<(), HeapError> {

@@ -92,7 +92,7 @@ pub(crate) use end::{Pieces, end};
 pub(crate) use exit::caught;
 pub(crate) use info::answer;
 pub(crate) use mailbox::{Mailbox, Queue};
-pub(crate) use node::{Node, Ready};
+pub(crate) use node::{Node, Parent, Ready};
 pub(crate) use observer::Observed;
 pub(crate) use options::Settings;
 pub(crate) use remains::Remains;

@@ -30,20 +30,25 @@ pub(crate) trait Ready: Send + Sync {
     fn ready(&self, task: Task);
 }
 
-/// The process whose turn spawns another, and what is to be between the two.
-#[derive(Clone, Copy)]
-pub(crate) struct Parent {
-    pub(super) task: Task,
-    pub(super) link: bool,
-    pub(super) monitor: Option<Reference>,
+/// Who spawns a process, and is to know of its end however soon that comes.
+pub(crate) enum Parent {
+    /// A process, in a turn, and what is to be between the two.
+    Turn { task: Task, link: bool, monitor: Option<Reference> },
+    /// A port, which has a place for the monitor.
+    Port { pid: Pid, monitor: Reference },
+    /// A thread that waits for the reason.
+    Thread(Tells),
 }
+
+/// The way by which who waits for the end of a process is told.
+pub(crate) type Tells = mpsc::SyncSender<Arc<Exit>>;
 
 /// Who waits for the end of a process.
 struct Watchers {
     /// The place of the reason. In memory from the beginning, because an end must not fail for want of it.
     exit: Arc<Exit>,
     /// With numbers to take them back by.
-    tell: Vec<(u64, mpsc::SyncSender<Arc<Exit>>)>,
+    tell: Vec<(u64, Tells)>,
 }
 
 /// What the processes of one runtime share.
@@ -181,14 +186,15 @@ impl Node {
             return Err(SpawnError::TooMany);
         }
         let mut room = Room::new(settings).map_err(SpawnError::Heap)?;
-        if parent.is_some() || named {
+        let told_by_node = matches!(parent, None | Some(Parent::Thread(_)));
+        if named || !told_by_node {
             room.know(parent).map_err(SpawnError::Heap)?;
         }
         let place = hands::begin(self).map_err(SpawnError::Heap)?.ok_or(SpawnError::TooMany)?;
         Ok((room, place))
     }
 
-    /// A process that nobody knows yet but, where it asked for that, its parent.
+    /// A process that nobody knows yet but, where it asked for that, who spawns it.
     fn create<P: Process>(
         self: &Arc<Self>,
         place: (Pid, Door),
@@ -198,13 +204,27 @@ impl Node {
         parent: Option<Parent>,
     ) -> Task {
         let task = Task::create(self, place, room, behaviour, settings);
-        if let Some(Parent { task: parent, link, monitor }) = parent {
-            // SAFETY: the parent is in a turn that the caller runs, and nobody else knows the child yet.
-            let (of_parent, of_child) = unsafe { (parent.relations_if_any(), task.relations_if_any()) };
-            let (of_parent, of_child) = of_parent.zip(of_child).expect("reserved for both");
-            of_parent.beget(parent.pid(), task.pid(), of_child, link, monitor);
+        if let Some(parent) = parent {
+            self.introduce(task, parent);
         }
         task
+    }
+
+    /// Lets who spawns a process, which nobody else knows yet, and the process know of each other.
+    #[inline]
+    fn introduce(&self, child: Task, parent: Parent) {
+        // SAFETY: nobody else knows the child.
+        let of_child = unsafe { child.relations_if_any() };
+        match parent {
+            Parent::Turn { task: parent, link, monitor } => {
+                // SAFETY: the parent is in a turn that the caller runs.
+                let of_parent = unsafe { parent.relations_if_any() };
+                let (of_parent, of_child) = of_parent.zip(of_child).expect("reserved for both");
+                of_parent.beget(parent.pid(), child.pid(), of_child, link, monitor);
+            }
+            Parent::Port { pid, monitor } => of_child.expect("reserved for it").watched_by(pid, monitor, child.pid()),
+            Parent::Thread(tells) => _ = self.enlist(child.pid(), tells),
+        }
     }
 
     /// Lets a process run that is in its slot.
@@ -389,16 +409,25 @@ impl Node {
         let Some(process) = task() else { return rx };
         // It may be of another runtime, which is then the one that hears of its end.
         let node = &process.header().node;
-        let id = node.next_watcher.fetch_add(1, plain::Ordering::Relaxed);
-        let new = || Watchers { exit: Arc::new(Exit::NORMAL), tell: Vec::new() };
-        node.watchers.lock().entry(pid).or_insert_with(new).tell.push((id, tx));
-        node.watched.fetch_add(1, Ordering::Relaxed);
+        let id = node.enlist(pid, tx);
         // Pairs with the fence in `ended`: either the end of the process sees that somebody watches, or this sees it gone.
         fence(Ordering::SeqCst);
         if task().is_none() {
             node.forget(pid, id);
         }
         rx
+    }
+
+    /// Puts somebody on the list of those who wait for the end of a process of this node, under a number. A process that is not
+    /// in its slot yet is told of later than this, and its end sees it.
+    fn enlist(&self, pid: Pid, tells: Tells) -> u64 {
+        // Relaxed: a number, and nothing else.
+        let id = self.next_watcher.fetch_add(1, plain::Ordering::Relaxed);
+        let new = || Watchers { exit: Arc::new(Exit::NORMAL), tell: Vec::new() };
+        self.watchers.lock().entry(pid).or_insert_with(new).tell.push((id, tells));
+        // Relaxed: whoever runs the process has it from who published it behind this; of one that runs already, see `watch`.
+        self.watched.fetch_add(1, Ordering::Relaxed);
+        id
     }
 
     /// Takes back one registration: its process is gone, and has perhaps told. The others were in time.

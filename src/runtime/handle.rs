@@ -4,8 +4,8 @@ use super::Port;
 use crate::heap::{Heap, HeapError, Region};
 use crate::persistent::PersistentTerms;
 use crate::process::{
-    Cx, Exit, FromClosures, Node, OptionError, Process, ProcessInfo, RegisterError, SpawnError, SpawnOptions, Turn,
-    Unsent,
+    Cx, Exit, FromClosures, Node, OptionError, Parent, Process, ProcessInfo, RegisterError, SpawnError, SpawnOptions,
+    Turn, Unsent,
 };
 use crate::{Atom, Pid, Term};
 use std::sync::{Arc, mpsc};
@@ -111,11 +111,34 @@ impl Handle {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn spawn_with(&self, options: SpawnOptions, process: impl Process) -> Result<Pid, SpawnError> {
-        if options.is_linked() {
-            return Err(OptionError::LinkFromOutside.into());
-        }
-        let _guard = self.node.store().pin();
-        self.node.spawn(process, &options.over(&self.node.defaults)?, options.its_name(), None, false)
+        spawn(&self.node, options, None, process)
+    }
+
+    /// As [`spawn_with`](Self::spawn_with), and will know why the process ended, however soon that comes: who asks
+    /// [`exited`](Self::exited) behind a spawn may come too late. Takes a lock and the memory of `std`, as that does. OTP:
+    /// `spawn_monitor/1`.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn_with`](Self::spawn_with).
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::{SpawnOptions, from_fns}};
+    /// use std::time::Duration;
+    /// let rt = Runtime::new()?;
+    /// let job = from_fns(
+    ///     |cx| { cx.exit(cx.me(), term!(cx, {:answer, 42})); cx.nil() },
+    ///     |_, s, _| Ok(Next(s)),
+    ///     |_, s, _| Ok(Next(s)),
+    /// );
+    /// let (_, exited) = rt.spawn_watched(SpawnOptions::new(), job)?;
+    /// assert_eq!(exited.wait(Duration::from_secs(10)).expect("told, whatever was first").to_string(), "{answer,42}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn_watched(&self, options: SpawnOptions, process: impl Process) -> Result<(Pid, Exited), SpawnError> {
+        let (tells, rx) = mpsc::sync_channel(1);
+        let pid = spawn(&self.node, options, Some(Parent::Thread(tells)), process)?;
+        Ok((pid, Exited { rx }))
     }
 
     /// As [`spawn_fn`](Self::spawn_fn), with options.
@@ -423,8 +446,8 @@ impl Handle {
         Port::new(&self.node)
     }
 
-    /// Will know why a process ended, if it lives now: who asks when it has ended is told `None`. Takes a lock; several
-    /// may ask. The way by which it is told is a channel of `std`, without memory for which the program ends; the end itself
+    /// Will know why a process ended, if it lives now: who asks when it has ended is told `None`, and who would not miss the
+    /// end of what it spawns [spawns it so](Self::spawn_watched). Takes a lock; several may ask. The way by which it is told is a channel of `std`, without memory for which the program ends; the end itself
     /// then takes none. OTP: a monitor.
     ///
     /// ```
@@ -494,7 +517,21 @@ impl Handle {
     }
 }
 
-/// The end of a process, as seen from outside; from [`Handle::exited`]. It is told once: who asks again gets `None`.
+/// Spawns a process for a thread.
+pub(super) fn spawn(
+    node: &Arc<Node>,
+    options: SpawnOptions,
+    parent: Option<Parent>,
+    process: impl Process,
+) -> Result<Pid, SpawnError> {
+    if options.is_linked() {
+        return Err(OptionError::LinkFromOutside.into());
+    }
+    let _guard = node.store().pin();
+    node.spawn(process, &options.over(&node.defaults)?, options.its_name(), parent, false)
+}
+
+/// The end of a process, as seen from outside; from [`Handle::exited`] and [`Handle::spawn_watched`]. It is told once: who asks again gets `None`.
 ///
 /// ```
 /// use shared_term::prelude::*;

@@ -2,7 +2,9 @@
 
 use crate::heap::{HeapError, Region, try_box};
 use crate::persistent::{Acts, ActsRef, Link, Occupant};
-use crate::process::{Mailbox, Node, Queue, Recipient, SmallMap, SpawnError, caught, received_end};
+use crate::process::{
+    Mailbox, Node, Parent, Process, Queue, Recipient, SmallMap, SpawnError, SpawnOptions, caught, received_end,
+};
 use crate::sync::atomic::{Ordering, fence};
 use crate::{Pid, Reference};
 use std::cell::UnsafeCell;
@@ -205,6 +207,44 @@ impl Port {
         let id = self.node.monitor_for_port(self.pid(), whom)?;
         self.monitors.insert(id, whom);
         Ok(id)
+    }
+
+    /// Spawns a process that the port [monitors](Self::monitor) from the start: its end is not missed however soon it comes.
+    /// OTP: `spawn_monitor/1`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handle::spawn_with`](super::Handle::spawn_with).
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::{SpawnOptions, from_fns}};
+    /// use std::time::Duration;
+    /// let rt = Runtime::new()?;
+    /// let mut port = rt.port()?;
+    /// let me = port.pid();
+    /// for part in 1..=3 {
+    ///     let job = from_fns(
+    ///         move |cx| { cx.send(me, cx.int(part)); cx.exit(cx.me(), cx.atom(Atom::OK)); cx.nil() },
+    ///         |_, s, _| Ok(Next(s)),
+    ///         |_, s, _| Ok(Next(s)),
+    ///     );
+    ///     let (job, monitor) = port.spawn_monitored(SpawnOptions::new(), job)?;
+    ///     let mut next = || port.recv_timeout(Duration::from_secs(10)).unwrap().root().to_string();
+    ///     assert_eq!([next(), next()], [format!("{part}"), format!("{{'DOWN',{monitor},process,{job},ok}}")]);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn spawn_monitored(
+        &mut self,
+        options: SpawnOptions,
+        process: impl Process,
+    ) -> Result<(Pid, Reference), SpawnError> {
+        self.monitors.reserve().map_err(SpawnError::Heap)?;
+        let monitor = self.node.store().make_ref();
+        let parent = Parent::Port { pid: self.pid(), monitor };
+        let pid = super::handle::spawn(&self.node, options, Some(parent), process)?;
+        self.monitors.insert(monitor, pid);
+        Ok((pid, monitor))
     }
 
     /// Ends a monitor, and takes back what has come of it and was not received yet. `false`: it was received, or ended before.

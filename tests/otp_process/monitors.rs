@@ -3,7 +3,7 @@
 use crate::helpers::{GO, does, go, runtime, said, tell, traps, waits};
 use crate::support::LONG;
 use shared_term::prelude::*;
-use shared_term::process::{Monitored, from_fns};
+use shared_term::process::{Monitored, OptionError, SpawnError, SpawnOptions, from_fns};
 use shared_term::runtime::Handle;
 use std::sync::mpsc;
 
@@ -267,4 +267,61 @@ fn a_port_monitors_while_the_process_ends() {
         let end = port.recv_timeout(LONG).expect("an end").root().to_string();
         assert!([down(monitor, p, "noproc"), down(monitor, p, "{error,<<\"end\">>}")].contains(&end), "{end}");
     }
+}
+
+/// A process that ends in its first turn.
+fn at_once() -> impl Process {
+    from_fns(
+        |cx| {
+            cx.exit(cx.me(), cx.atom(GO));
+            cx.nil()
+        },
+        |_, s, _| Ok(Next(s)),
+        |_, s, _| Ok(Next(s)),
+    )
+}
+
+/// `process_SUITE:spawn_monitor`-like, of a thread: of what it spawns so it hears, though it ends before it could ask.
+#[test]
+fn a_thread_hears_of_the_end_of_what_it_spawns_however_soon_it_comes() {
+    const NAME: Atom = Atom::inline("name");
+    let rt = Runtime::builder().workers(2).build().unwrap();
+    let mut port = rt.port().unwrap();
+    for i in 0..1000 {
+        // The name is free when the end is told.
+        let options = if i % 2 == 0 { SpawnOptions::new() } else { SpawnOptions::new().name(NAME) };
+        let (p, exited) = rt.spawn_watched(options, at_once()).unwrap();
+        assert_eq!(exited.wait(LONG).expect("the reason").to_string(), "go", "{p}");
+        let (p, monitor) = port.spawn_monitored(options, at_once()).unwrap();
+        assert_eq!(port.recv_timeout(LONG).expect("an end").root().to_string(), down(monitor, p, "go"));
+        assert!(!port.demonitor(monitor));
+    }
+}
+
+/// What a thread is to hear of a process goes with who refuses to spawn it, and with the port.
+#[test]
+fn who_was_not_spawned_is_watched_by_nobody() {
+    const NAME: Atom = Atom::inline("name");
+    let mut rt = Runtime::builder().max_processes(2).deterministic(1);
+    let mut port = rt.port().unwrap();
+    let holder = waits(&rt);
+    rt.register(NAME, holder).unwrap();
+    let (named, linked) = (SpawnOptions::new().name(NAME), SpawnOptions::new().link());
+    let from_outside = SpawnError::Options(OptionError::LinkFromOutside);
+    for (options, refused) in [(named, SpawnError::NameTaken(holder)), (linked, from_outside)] {
+        assert_eq!(port.spawn_monitored(options, at_once()), Err(refused));
+        assert_eq!(rt.spawn_watched(options, at_once()).unwrap_err(), refused);
+    }
+    let (p, monitor) = port.spawn_monitored(SpawnOptions::new(), at_once()).unwrap();
+    assert_eq!(rt.spawn_watched(SpawnOptions::new(), at_once()).unwrap_err(), SpawnError::TooMany);
+    assert_eq!(rt.info(p).unwrap().details.unwrap().watchers, [port.pid()], "before its first turn");
+    assert!(port.demonitor(monitor));
+    rt.run_until_idle();
+    assert!(port.try_recv().is_none() && !rt.is_alive(p));
+    let (_, exited) = rt.spawn_watched(SpawnOptions::new(), at_once()).unwrap();
+    let handle = (*rt).clone();
+    drop(rt);
+    assert_eq!(exited.try_wait().unwrap().to_string(), "shutdown");
+    assert_eq!(handle.spawn_watched(SpawnOptions::new(), at_once()).unwrap_err(), SpawnError::ShutDown);
+    assert_eq!(port.spawn_monitored(SpawnOptions::new(), at_once()), Err(SpawnError::ShutDown));
 }
