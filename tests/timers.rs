@@ -693,6 +693,28 @@ fn what_a_timer_holds_has_no_part_in_the_store() {
     assert!(got[1].starts_with("{timeout,#Ref<") && got[1].ends_with(&format!(",{whole}}}")), "{}", got[1]);
 }
 
+/// The references of another store, or of no store, are none of a timer of this one, nor of a monitor.
+#[test]
+fn a_reference_of_another_store_is_no_timer_of_this_one() {
+    let (mut rt, other) = (Runtime::deterministic(1), Runtime::deterministic(1));
+    let port = rt.port().unwrap();
+    let made = term::References::new();
+    let timers: Vec<_> = (1..=20).map(|i| rt.send_after(ms(i), port.pid(), text("tick")).unwrap()).collect();
+    let mut foreign: Vec<_> =
+        (0..5000).map(|i| if i % 2 == 0 { other.persistent().make_ref() } else { made.make() }).collect();
+    foreign.extend((1..=20).map(|i| other.send_after(ms(i), other.port().unwrap().pid(), text("tick")).unwrap()));
+    for &reference in &foreign {
+        assert_eq!((rt.read_timer(reference), rt.cancel_timer(reference)), (None, None));
+    }
+    assert!(timers.iter().all(|&timer| rt.cancel_timer(timer).is_some()));
+    let p = waits(&rt);
+    in_turn(&mut rt, move |cx| {
+        let monitor = cx.monitor(p);
+        assert!(foreign.iter().all(|&reference| !cx.demonitor(reference)));
+        assert!(cx.demonitor(monitor));
+    });
+}
+
 /// Numbers below what it is given.
 fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut random = support::Random(seed);

@@ -229,7 +229,7 @@ impl PersistentTerms {
         &self.domain
     }
 
-    /// A reference that is unique in this domain: no turn, handle or store of it gives it again. Wait-free.
+    /// A reference that is given once: no turn, handle or store gives it again. Wait-free.
     ///
     /// ```
     /// # use shared_term::PersistentTerms;
