@@ -87,6 +87,66 @@ fn a_destructor_that_panics_ends_its_process_and_not_its_worker() {
     }
 }
 
+/// What is sent, or is to be sent later, to who is dead, and what of that is cancelled, ends neither who does so nor the thread
+/// that fires timers.
+#[test]
+fn who_sends_to_the_dead_or_cancels_a_timer_stays_whatever_panics() {
+    fn unruly() -> Region {
+        Region::build(|h| h.resource(OnDrop::panics()))
+    }
+    const SOON: Duration = Duration::from_millis(1);
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let dead = rt.port().unwrap().pid();
+    let (nobody, later) = (Atom::inline("nobody"), Duration::from_secs(3600));
+    type Way = for<'h> fn(Cx<'h>, Pid, Atom, Duration);
+    let ways: [(&str, Way); 8] = [
+        ("sends", |cx, dead, _, _| cx.send(dead, unruly())),
+        ("sends to a name", |cx, _, nobody, _| cx.send_named(nobody, unruly())),
+        ("sends later", |cx, dead, _, later| _ = cx.send_after(later, dead, unruly())),
+        ("sends now", |cx, dead, _, _| _ = cx.send_after(Duration::ZERO, dead, unruly())),
+        ("sends soon to a name", |cx, _, nobody, _| _ = cx.send_after_named(SOON, nobody, unruly())),
+        ("cancels", |cx, _, _, later| {
+            let timer = cx.send_after(later, cx.me(), unruly());
+            assert!(cx.cancel_timer(timer).is_some());
+        }),
+        ("forwards", |_, _, _, _| ()),
+        ("ends with a timer", |cx, _, _, later| _ = cx.send_after(later, cx.me(), unruly())),
+    ];
+    for (what, way) in ways {
+        let p = rt
+            .spawn_fn(
+                |cx| cx.nil(),
+                move |cx, s, m| {
+                    if m.is_nil() {
+                        return Ok(Stop(Exit::msg("as it was told")));
+                    }
+                    way(cx, dead, nobody, later);
+                    Ok(if what == "forwards" { Forward(dead) } else { Next(s) })
+                },
+            )
+            .unwrap();
+        let exited = rt.exited(p);
+        let panics = what == "forwards";
+        rt.send_new(p, |h| if panics { h.resource(OnDrop::panics()) } else { h.int(1) }).unwrap();
+        rt.send_new(p, |h| h.nil()).unwrap();
+        let why = exited.wait(LONG).unwrap_or_else(|| panic!("no end: {what}"));
+        assert_eq!(why.to_string(), "as it was told", "{what}");
+    }
+    rt.send_after(later, dead, unruly()).unwrap();
+    rt.send_after(Duration::ZERO, dead, unruly()).unwrap();
+    rt.send_after_named(SOON, nobody, unruly()).unwrap();
+    let timer = rt.send_after_named(later, nobody, unruly()).unwrap();
+    assert!(rt.cancel_timer(timer).is_some());
+    // The thread that fires timers is there still.
+    let mut port = rt.port().unwrap();
+    rt.send_after(SOON, port.pid(), Region::build(|h| h.nil())).unwrap();
+    assert!(port.recv_timeout(LONG).is_some());
+    let timers = rt.send_after_named(later, nobody, unruly());
+    let handle = (*rt).clone();
+    drop(rt);
+    assert!(timers.is_ok() && handle.send_after_named(later, nobody, unruly()).is_ok(), "it has no timers any more");
+}
+
 #[test]
 fn a_process_that_ends_drops_everything_it_has_whatever_panics() {
     struct Unruly(Ledger, Option<Arc<OnDrop>>);

@@ -220,7 +220,7 @@ impl<'h> Cx<'h> {
         self.turn.task.pid()
     }
 
-    /// A reference that is unique in this domain. Wait-free, one `fetch_add`; no memory. OTP: `make_ref/0`.
+    /// A reference that is given once, here and in any other domain. Wait-free, one `fetch_add` for 1,024; no memory. OTP: `make_ref/0`.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -245,7 +245,8 @@ impl<'h> Cx<'h> {
     /// in the order in which it was sent. OTP: `Pid ! Message`.
     ///
     /// A term is copied with its sharing, O(words); its literals go by pointer. A region is moved, O(1) whatever its
-    /// size. The memory is the message's own until it is received or dropped.
+    /// size. The memory is the message's own until it is received or dropped. What nobody gets is dropped here; a destructor
+    /// of it that panics ends nobody, as in the hands of its receiver.
     ///
     /// # Panics
     ///
@@ -272,8 +273,8 @@ impl<'h> Cx<'h> {
     /// ```
     #[inline]
     pub fn send(self, to: Pid, message: impl Letter<'h>) {
-        if let Err(Unsent::Heap(error)) = message.post(self, to) {
-            crate::heap::unwind(error);
+        if let Err(unsent) = message.post(self, to) {
+            unsent.drop_unseen().unwrap_or_else(|error| crate::heap::unwind(error));
         }
     }
 

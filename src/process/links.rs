@@ -548,8 +548,8 @@ impl<'h> Cx<'h> {
     ///
     /// As [`send`](Self::send).
     pub fn send_named(self, name: Atom, message: impl Letter<'h>) {
-        if let Err(Unsent::Heap(error)) = self.try_send_named(name, message) {
-            unwind(error);
+        if let Err(unsent) = self.try_send_named(name, message) {
+            unsent.drop_unseen().unwrap_or_else(|error| unwind(error));
         }
     }
 

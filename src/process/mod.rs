@@ -539,6 +539,19 @@ pub enum Unsent {
     Heap(HeapError),
 }
 
+impl Unsent {
+    /// For who does not ask: what nobody gets goes as it would with its receiver, where a destructor that unwinds ends nobody
+    /// either.
+    #[cold]
+    fn drop_unseen(self) -> Result<(), HeapError> {
+        match self {
+            Self::NoProcess(message) | Self::Full(message) => _ = caught(|| drop(message)),
+            Self::Heap(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Unsent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -176,7 +176,7 @@ impl Timers {
             let mut running = self.tables[table].lock();
             if running.stopped {
                 drop(running);
-                drop(message); // outside of the lock
+                let _ = caught(|| drop(message)); // outside of the lock
                 return Ok(());
             }
             let set = running.timers.insert(id, Timer { due, to, message });
@@ -253,7 +253,8 @@ impl Node {
                 fence(Ordering::SeqCst);
             }
             if self.domain().slots.find(pid).is_none() && !mutated(Mutation::TimerNoLook) {
-                drop(self.timers.remove(id));
+                let timer = self.timers.remove(id);
+                let _ = caught(|| drop(timer));
             }
         }
         Ok(())
@@ -263,7 +264,9 @@ impl Node {
     pub(crate) fn cancel_timer(&self, id: Reference) -> Option<Duration> {
         // Dropped outside of the lock: the message may own things of the user's.
         let timer = self.timers.remove(id)?;
-        Some(self.left(timer.due))
+        let left = self.left(timer.due);
+        let _ = caught(|| drop(timer));
+        Some(left)
     }
 
     pub(crate) fn read_timer(&self, id: Reference) -> Option<Duration> {
@@ -405,7 +408,8 @@ struct Fired;
 /// set by different workers, and are due before the thread that fires them comes to it, a later one may be the first.
 ///
 /// What a timer sends is a copy without literals. Its memory, and what it owns, goes when the timer fires, is cancelled,
-/// when its receiver ends, or with the runtime; one for a process of another runtime on the same store not when that ends. A
+/// when its receiver ends, or with the runtime; one for a process of another runtime on the same store not when that ends.
+/// A destructor of it that panics ends nobody: neither who sets a timer for a process that is dead, nor who cancels one. A
 /// duration of more than 292 years counts as so long.
 impl<'h> Cx<'h> {
     /// Sends a message after so long, at once if that is zero. Nothing comes of it when the receiver has ended by then,

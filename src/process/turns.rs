@@ -6,7 +6,7 @@ use super::mailbox::Load;
 use super::run::collect;
 use super::signals::Kind;
 use super::timeout;
-use super::{Event, Exit, Flow, Process, Turn, Unsent, caught};
+use super::{Event, Exit, Flow, Process, Turn, caught};
 use crate::heap::Region;
 use crate::heap::raw::Mark;
 use crate::persistent::{Lease, Participant, Pressing};
@@ -199,8 +199,8 @@ fn settle(
                 // SAFETY: the turn that forwards is one of this node, and its worker has not passed a boundary since.
                 unsafe { task.header().node.send_region_in_turn(to, message) }
             });
-            if let Some(Err(Unsent::Heap(error))) = message {
-                return Err(Exit::heap(error));
+            if let Some(Err(unsent)) = message {
+                unsent.drop_unseen().map_err(Exit::heap)?;
             }
             None
         }
