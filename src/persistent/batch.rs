@@ -178,9 +178,9 @@ impl<'s> Batch<'s> {
         Ok(self)
     }
 
-    /// Makes the changes, all at once. O(keys), and O(words) of values that are there already, which are compared with;
-    /// writers of the same keys wait meanwhile, for a few stores per key, readers do not. Takes no memory: what it needs was
-    /// reserved with the plans.
+    /// Makes the changes, all at once. O(n log n) for n plans, whatever the hashes of their keys, and O(words) of values that
+    /// are there already, which are compared with; writers of the same keys wait meanwhile, for a few stores per key, readers
+    /// do not. Takes no memory: what it needs was reserved with the plans.
     ///
     /// ```
     /// # use shared_term::{PersistentTerms, Region};
@@ -456,14 +456,44 @@ impl Domain {
     }
 }
 
-/// Finds the plans for a key that are followed by another. O(n log n).
+/// Finds the plans for a key that are followed by another. O(n log n), also of keys that have one hash.
 fn mark_superseded(planned: &mut [Planned<'_>]) {
-    // Equal keys in their order, among others that have the same hash by chance. Not by address, which differs from run to run.
+    mark_followed(planned, |plan| (ptr::from_ref(plan.key.entry()).addr(), plan.nth), |plan| plan.superseded = true);
+    // In an order that does not differ from run to run, as addresses do.
     planned.sort_unstable_by_key(|plan| (plan.key.entry().hash, plan.nth));
-    for i in 0..planned.len() {
-        let entry = planned[i].key.entry();
-        let mut later =
-            planned[i + 1..].iter().map(|plan| plan.key.entry()).take_while(|later| later.hash == entry.hash);
-        planned[i].superseded = later.any(|later| ptr::eq(later, entry));
+}
+
+/// Marks each of those that another one of its group comes behind. `place`: the group of one, and its place there.
+fn mark_followed<T>(all: &mut [T], place: impl Fn(&T) -> (usize, usize), mark: impl Fn(&mut T)) {
+    all.sort_unstable_by_key(&place);
+    for i in 1..all.len() {
+        if place(&all[i - 1]).0 == place(&all[i]).0 {
+            mark(&mut all[i - 1]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn the_last_of_each_key_is_found_by_few_looks_whatever_their_hashes() {
+        const KEYS: usize = 1 << 14;
+        // Each key is planned twice, but for a quarter of them.
+        let planned = (0..2 * KEYS).map(|nth| (nth % KEYS, nth)).filter(|(key, nth)| key % 4 > 0 || *nth < KEYS);
+        let mut planned: Vec<_> =
+            planned.map(|(key, nth)| (key.wrapping_mul(0x9e37_79b9) % (1 << 31), nth, false)).collect();
+        let (n, looks) = (planned.len(), Cell::new(0));
+        let place = |&(key, nth, _): &(usize, usize, bool)| {
+            looks.set(looks.get() + 1);
+            (key, nth)
+        };
+        mark_followed(&mut planned, place, |(.., superseded)| *superseded = true);
+        let last = planned.iter().filter(|(.., superseded)| !superseded).count();
+        assert_eq!(last, KEYS);
+        assert!(planned.iter().all(|&(_, nth, superseded)| superseded == (nth < KEYS && nth % 4 > 0)));
+        assert!(looks.get() < 4 * n * n.ilog2() as usize, "{} looks at {n}", looks.get());
     }
 }

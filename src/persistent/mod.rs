@@ -27,6 +27,11 @@
 //! it reach, too, is copied once for all of them, and kept until half of those are received. A process that only
 //! *reads* the value in its turns, and keeps none of it, holds nothing and is not asked.
 //!
+//! # Keys
+//!
+//! A key is found by a hash without a secret in it. Keys are for the program to choose: who may choose them for it can choose
+//! some that hash alike, and whoever looks for one of n such keys, puts it or erases it, looks at up to n.
+//!
 //! # Against `persistent_term` of OTP
 //!
 //! | OTP | here | difference |
