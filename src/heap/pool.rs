@@ -34,27 +34,39 @@ impl Cache {
     }
 
     /// A block, from the depot if this thread has none.
-    #[inline]
     pub(crate) fn take<'d>(&self, depot: impl FnOnce() -> &'d Depot) -> Option<Block> {
-        let len = self.len.get();
-        if len == 0 {
-            return self.refill(depot());
-        }
-        self.len.set(len - 1);
-        // SAFETY: a cache is its thread's (it is not `Sync`), and nothing is borrowed across a call; `len` blocks are there.
-        Some(unsafe { *self.blocks.get().cast::<Block>().add(len - 1) })
+        self.pop().or_else(|| self.refill(depot()))
+    }
+
+    /// One of the blocks that are here.
+    #[inline(always)]
+    fn pop(&self) -> Option<Block> {
+        let rest = self.len.get().checked_sub(1)?;
+        self.len.set(rest);
+        // SAFETY: a cache is its thread's (it is not `Sync`), and nothing is borrowed across a call; `len` blocks were there.
+        Some(unsafe { *self.blocks.get().cast::<Block>().add(rest) })
     }
 
     /// Keeps a block. What is too much goes to the depot, and what is too much for that to `free`.
-    #[inline]
     pub(crate) fn give<'d>(&self, block: Block, depot: impl FnOnce() -> &'d Depot, free: impl FnMut(Block)) {
         if self.len.get() == 2 * BATCH {
             self.hand_over(depot(), free);
         }
+        let pushed = self.push(block);
+        debug_assert!(pushed, "some have just gone");
+    }
+
+    /// Keeps a block, if there is room.
+    #[inline(always)]
+    fn push(&self, block: Block) -> bool {
         let len = self.len.get();
-        // SAFETY: as in `take`; there is room.
-        unsafe { *self.blocks.get().cast::<Block>().add(len) = block };
-        self.len.set(len + 1);
+        let has_room = len < 2 * BATCH;
+        if has_room {
+            // SAFETY: as in `pop`; there is room.
+            unsafe { *self.blocks.get().cast::<Block>().add(len) = block };
+            self.len.set(len + 1);
+        }
+        has_room
     }
 
     #[cold]
@@ -234,7 +246,18 @@ mod global {
         }
     }
 
+    /// What nearly every call does is inlined, and no more.
+    #[inline(always)]
     fn take(class: usize) -> Block {
+        match CACHES.try_with(|caches| caches.0[class].pop()) {
+            Ok(Some(block)) => block,
+            _ => take_elsewhere(class),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_elsewhere(class: usize) -> Block {
         // A thread that ends has no cache any more.
         let block = CACHES.try_with(|caches| caches.0[class].take(|| &DEPOTS[class])).ok().flatten();
         // SAFETY: the layout of a class is not empty.
@@ -256,10 +279,25 @@ mod global {
         }
     }
 
+    /// As [`take`].
+    ///
     /// # Safety
     ///
     /// `block` must be of the class, and nobody may use it any more.
+    #[inline(always)]
     unsafe fn give(block: Block, class: usize) {
+        if CACHES.try_with(|caches| caches.0[class].push(block)) != Ok(true) {
+            // SAFETY: the caller's promise.
+            unsafe { give_elsewhere(block, class) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for [`give`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn give_elsewhere(block: Block, class: usize) {
         // SAFETY: every block of a class was allocated with its layout.
         let free = |block| unsafe { std::alloc::dealloc(block, self::layout(class)) };
         if CACHES.try_with(|caches| caches.0[class].give(block, || &DEPOTS[class], free)).is_err() {
