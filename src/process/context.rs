@@ -53,6 +53,7 @@ pub(crate) struct TurnState {
 
 impl TurnState {
     /// The state of a turn that begins. The caller must own the task, and be online.
+    #[inline]
     pub(crate) fn new(task: Task) -> Self {
         let domain = task.header().node.domain();
         let snapshot = Cell::new(domain.table.snapshot());

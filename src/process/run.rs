@@ -10,6 +10,7 @@ use super::{Exit, caught};
 use crate::heap::HeapError;
 use crate::persistent::{Between, Domain, Participant, TurnMark};
 use crate::sync::mutation::{Mutation, mutated};
+use std::mem;
 
 /// A collection of more words than this goes on outside the grace periods: nobody waits for it.
 pub(super) const LONG_COLLECTION: usize = 1 << 16;
@@ -62,7 +63,6 @@ fn run_on(
     mut goes_on: impl FnMut(Pause) -> bool,
 ) -> Result<Ran, Exit> {
     let header = task.header();
-    let domain = header.node.domain();
     let card = task.card();
     let noted = card.claim();
     participant.runs(task.pid());
@@ -76,29 +76,17 @@ fn run_on(
         drain(task, &mut signals)?;
     }
     loop {
-        if turns.left > 0 && has_turn(owned()) {
-            match observed {
-                None => run_turns(task, participant, &mut turns),
-                Some(observed) => observed_turn(observed, task, participant, &mut turns),
-            }
-            if let Some(exit) = turns.end.take() {
-                return Err(exit);
-            }
-            if turns.passed {
-                domain.passed();
-            }
-            if turns.pressing.signal {
-                drain(task, &mut signals)?;
-            }
-            if turns.pressing.asked {
-                evacuate(task, &mut signals)?;
-            }
-            if owned().next == NextTurn::Resume {
-                turns.left = 0;
-            }
-            continue;
-        }
         if has_turn(owned()) {
+            if turns.left > 0 {
+                match observed {
+                    None => run_turns(task, participant, &mut turns),
+                    Some(observed) => observed_turn(observed, task, participant, &mut turns),
+                }
+                if turns.urgent {
+                    see_to(task, &mut turns, &mut signals)?;
+                }
+                continue;
+            }
             let pause = if owned().next == NextTurn::Resume { Pause::Yields } else { Pause::Turns };
             if goes_on(pause) {
                 (turns.left, signals) = (at_once, at_once * SIGNALS_PER_TURN);
@@ -134,12 +122,34 @@ fn run_on(
     }
 }
 
+/// What follows turns behind which something is to be seen to.
+#[inline(never)]
+fn see_to(task: Task, turns: &mut Turns, signals: &mut u32) -> Result<(), Exit> {
+    turns.urgent = false;
+    let (passed, pressing) = (mem::take(&mut turns.passed), mem::take(&mut turns.pressing));
+    if let Some(exit) = turns.end.take() {
+        return Err(exit);
+    }
+    if passed {
+        task.header().node.domain().passed();
+    }
+    if pressing.signal {
+        drain(task, signals)?;
+    }
+    if pressing.asked {
+        evacuate(task, signals)?;
+    }
+    Ok(())
+}
+
 /// Runs one of the turns.
 #[inline(never)]
 fn observed_turn(observed: &Observed, task: Task, participant: &Participant, turns: &mut Turns) {
-    let rest = std::mem::replace(&mut turns.left, 1) - 1;
+    let rest = mem::replace(&mut turns.left, 1) - 1;
     observed.turn(task.pid(), || run_turns(task, participant, turns));
-    turns.left = rest;
+    // SAFETY: the caller owns the process; the borrow ends with the statement.
+    let yields = unsafe { task.owned() }.next == NextTurn::Resume;
+    turns.left = if yields { 0 } else { rest };
 }
 
 /// A bit for every area that anything of this process may point into.

@@ -12,11 +12,14 @@ use crate::heap::raw::Mark;
 use crate::persistent::{Lease, Participant, Pressing};
 use crate::term::Term;
 use crate::term::word::{self, Word};
+use std::mem;
 
 /// The turns of a run, and what there is to see to behind them.
 pub(super) struct Turns {
     /// How many there may still be.
     pub(super) left: u32,
+    /// Is there any of what follows? One look tells behind most turns.
+    pub(super) urgent: bool,
     /// The epoch has changed, and somebody may be waiting for this.
     pub(super) passed: bool,
     pub(super) pressing: Pressing,
@@ -26,8 +29,15 @@ pub(super) struct Turns {
 }
 
 impl Turns {
+    #[inline]
     pub(super) fn new(left: u32) -> Self {
-        Self { left, passed: false, pressing: Pressing::default(), end: None }
+        Self { left, urgent: false, passed: false, pressing: Pressing::default(), end: None }
+    }
+
+    /// The process ends.
+    fn end(&mut self, exit: Exit) {
+        self.urgent = true;
+        self.end = Some(exit);
     }
 }
 
@@ -37,18 +47,26 @@ pub(super) fn has_turn(owned: &Owned) -> bool {
 
 /// Runs so many turns, or fewer: until there is none, or the process yields or ends, or there is something to see to. An error
 /// ends the process (invariant 9). The caller owns it, which has a turn, and is online as `participant`.
-#[inline]
+#[inline(always)]
 pub(super) fn run_turns(task: Task, participant: &Participant, turns: &mut Turns) {
     // Caught once for all of them, since none follows one that unwinds. The message of that one stays out here: if it were
     // dropped while another destructor unwinds, and unwound too, the program would abort.
     let mut message = None;
     if let Err(exit) = caught(|| one_by_one(task, participant, turns, &mut message)) {
-        turns.end = Some(exit);
+        turns.end(exit);
     }
-    if let Some(message) = message
-        && let Err(exit) = caught(|| drop(message))
+    if let Some(message) = message {
+        drop_by_itself(message, turns);
+    }
+}
+
+/// Drops the message of a turn that has unwound, or the process's last.
+#[inline(never)]
+fn drop_by_itself(message: Region, turns: &mut Turns) {
+    if let Err(exit) = caught(|| drop(message))
+        && turns.end.is_none()
     {
-        turns.end.get_or_insert(exit);
+        turns.end(exit);
     }
 }
 
@@ -66,7 +84,8 @@ fn one_by_one(task: Task, participant: &Participant, turns: &mut Turns, message:
         let owned = unsafe { task.owned() };
         let (kind, state) = (owned.next, owned.state);
         if kind == NextTurn::Receive {
-            *message = owned.inbox.pop();
+            debug_assert!(message.is_none(), "so that nothing is to be dropped");
+            mem::forget(mem::replace(message, owned.inbox.pop()));
         }
         let went = match message {
             Some(plain) if plain.mark() == 0 && !counts && !owned.flags.has(Flags::TIMEOUT) => {
@@ -79,7 +98,10 @@ fn one_by_one(task: Task, participant: &Participant, turns: &mut Turns, message:
             }
             _ => other_turn(task, kind, message, &mut turns.end),
         };
-        let Some(went) = went else { return };
+        let Some(went) = went else {
+            turns.urgent = true;
+            return;
+        };
         // SAFETY: the turn is over, and with it every borrow of it.
         let owned = unsafe { task.owned() };
         match went {
@@ -88,20 +110,26 @@ fn one_by_one(task: Task, participant: &Participant, turns: &mut Turns, message:
             Went::Next(new) if leaves_no_trace(owned, &mark, new) => owned.state = new,
             went => {
                 if let Err(exit) = settle(task, participant, mark, state, went, message) {
-                    return turns.end = Some(exit);
+                    return turns.end(exit);
                 }
                 // SAFETY: as above.
-                mark = unsafe { task.owned() }.heap.mark();
+                let owned = unsafe { task.owned() };
+                if owned.next == NextTurn::Resume {
+                    turns.left = 0;
+                }
+                mark = owned.heap.mark();
             }
         }
         drop(message.take());
         // What this turn has read is out of its hands.
-        turns.passed = quiescence.boundary(participant);
-        turns.pressing = task.card().pressing();
+        let (passed, pressing) = (quiescence.boundary(participant), task.card().pressing());
+        if passed || pressing.any() {
+            (turns.urgent, turns.passed, turns.pressing) = (true, passed, pressing);
+            return;
+        }
         // SAFETY: as above.
         let owned = unsafe { task.owned() };
-        let ends = turns.left == 0 || owned.next != NextTurn::Receive || owned.inbox.is_empty();
-        if ends || turns.passed || turns.pressing.any() {
+        if turns.left == 0 || owned.next != NextTurn::Receive || owned.inbox.is_empty() {
             return;
         }
     }
@@ -230,6 +258,15 @@ fn call(
     // SAFETY: the caller owns the process and is online. The brand is the lifetime of `turn`, which lives for this
     // call alone; `how` takes any `'h`, so that it can tell it from no other (invariant 1).
     let flow = unsafe { how(task.behaviour(), Cx::new(&turn)) };
+    match flow {
+        Ok(Flow::Next(state)) => Some(Went::Next(state.word())),
+        other => went_otherwise(other, end),
+    }
+}
+
+/// By itself, so that what most turns end with is told by a comparison, and not looked up in a table of all.
+#[inline(never)]
+fn went_otherwise(flow: Turn<'_>, end: &mut Option<Exit>) -> Option<Went> {
     match flow {
         Ok(Flow::Next(state)) => Some(Went::Next(state.word())),
         Ok(Flow::NextReoffer(state)) => Some(Went::Reoffer(state.word())),
