@@ -396,11 +396,13 @@ impl RawHeap {
     #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only a process looks whether a turn left a trace"))]
     #[inline(always)]
     pub(crate) fn is_at(&self, mark: &Mark) -> bool {
-        self.top == mark.top
-            && self.filter == mark.filter
-            && self.adopted == mark.adopted
-            && self.off_heap == mark.off_heap
-            && self.current == mark.current
+        // What is made moves `top`, and what is taken over comes first among what was adopted. Nothing else changes the rest.
+        let is_at = self.top == mark.top && self.adopted == mark.adopted;
+        debug_assert!(
+            !is_at || (self.current, self.off_heap, self.filter) == (mark.current, mark.off_heap, mark.filter),
+            "neither made nor adopted, and yet there"
+        );
+        is_at
     }
 
     /// Nothing here points into areas without these bits.

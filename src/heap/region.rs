@@ -233,7 +233,7 @@ impl Region {
 
     /// A region whose root is an immediate: nothing but the beginning of a head. Most messages are.
     #[inline]
-    fn of_immediate(root: Word) -> Result<Self, HeapError> {
+    pub(crate) fn of_immediate(root: Word) -> Result<Self, HeapError> {
         debug_assert!(word::is_immediate(root));
         let head = pool::allocate(RegionHead::IMMEDIATE).cast::<RegionHead>();
         if head.is_null() {

@@ -18,7 +18,7 @@ use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::term::Reference;
-use crate::term::word::Word;
+use crate::term::word::{self, Word};
 use crate::{Atom, HeapError, Pid};
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -287,7 +287,30 @@ impl Node {
     #[inline]
     pub(crate) unsafe fn send_word(&self, to: Pid, w: Word) -> Result<(), Unsent> {
         let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(None)) };
-        // SAFETY: found in the caller's span.
+        let message = if word::is_immediate(w) {
+            Region::of_immediate(w)?
+        } else {
+            // SAFETY: found in the caller's span; the rest is the caller's promise.
+            unsafe { self.copy_for(occupant, w) }?
+        };
+        // SAFETY: found in the caller's span, which is a turn of this node.
+        unsafe { self.deliver_in_turn(occupant, message) }.map_err(|unsent| match unsent {
+            // The copy may point into literal areas. In the hands of a user nothing would find it there (H4).
+            Unsent::NoProcess(_) => Unsent::NoProcess(None),
+            Unsent::Full(_) => Unsent::Full(None),
+            other @ Unsent::Heap(_) => other,
+        })
+    }
+
+    /// A copy of a term for this process or port, whose mailbox is not full.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be online and have found the occupant in this span; `w` must be the word of a term of this domain that
+    /// is alive during the call.
+    #[inline]
+    unsafe fn copy_for(&self, occupant: NonNull<Occupant>, w: Word) -> Result<Region, Unsent> {
+        // SAFETY: the caller's promise.
         let recipient = unsafe { Recipient::of(occupant) };
         if recipient.bound.as_deref().is_some_and(Bound::is_full) {
             return Err(Unsent::Full(None)); // before anything is copied
@@ -298,14 +321,7 @@ impl Node {
             Literals::Keep { retired: self.domain().collector.retired() }
         };
         // SAFETY: the caller's promise.
-        let message = unsafe { Region::copy_word(w, literals) }?;
-        // SAFETY: found in the caller's span, which is a turn of this node.
-        unsafe { self.deliver_in_turn(occupant, message) }.map_err(|unsent| match unsent {
-            // The copy may point into literal areas. In the hands of a user nothing would find it there (H4).
-            Unsent::NoProcess(_) => Unsent::NoProcess(None),
-            Unsent::Full(_) => Unsent::Full(None),
-            other @ Unsent::Heap(_) => other,
-        })
+        Ok(unsafe { Region::copy_word(w, literals) }?)
     }
 
     /// Hands a region over as a message, O(1). The caller must be online.

@@ -122,9 +122,9 @@ fn one_by_one(task: Task, participant: &Participant, turns: &mut Turns, message:
         }
         drop(message.take());
         // What this turn has read is out of its hands.
-        let (passed, pressing) = (quiescence.boundary(participant), task.card().pressing());
-        if passed || pressing.any() {
-            (turns.urgent, turns.passed, turns.pressing) = (true, passed, pressing);
+        let passed = quiescence.boundary(participant);
+        if passed || task.card().is_pressed() {
+            (turns.urgent, turns.passed, turns.pressing) = (true, passed, task.card().pressing());
             return;
         }
         // SAFETY: as above.

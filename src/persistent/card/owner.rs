@@ -44,12 +44,6 @@ pub(crate) struct Pressing {
     pub(crate) asked: bool,
 }
 
-impl Pressing {
-    pub(crate) fn any(self) -> bool {
-        self.signal || self.asked
-    }
-}
-
 impl Card {
     pub(crate) fn dead() -> Self {
         Self(AtomicU64::new(DEAD))
@@ -164,14 +158,15 @@ impl Card {
         }
     }
 
-    /// Is there something to see to at the end of a turn that is not the last one of this run? A signal is then taken
-    /// note of, and the owner must drain.
+    /// Is there something to see to at the end of a turn that is not the last one of this run?
     #[inline]
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.load() & (ASKED | SIGNAL) != 0
+    }
+
+    /// What there is to see to. A signal is then taken note of, and the owner must drain.
     pub(crate) fn pressing(&self) -> Pressing {
         let card = self.load();
-        if card & (ASKED | SIGNAL) == 0 {
-            return Pressing::default();
-        }
         let signal = card & SIGNAL != 0;
         if signal {
             // AcqRel: as in `between`. NOTE stays: more may have come.
