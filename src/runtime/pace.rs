@@ -12,21 +12,22 @@
 
 use std::time::{Duration, Instant};
 
-/// Who takes up a process in less than this, one with another, is quick: about what it costs to move one.
-const QUICK: Duration = Duration::from_nanos(128);
+/// Who takes up a process in less than this, one with another, is quick: about what it costs to move one between processors
+/// that are not near to each other.
+const QUICK: Duration = Duration::from_nanos(192);
 /// Who takes longer than this is slow, also while others steal from it.
 const SLOW: Duration = Duration::from_micros(2);
 /// How long a worker must have been left alone to be found quick or not, and how long to be found slow.
-const ALONE: Duration = Duration::from_micros(100);
+const ALONE: Duration = Duration::from_micros(250);
 const GLIMPSE: Duration = Duration::from_micros(20);
 /// How long one who is quick is left alone.
 const SPARED: Duration = Duration::from_millis(1);
 /// How long one who was not found quick may be stolen from, before it is looked at again: from the first to the last time.
 const FIRST: Duration = Duration::from_micros(100);
-const LAST: Duration = Duration::from_millis(10);
+const LAST: Duration = Duration::from_millis(20);
 
 /// What those who steal from a worker know of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
     /// When somebody stole from it last, and how many processes it had taken up then.
     stolen: Instant,
@@ -38,8 +39,15 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { stolen: now, taken_up: 0, is_quick: false, looked: now, holds: FIRST }
+    /// Of a worker that begins to work, and has taken up so many processes before.
+    pub(super) fn new(taken_up: u32, now: Instant) -> Self {
+        Self { stolen: now, taken_up, is_quick: false, looked: now, holds: FIRST }
+    }
+
+    /// Of a worker that has stolen what it works at from this one, and has taken up so many processes before: it is as quick
+    /// with what is of the same kind.
+    pub(super) fn of_thief(self, taken_up: u32, now: Instant) -> Self {
+        Self { stolen: now, taken_up, ..self }
     }
 
     /// May somebody steal from this worker, which has taken up so many processes? If not: not before so long.
@@ -65,6 +73,7 @@ impl Pace {
 }
 
 #[cfg(test)]
+#[allow(clippy::unchecked_time_subtraction, reason = "constants, the larger first")]
 mod tests {
     use super::*;
 
@@ -78,7 +87,7 @@ mod tests {
     impl Asked {
         fn new() -> Self {
             let now = Instant::now();
-            Self { pace: Pace::new(now), taken_up: 0, now }
+            Self { pace: Pace::new(0, now), taken_up: 0, now }
         }
 
         /// The worker takes up processes for so long, one each `each`; then somebody asks.
@@ -111,7 +120,7 @@ mod tests {
     #[test]
     fn who_is_not_is_stolen_from_for_ever_longer_before_it_is_looked_at_again() {
         let mut asked = Asked::new();
-        for holds in [2, 4, 8, 16, 32, 64, 100, 100].map(|n| FIRST * n) {
+        for holds in [2, 4, 8, 16, 32, 64, 128, 200, 200].map(|n| FIRST * n) {
             assert_eq!(asked.takes_up(QUICK * 2, ALONE), Ok(()));
             for _ in 0..holds.as_micros() / 5 - 1 {
                 asked.stolen();
@@ -133,7 +142,7 @@ mod tests {
     #[test]
     fn who_is_slow_beside_thieves_is_slow() {
         let mut asked = Asked::new();
-        assert_eq!(asked.takes_up(SLOW, FIRST), Ok(()));
+        assert_eq!(asked.takes_up(SLOW, ALONE), Ok(()));
         for _ in 0..100_000 {
             asked.stolen();
             assert_eq!(asked.takes_up(SLOW + NS, GLIMPSE), Ok(()));
@@ -150,6 +159,20 @@ mod tests {
         assert!(asked.takes_up(QUICK / 2, ALONE).is_err());
         asked.stolen();
         assert!(asked.takes_up(Duration::from_secs(10), SPARED).is_ok());
+    }
+
+    #[test]
+    fn a_thief_is_as_quick_as_who_it_has_stolen_from_until_it_is_looked_at() {
+        let mut asked = Asked::new();
+        assert!(asked.takes_up(QUICK / 2, ALONE).is_err());
+        asked.pace = asked.pace.of_thief(asked.taken_up, asked.now);
+        assert_eq!(asked.takes_up(QUICK * 2, 5 * US), Err(SPARED - 5 * US));
+        assert_eq!(asked.takes_up(QUICK * 2, ALONE - 5 * US), Ok(()));
+        asked.pace = asked.pace.of_thief(asked.taken_up, asked.now);
+        assert_eq!(asked.takes_up(QUICK / 2, 5 * US), Ok(()));
+        // One that has slept since is nobody's thief.
+        asked.pace = Pace::new(asked.taken_up, asked.now);
+        assert!(asked.takes_up(QUICK / 2, ALONE).is_err());
     }
 
     #[test]

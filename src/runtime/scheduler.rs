@@ -9,6 +9,7 @@ use crate::sync::{Mutex, Parker};
 use crossbeam_deque::Stealer;
 use crossbeam_utils::CachePadded;
 use std::cell::Cell;
+use std::ops::DerefMut;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -55,7 +56,7 @@ impl Scheduler {
             common: Common::new(),
             stealers: locals.iter().map(Own::stealer).collect(),
             taken_up: locals.iter().map(|_| CachePadded::new(AtomicU32::new(0))).collect(),
-            paces: locals.iter().map(|_| CachePadded::new(Mutex::new(Pace::new(now)))).collect(),
+            paces: locals.iter().map(|_| CachePadded::new(Mutex::new(Pace::new(0, now)))).collect(),
             sleep: Sleep::new(parkers),
             stop: AtomicBool::new(false),
         }
@@ -213,15 +214,24 @@ impl<'s> Worker<'s> {
         let now = Instant::now();
         // Relaxed: a hint.
         let taken_up = self.scheduler.taken_up[victim].load(Ordering::Relaxed);
-        let mut pace = self.scheduler.paces[victim].lock();
-        if let Err(wait) = pace.ask(taken_up, now) {
-            self.nap = Some(self.nap.map_or(wait, |nap| nap.min(wait)));
-            return None;
-        }
-        let stolen = self.own.steal(stealer)?;
-        pace.stolen(taken_up, now);
+        let (stolen, pace) = {
+            let mut pace = self.scheduler.paces[victim].lock();
+            if let Err(wait) = pace.ask(taken_up, now) {
+                self.nap = Some(self.nap.map_or(wait, |nap| nap.min(wait)));
+                return None;
+            }
+            let stolen = self.own.steal(stealer)?;
+            pace.stolen(taken_up, now);
+            (stolen, *pace)
+        };
+        *self.pace() = pace.of_thief(self.taken_up.load(Ordering::Relaxed), now);
         self.nap = None;
         Some(stolen)
+    }
+
+    /// What others know of this worker.
+    fn pace(&self) -> impl DerefMut<Target = Pace> + '_ {
+        self.scheduler.paces[self.index].lock()
     }
 
     fn is_round_due(&self) -> bool {
@@ -284,6 +294,7 @@ impl<'s> Worker<'s> {
         let nap = self.nap.take();
         let has_work = || self.scheduler.has_work_for_all() || nap.is_none() && self.scheduler.has_work_of_workers();
         self.watched = self.scheduler.sleep.sleep(self.index, parker, nap, has_work);
+        *self.pace() = Pace::new(self.taken_up.load(Ordering::Relaxed), Instant::now());
     }
 }
 
