@@ -254,6 +254,11 @@ impl World {
         }
     }
 
+    /// Begins a grace period, for which nothing waits.
+    pub fn step_epoch(&self) {
+        self.domain().quiescence.advance();
+    }
+
     /// One step of what waits for grace periods.
     pub fn step(&self) {
         self.domain().step();
@@ -371,6 +376,14 @@ impl Worker {
     /// Passes a boundary, as a worker does after each turn.
     pub fn boundary(&self) {
         self.world.domain().quiescence.boundary(self.participant());
+    }
+
+    /// As [`boundary`](Self::boundary); one of a crowd goes over to where it holds up nobody.
+    pub fn go_over(&mut self) {
+        let domain = self.world.domain();
+        if domain.quiescence.boundary(self.participant()) {
+            self.participant = domain.quiescence.leave_crowd(self.participant(), Role::Worker).into();
+        }
     }
 }
 

@@ -451,6 +451,8 @@ pub mod mutation {
         CrowdPasses,
         /// Quiescence: the first who leaves a crowd goes offline for all of them.
         CrowdLeavesFirst,
+        /// Quiescence: who comes first to a generation of a crowd while there is somebody in the other announces nothing.
+        CrowdEntersUnannounced,
         /// Collector: no grace period.
         NoGrace,
         /// Collector: the grace period forgets guards of foreign threads.

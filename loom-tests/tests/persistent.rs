@@ -8,8 +8,8 @@ use loom_tests::{Preemptions, caught, explore};
 use shared_term::model::{World, crowded, touch};
 use shared_term::prelude::*;
 use shared_term::sync::mutation::Mutation::{
-    self, CommitBeforeChanges, CrowdLeavesFirst, CrowdPasses, FinishWithoutGrace, LeaseNotCounted, NoRefsCheck,
-    ReleaseRelaxed, SlotNotPinned, SnapshotRelaxed,
+    self, CommitBeforeChanges, CrowdEntersUnannounced, CrowdLeavesFirst, CrowdPasses, FinishWithoutGrace,
+    LeaseNotCounted, NoRefsCheck, ReleaseRelaxed, SlotNotPinned, SnapshotRelaxed,
 };
 use std::sync::Arc;
 
@@ -78,6 +78,53 @@ fn crowd() {
         thread.join().unwrap();
     }
     settle(world, 0);
+}
+
+/// A guard and a worker are of one crowd: of one generation, or, where the epoch has changed since the worker was there, one
+/// of each. The worker goes on behind a boundary, with whatever participant it is given then.
+fn crowd_and_worker(apart: bool) {
+    let _crowded = crowded();
+    let world = World::new();
+    world.store().put(X, value()).unwrap();
+    let mut worker = world.worker();
+    if apart {
+        world.step_epoch();
+    }
+    let collector = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.store().erase(X);
+            world.collect();
+        })
+    };
+    let works = {
+        let world = world.clone();
+        thread::spawn(move || {
+            if let Some(there) = world.hand(X) {
+                there.touch();
+            }
+            worker.go_over();
+            if let Some(there) = world.hand(X) {
+                there.touch();
+            }
+        })
+    };
+    let guard = world.store().pin();
+    if let Some(there) = guard.get(X) {
+        touch(there);
+    }
+    drop(guard);
+    collector.join().unwrap();
+    works.join().unwrap();
+    settle(world, 0);
+}
+
+fn crowd_together() {
+    crowd_and_worker(false);
+}
+
+fn crowd_apart() {
+    crowd_and_worker(true);
 }
 
 /// A literal is dropped by one thread, its key erased by another: whoever is last frees what both have read.
@@ -181,6 +228,8 @@ fn lease_holds() {
 #[test]
 fn crowd_holds() {
     model("crowd", Some(2), &[CrowdPasses, CrowdLeavesFirst], crowd);
+    model("crowd_together", Some(2), &[CrowdPasses, CrowdLeavesFirst], crowd_together);
+    model("crowd_apart", Some(2), &[CrowdEntersUnannounced], crowd_apart);
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub(crate) use {
     domain::TurnMark,
     entry::Entry,
     limbo::{Chain, Link},
-    quiescence::{Participant, Role},
+    quiescence::{Participant, Quiescence, Role},
     share::{Lease, Share},
     slots::{Acts, ActsRef, Door, Occupant, again},
     table::Table,

@@ -11,11 +11,15 @@
 //! * *Passing a boundary* reads the epoch with acquire: whoever announces the new epoch has seen what was done before it.
 
 use super::crowd::Crowd;
+#[cfg(feature = "runtime")]
+use super::domain::Domain;
 use crate::Pid;
-use crate::heap::try_box;
+use crate::heap::{HeapError, try_box};
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated, ordering};
 use std::ptr;
+#[cfg(feature = "runtime")]
+use std::sync::Arc;
 use std::sync::atomic as plain;
 
 /// Participants per segment. Few under loom, where each is a load of every grace period.
@@ -58,6 +62,11 @@ impl Participant {
         self.running.store(NOBODY, plain::Ordering::Relaxed);
     }
 
+    /// The epoch that it has announced, for who has a lock against others who do; 0: none.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
+    }
+
     /// With an owner from the beginning, or free.
     pub(super) fn new(owner: Option<Role>) -> Self {
         let owner = owner.map_or(0, |role| role as u32);
@@ -95,8 +104,19 @@ impl Quiescence {
     pub(crate) fn join(&self, role: Role) -> &Participant {
         #[cfg(all(loom, feature = "loom"))]
         if super::crowd::ALWAYS.load(plain::Ordering::Relaxed) {
-            return self.crowd.join();
+            return self.join_crowd();
         }
+        self.try_join(role).unwrap_or_else(|_| self.join_crowd())
+    }
+
+    #[cold]
+    fn join_crowd(&self) -> &Participant {
+        // Relaxed: an old epoch makes it come where it waits for another boundary.
+        self.crowd.join(self.epoch.load(Ordering::Relaxed))
+    }
+
+    /// As [`join`](Self::join), or an error.
+    fn try_join(&self, role: Role) -> Result<&Participant, HeapError> {
         let mut segment = &self.first;
         loop {
             for p in &segment.participants {
@@ -104,21 +124,18 @@ impl Quiescence {
                 if p.owner.load(Ordering::Relaxed) == 0
                     && p.owner.compare_exchange(0, role as u32, Ordering::Acquire, Ordering::Relaxed).is_ok()
                 {
-                    return p;
+                    return Ok(p);
                 }
             }
-            match Self::next_or_new(segment) {
-                Some(next) => segment = next,
-                None => return self.crowd.join(),
-            }
+            segment = Self::next_or_new(segment)?;
         }
     }
 
-    fn next_or_new(segment: &Segment) -> Option<&Segment> {
+    fn next_or_new(segment: &Segment) -> Result<&Segment, HeapError> {
         // Acquire: pairs with the release below; the segment is initialised.
         let mut next = segment.next.load(Ordering::Acquire);
         if next.is_null() {
-            let new = Box::into_raw(try_box(Segment::new()).ok()?);
+            let new = Box::into_raw(try_box(Segment::new())?);
             match segment.next.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => next = new,
                 Err(other) => {
@@ -129,7 +146,16 @@ impl Quiescence {
             }
         }
         // SAFETY: segments live as long as `self`.
-        Some(unsafe { &*next })
+        Ok(unsafe { &*next })
+    }
+
+    /// A participant for a worker, who has it from before it begins to work.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn seat(domain: &Arc<Domain>) -> Result<Seat, HeapError> {
+        let quiescence = &domain.quiescence;
+        let own = quiescence.try_join(Role::Worker)?;
+        let nth = quiescence.participants().position(|p| ptr::eq(p, own)).expect("it is one of them");
+        Ok(Seat { domain: Arc::clone(domain), nth })
     }
 
     /// Gives a participant back. It must be offline.
@@ -146,7 +172,7 @@ impl Quiescence {
     /// Goes online.
     pub(crate) fn enter(&self, p: &Participant) {
         if self.crowd.is(p) {
-            self.crowd.enter(|p| self.announce(p));
+            self.crowd.enter(p, |p| self.announce(p));
         } else {
             self.announce(p);
         }
@@ -175,7 +201,7 @@ impl Quiescence {
         let changed = p.seen.load(Ordering::Relaxed) != epoch;
         if changed {
             if self.crowd.is(p) {
-                self.crowd.pass(|p| self.announce(p));
+                self.crowd.pass(p, |p| self.announce(p));
             } else {
                 // Release: pairs with the acquire in `has_passed`: the span's uses come before the free.
                 p.seen.store(epoch, Ordering::Release);
@@ -184,8 +210,8 @@ impl Quiescence {
         changed
     }
 
-    /// Who takes part from here on, in place of `p`, which is online and looks at nothing: a participant of its own, if `p` is
-    /// that of the crowd, and there is memory for one now.
+    /// Who takes part from here on, in place of `p`, which is online and looks at nothing: if `p` is one of the crowd, a
+    /// participant of its own, if there is memory for one now, or the other of the crowd, if that is further.
     pub(crate) fn leave_crowd<'q>(&'q self, p: &'q Participant, role: Role) -> &'q Participant {
         if !self.crowd.is(p) {
             return p;
@@ -199,7 +225,7 @@ impl Quiescence {
     /// Goes offline.
     pub(crate) fn leave(&self, p: &Participant) {
         if self.crowd.is(p) {
-            self.crowd.leave(Self::withdraw);
+            self.crowd.leave(p, Self::withdraw);
         } else {
             Self::withdraw(p);
         }
@@ -274,7 +300,29 @@ impl Quiescence {
             unsafe { next.as_ref() }
         })
         .flat_map(|segment| &segment.participants)
-        .chain(self.crowd.participant())
+        .chain(self.crowd.participants())
+    }
+}
+
+/// The participant of a worker, which goes with it.
+#[cfg(feature = "runtime")]
+pub(crate) struct Seat {
+    domain: Arc<Domain>,
+    /// Which of all participants it is.
+    nth: usize,
+}
+
+#[cfg(feature = "runtime")]
+impl Seat {
+    pub(crate) fn participant(&self) -> &Participant {
+        self.domain.quiescence.participants().nth(self.nth).expect("none is ever taken away")
+    }
+}
+
+#[cfg(feature = "runtime")]
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.domain.quiescence.retire(self.participant());
     }
 }
 
@@ -296,7 +344,7 @@ mod tests {
     #[test]
     fn of_a_crowd_one_passes_who_is_there_alone() {
         let quiescence = Quiescence::new();
-        let p = quiescence.crowd.join();
+        let p = quiescence.join_crowd();
         quiescence.enter(p);
         let passes = || {
             let epoch = quiescence.advance();
@@ -310,5 +358,29 @@ mod tests {
         assert!(passes());
         quiescence.leave(p);
         assert!(quiescence.has_passed(quiescence.advance()));
+    }
+
+    /// There always is somebody, and nobody stays: each grace period is over when those are gone who were there before it.
+    #[test]
+    fn those_who_come_and_go_hold_up_no_grace_period_together() {
+        let quiescence = Quiescence::new();
+        let come = || {
+            let p = quiescence.join_crowd();
+            quiescence.enter(p);
+            p
+        };
+        let mut there = come();
+        for _ in 0..10 {
+            let second = come();
+            let epoch = quiescence.advance();
+            let [next, short] = [come(), come()];
+            quiescence.leave(short);
+            assert!(!quiescence.has_passed(epoch));
+            quiescence.leave(second);
+            assert!(!quiescence.has_passed(epoch), "one is there still");
+            quiescence.leave(there);
+            assert!(quiescence.has_passed(epoch));
+            there = next;
+        }
     }
 }

@@ -6,7 +6,8 @@ use super::scheduler::{self, Scheduler};
 use super::timers::Watch;
 use super::worker::{Driver, work};
 use super::{Handle, Runtime, Threads};
-use crate::persistent::PersistentTerms;
+use crate::HeapError;
+use crate::persistent::{PersistentTerms, Quiescence};
 use crate::process::{Node, Observed, Observer, OptionError, Ready, Settings, SpawnOptions, Timers, hands};
 use crate::sync::Parker;
 use std::fmt;
@@ -51,6 +52,8 @@ pub enum BuildError {
     TooManyWorkers(usize),
     /// The program aborts on panic, so that a process could not die alone.
     PanicAborts,
+    /// There is no memory for what workers take part in grace periods with.
+    Heap(HeapError),
 }
 
 impl fmt::Display for BuildError {
@@ -59,6 +62,7 @@ impl fmt::Display for BuildError {
             Self::Thread(error) => write!(f, "a thread could not be started: {error}"),
             Self::TooManyWorkers(n) => write!(f, "a runtime has at most {} workers, not {n}", Builder::MAX_WORKERS),
             Self::PanicAborts => f.write_str("processes die alone by unwinding, and this program aborts on panic"),
+            Self::Heap(error) => error.fmt(f),
         }
     }
 }
@@ -67,6 +71,7 @@ impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Thread(error) => Some(error),
+            Self::Heap(error) => Some(error),
             Self::TooManyWorkers(_) | Self::PanicAborts => None,
         }
     }
@@ -290,8 +295,8 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// When a thread cannot be started, more than [`MAX_WORKERS`](Self::MAX_WORKERS) are asked for, or the program was
-    /// built to abort on panic.
+    /// When a thread cannot be started, more than [`MAX_WORKERS`](Self::MAX_WORKERS) are asked for, the program was built to
+    /// abort on panic, or there is no memory for what workers take part in grace periods with.
     ///
     /// ```
     /// use shared_term::Runtime;
@@ -321,6 +326,8 @@ impl Builder {
         let sleeper = Parker::new();
         let timers = Timers::real(sleeper.unparker().clone(), n);
         let node = self.node(Box::new(scheduler::Shared(Arc::clone(&scheduler))), n, timers);
+        let seats = (0..n).map(|_| Quiescence::seat(node.store().domain())).collect::<Result<Vec<_>, _>>();
+        let seats = seats.map_err(BuildError::Heap)?;
         let watch = Watch::start(Arc::clone(&node), sleeper, &name).map_err(BuildError::Thread)?;
         let driver = match Driver::start(node.store().domain(), &name) {
             Ok(driver) => driver,
@@ -330,11 +337,11 @@ impl Builder {
             }
         };
         let mut threads = Threads { node: Arc::clone(&node), scheduler, workers: Vec::with_capacity(n), driver, watch };
-        for (index, (local, parker)) in locals.into_iter().zip(parkers).enumerate() {
+        for (index, ((local, parker), seat)) in locals.into_iter().zip(parkers).zip(seats).enumerate() {
             let (node, scheduler) = (Arc::clone(&node), Arc::clone(&threads.scheduler));
             let worker = std::thread::Builder::new().name(format!("{name}-{index}")).spawn(move || {
                 let _hands = hands::enter(&node, index);
-                work(node.domain(), &scheduler, &local, index, &parker);
+                work(node.domain(), seat.participant(), &scheduler, &local, index, &parker);
             });
             match worker {
                 Ok(worker) => threads.workers.push(worker),

@@ -3,7 +3,7 @@
 use super::graves::Graves;
 use super::queue::Own;
 use super::scheduler::{Scheduler, Worker};
-use crate::persistent::{Domain, Role, Step, TurnMark};
+use crate::persistent::{Domain, Participant, Step, TurnMark};
 use crate::process::run::{Pause, Ran, run};
 use crate::sync::{Parker, Unparker};
 use std::sync::Arc;
@@ -17,19 +17,23 @@ const TURNS: u16 = 32;
 const SLICE: Duration = Duration::from_micros(100);
 
 /// Runs processes until the scheduler is stopped.
-pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usize, parker: &Parker) {
-    let mut participant = domain.quiescence.join(Role::Worker);
+pub(super) fn work(
+    domain: &Domain,
+    participant: &Participant,
+    scheduler: &Scheduler,
+    own: &Own,
+    index: usize,
+    parker: &Parker,
+) {
     let mut worker = Worker::enter(scheduler, domain, own, index);
     let mut graves = Graves::default();
     // Whatever is called here, nothing may wait for this thread.
     let mark = TurnMark::new();
     domain.quiescence.enter(participant);
     while !scheduler.is_stopped() {
-        // A copy: what is borrowed would lie in memory, and be loaded from there for each process.
-        let (here, buried) = (participant, &mut graves);
-        let round = move || {
-            here.rests();
-            buried.pass(domain);
+        let round = || {
+            participant.rests();
+            graves.pass(domain);
         };
         if let Some(task) = worker.next(round) {
             let mut since = None;
@@ -47,7 +51,6 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usi
             }
             // Also when no turn was run: an answer to a collection is no turn.
             if domain.quiescence.boundary(participant) {
-                participant = domain.quiescence.leave_crowd(participant, Role::Worker);
                 domain.passed();
             }
             continue;
@@ -62,7 +65,6 @@ pub(super) fn work(domain: &Domain, scheduler: &Scheduler, own: &Own, index: usi
     }
     domain.quiescence.leave(participant);
     graves.leave(domain);
-    domain.quiescence.retire(participant);
 }
 
 /// Drives the global collections of a domain.

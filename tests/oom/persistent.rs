@@ -91,11 +91,11 @@ fn keys_and_slots_without_memory_are_error_values() {
     assert!(failures_in(world, many, is_whole_and_ends) > 0);
 }
 
-/// Beside as many guards as there is room for from the beginning. What they had looked at is freed once all are repinned: of who
-/// is there alone without memory, and of several when there is some again.
+/// Beside as many guards as there is room for from the beginning. What they had looked at is freed once all are repinned,
+/// whether there is memory again or not.
 #[test]
 fn guards_without_memory_of_their_own_are_repinned_like_any_other() {
-    for (n, again) in [(1, false), (2, true), (3, true)] {
+    for (n, again) in [(1, false), (2, false), (3, false), (2, true), (3, true)] {
         let store = PersistentTerms::new();
         store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
         let mut guards: Vec<_> = (0..16).map(|_| store.pin()).collect();
