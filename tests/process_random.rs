@@ -7,9 +7,11 @@
 mod support;
 
 use shared_term::prelude::*;
-use shared_term::process::{MailboxLimit, ProcessInfo, SpawnOptions, Unsent};
-use shared_term::runtime::{Deterministic, Handle};
+use shared_term::process::{MailboxLimit, ProcessInfo, SpawnOptions, Unsent, from_fns};
+use shared_term::runtime::Handle;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{Ledger, OnDrop, Random};
@@ -25,9 +27,12 @@ impl Random {
     }
 }
 
-/// What became of the monitors of all processes, and what went wrong.
+/// What became of the monitors of all processes, what went wrong, and which turns there were.
 #[derive(Default)]
 struct Book {
+    /// Of every turn whose it was and what it was about: two schedules with the same trace are the same.
+    trace: DefaultHasher,
+    seen: Vec<Pid>,
     monitors: BTreeMap<Reference, Monitored>,
     timers: BTreeMap<Reference, TimerIs>,
     wrong: Vec<String>,
@@ -69,6 +74,16 @@ impl Actor {
         Self { book: book.clone(), ledger: ledger.clone(), mine, timers, waits: Waits::ForEver }
     }
 
+    /// By the order in which they have had their first turns: their pids are others in each run.
+    fn note(&self, cx: Cx<'_>, what: &str, op: Option<i64>) {
+        let mut book = self.book.lock().unwrap();
+        let me = book.seen.iter().position(|&seen| seen == cx.me()).unwrap_or(book.seen.len());
+        if me == book.seen.len() {
+            book.seen.push(cx.me());
+        }
+        (me, what, op).hash(&mut book.trace);
+    }
+
     fn monitored(&mut self, monitor: Reference, whom: Pid) {
         self.mine.push(monitor);
         self.book.lock().unwrap().monitors.insert(monitor, Monitored::Active(whom));
@@ -76,6 +91,8 @@ impl Actor {
 }
 
 const OPS: usize = 32;
+/// As many live at any time, at least.
+const POPULATION: usize = 5;
 
 fn name(n: i64) -> Atom {
     [Atom::inline("a"), Atom::inline("b"), Atom::inline("c")][n as usize % 3]
@@ -105,6 +122,8 @@ impl Process for Actor {
     }
 
     fn receive<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
+        let op = message.tuple_of::<4>().and_then(|command| command[0].as_int());
+        self.note(cx, "receive", op);
         let turn = cx.info(cx.me()).unwrap().details.unwrap().turns;
         let flow = self.obey(cx, state, message, turn)?;
         // A message that was taken ends the timeout, unless this turn has set it.
@@ -116,6 +135,12 @@ impl Process for Actor {
 
     fn event<'h>(&mut self, cx: Cx<'h>, state: Term<'h>, event: Event<'h>) -> Turn<'h> {
         let waits = std::mem::replace(&mut self.waits, Waits::ForEver);
+        let kind = match event {
+            Event::Down { .. } => "down",
+            Event::Exit { .. } => "exit",
+            _ => "timeout",
+        };
+        self.note(cx, kind, None);
         match event {
             Event::Down { monitor, reason, .. } => {
                 let mut book = self.book.lock().unwrap();
@@ -194,7 +219,7 @@ impl Actor {
             15 => _ = cx.register(name(n), if n % 2 == 0 { cx.me() } else { peer }),
             16 => _ = cx.unregister(name(n)),
             17 => {
-                cx.send_named(name(n), state); // no command: it would go round for ever
+                cx.send_named(name(n), cx.list([state])); // no command: it would go round for ever
                 let monitor = cx.monitor_name(name(n));
                 if let Some(pid) = cx.whereis(name(n)) {
                     self.monitored(monitor, pid);
@@ -286,25 +311,31 @@ fn has_room(rt: &Handle, pid: Pid, limit: MailboxLimit, seed: u64) {
     assert_eq!((0..most + 2).filter(|_| takes()).count(), most, "seed {seed}: {pid} counts what is not there");
 }
 
-fn schedule(seed: u64) -> Deterministic {
-    let mut random = Random(seed);
+/// Runs a program, the one of this number, in the schedule of a seed. The trace of its turns.
+fn schedule(program: u64, seed: u64) -> u64 {
+    let mut random = Random(program);
     let mut rt = Runtime::deterministic(seed);
     let ledger = Ledger::default();
     let book = Arc::new(Mutex::new(Book::default()));
     let store = rt.persistent().clone();
     store.put(LITERAL, Region::build(|h| h.list(0..20))).unwrap();
-    let limits = [MailboxLimit::Messages(2), MailboxLimit::Bytes(1500)];
-    let limited = limits.map(|limit| {
-        let pid = rt.spawn_with(SpawnOptions::new().mailbox(limit), Actor::new(&book, &ledger)).unwrap();
-        (pid, limit)
-    });
-    let mut pids: Vec<_> = (0..2).map(|_| rt.spawn(Actor::new(&book, &ledger)).unwrap()).collect();
-    pids.extend(limited.map(|(pid, _)| pid));
-    for _ in 0..35 {
+    let (mut pids, mut limited) = (Vec::new(), Vec::new());
+    for _ in 0..60 {
         pids.append(&mut book.lock().unwrap().children);
-        let (to, peer) = (pids[random.below(pids.len())], pids[random.below(pids.len())]);
+        let mut living: Vec<_> = pids.iter().copied().filter(|&pid| rt.is_alive(pid)).collect();
+        while living.len() < POPULATION {
+            let limit = [None, None, Some(MailboxLimit::Messages(2)), Some(MailboxLimit::Bytes(1500))][random.below(4)];
+            let options = limit.into_iter().fold(SpawnOptions::new(), SpawnOptions::mailbox);
+            let pid = rt.spawn_with(options, Actor::new(&book, &ledger)).unwrap();
+            limited.extend(limit.map(|limit| (pid, limit)));
+            pids.push(pid);
+            living.push(pid);
+        }
+        // Now and then the dead are asked too.
+        let mut any =
+            || if random.below(8) == 0 { pids[random.below(pids.len())] } else { living[random.below(living.len())] };
+        let (to, peer) = (any(), any());
         let (op, n) = (random.below(OPS), random.below(8));
-        // The dead are asked too.
         let _ = rt.send_new(to, |h| term!(h, {op, peer, n, ledger.resource(h)}));
         match random.below(40) {
             0 => _ = rt.kill(to).unwrap(),
@@ -312,8 +343,7 @@ fn schedule(seed: u64) -> Deterministic {
             2 => _ = rt.register(name(n as i64), to),
             3 => _ = rt.unregister(name(n as i64)),
             4 | 7 | 8 => _ = store.put(LITERAL, Region::build(|h| h.list(0..n as i64 + 20))).unwrap(),
-            5 => pids.push(rt.spawn(Actor::new(&book, &ledger)).unwrap()),
-            6 => {
+            5 => {
                 // What comes back from the dead panics here.
                 let send = || drop(rt.send_new(to, |h| term!(h, {op, peer, n, h.resource(OnDrop::panics())})));
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(send));
@@ -352,12 +382,88 @@ fn schedule(seed: u64) -> Deterministic {
     store.erase(LITERAL);
     rt.run_until_idle();
     assert_eq!(store.info().retained_bytes, 0, "seed {seed}");
-    rt
+    book.lock().unwrap().trace.finish()
 }
 
+/// A program for each schedule; no two have the same turns.
 #[test]
 fn random_schedules_leave_everything_right() {
-    for seed in 0..SCHEDULES {
-        drop(schedule(seed));
+    let different: BTreeSet<_> = (0..SCHEDULES).map(|seed| schedule(seed, seed)).collect();
+    assert_eq!(different.len() as u64, SCHEDULES);
+}
+
+/// Of one program a seed makes one schedule, and another seed another, as far as there is more than one.
+#[test]
+#[cfg_attr(miri, ignore = "too few of them")]
+fn a_seed_makes_a_schedule() {
+    const SEEDS: u64 = 20;
+    let different = |program| (0..SEEDS).map(|seed| schedule(program, seed)).collect::<BTreeSet<_>>().len();
+    let different: Vec<_> = (0..20).map(different).collect();
+    assert!(different.iter().filter(|&&n| n as u64 == SEEDS).count() > 10, "{different:?}");
+}
+
+/// The traces of some schedules.
+fn traces() -> Vec<u64> {
+    (0..200).map(|seed| schedule(seed, seed)).collect()
+}
+
+const TRACES: &str = "traces: ";
+
+#[test]
+#[ignore = "run by `the_same_seed_is_the_same_schedule_in_another_program`"]
+fn prints_its_traces() {
+    println!("{TRACES}{:?}", traces());
+}
+
+/// Whatever differs from one run of a program to the next, and in one of them from one time to the next: where memory lies,
+/// secrets of hash tables, what pids and references are.
+#[test]
+#[cfg_attr(miri, ignore = "starts a program")]
+fn the_same_seed_is_the_same_schedule_in_another_program() {
+    let here = format!("{:?}", traces());
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    let printed = program.args(["--exact", "prints_its_traces", "--ignored", "--nocapture"]).output().unwrap().stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    let there = printed.lines().find_map(|line| Some(line.split_once(TRACES)?.1)).expect("its traces");
+    assert_eq!(here, there);
+    assert_eq!(here, format!("{:?}", traces()));
+}
+
+/// Who is linked to many, or monitored by many, tells them in the same order in each run, whatever their pids are.
+#[test]
+fn the_same_seed_is_the_same_order_of_many() {
+    let order = |links: bool| {
+        let mut rt = Runtime::deterministic(5);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let hub = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
+        for i in 0..100 {
+            let told = from_fns(
+                move |cx| {
+                    cx.trap_exits(true);
+                    if links {
+                        cx.link(hub);
+                    } else {
+                        _ = cx.monitor(hub);
+                    }
+                    cx.nil()
+                },
+                |_, s, _| Ok(Next(s)),
+                move |cx, s, _| {
+                    cx.send(me, cx.int(i));
+                    Ok(Next(s))
+                },
+            );
+            rt.spawn(told).unwrap();
+        }
+        rt.run_until_idle();
+        rt.kill(hub).unwrap();
+        rt.run_until_idle();
+        std::iter::from_fn(|| port.try_recv()).map(|m| m.root().as_int().unwrap()).collect::<Vec<i64>>()
+    };
+    for links in [true, false] {
+        let first = order(links);
+        assert_eq!(first.len(), 100);
+        (0..5).for_each(|_| assert_eq!(order(links), first));
     }
 }

@@ -1,64 +1,68 @@
-//! A map that is a short list for as long as it is small: most processes have a link or two, some have a million.
+//! A map that is a list, and finds its keys by looking at each for as long as it is short: most processes have a link or two,
+//! some have a million.
 //!
 //! What needs memory says so (invariant 10): a place is made first, then filled.
 
-use crate::heap::{HeapError, reserve, reserve_place};
+use crate::heap::{HeapError, reserve, reserve_place, try_box};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
 
-/// Up to so many pairs are a list.
+/// Up to so many pairs need no index.
 pub(super) const FEW: usize = 16;
 /// A table with room for so many times what is in it is too large.
 pub(super) const SPARSE: usize = 8;
 
-/// Without a secret, which keys that this crate gives out need not have: the order is the same in each run.
-type Table<K, V> = HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+/// Where in the list the keys are.
+type Index<K> = HashMap<K, usize, BuildHasherDefault<DefaultHasher>>;
 
-/// Iterates in an order that depends on its contents and its history alone, so that the deterministic runtime repeats
-/// itself.
+/// Iterates in an order that depends on its history alone, and not on the keys, so that the deterministic runtime repeats
+/// itself: the same process has another pid in the next runtime of a program.
 #[derive(Debug)]
-pub(crate) enum SmallMap<K, V> {
-    Few(Vec<(K, V)>),
-    Many(Table<K, V>),
+pub(crate) struct SmallMap<K, V> {
+    pairs: Vec<(K, V)>,
+    /// Of as many keys as there are pairs, once there were more than a few of these.
+    index: Option<Box<Index<K>>>,
 }
 
 impl<K, V> Default for SmallMap<K, V> {
     fn default() -> Self {
-        Self::Few(Vec::new())
+        Self { pairs: Vec::new(), index: None }
     }
 }
 
 impl<K: Eq + Hash + Copy, V> SmallMap<K, V> {
     pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Few(pairs) => pairs.len(),
-            Self::Many(map) => map.len(),
+        self.pairs.len()
+    }
+
+    fn find(&self, key: &K) -> Option<usize> {
+        match &self.index {
+            None => self.pairs.iter().position(|(k, _)| k == key),
+            Some(index) => index.get(key).copied(),
         }
     }
 
     pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        match self {
-            Self::Few(pairs) => pairs.iter_mut().find(|(k, _)| k == key).map(|(_, v)| v),
-            Self::Many(map) => map.get_mut(key),
-        }
+        self.find(key).map(|at| &mut self.pairs[at].1)
     }
 
-    pub(crate) fn contains(&mut self, key: &K) -> bool {
-        self.get_mut(key).is_some()
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.find(key).is_some()
     }
 
     /// Makes a place for one more key.
     pub(crate) fn reserve(&mut self) -> Result<(), HeapError> {
-        match self {
-            Self::Few(pairs) if pairs.len() < FEW => reserve(pairs, 1),
-            Self::Few(pairs) => {
-                let mut map = Table::default();
-                map.try_reserve(2 * FEW).map_err(|_| HeapError::OutOfMemory { words: 2 * FEW })?;
-                map.extend(pairs.drain(..));
-                *self = Self::Many(map);
+        reserve(&mut self.pairs, 1)?;
+        match &mut self.index {
+            Some(index) => reserve_place(index),
+            None if self.pairs.len() < FEW => Ok(()),
+            None => {
+                let mut index = try_box(Index::default())?;
+                index.try_reserve(2 * FEW).map_err(|_| HeapError::OutOfMemory { words: 2 * FEW })?;
+                index.extend(self.pairs.iter().enumerate().map(|(at, (key, _))| (*key, at)));
+                self.index = Some(index);
                 Ok(())
             }
-            Self::Many(map) => reserve_place(map),
         }
     }
 
@@ -68,60 +72,55 @@ impl<K: Eq + Hash + Copy, V> SmallMap<K, V> {
             *old = value;
             return;
         }
-        match self {
-            Self::Few(pairs) => pairs.push((key, value)),
-            Self::Many(map) => _ = map.insert(key, value),
+        if let Some(index) = &mut self.index {
+            index.insert(key, self.pairs.len());
         }
+        self.pairs.push((key, value));
     }
 
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
-        match self {
-            Self::Few(pairs) => {
-                let at = pairs.iter().position(|(k, _)| k == key)?;
-                let (_, value) = pairs.swap_remove(at);
-                if pairs.is_empty() {
-                    *pairs = Vec::new();
-                }
-                Some(value)
+        let at = self.find(key)?;
+        let (_, value) = self.pairs.swap_remove(at);
+        if let Some(index) = &mut self.index {
+            index.remove(key);
+            if let Some((moved, _)) = self.pairs.get(at) {
+                index.insert(*moved, at); // in its place: there is one for each key
             }
-            Self::Many(map) => {
-                let value = map.remove(key)?;
-                // Well below the length at which a list becomes a table, so that it does not go to and fro.
-                if map.len() <= FEW / 2 {
-                    // Without memory for less, it stays as it is.
-                    let mut pairs = Vec::new();
-                    if reserve(&mut pairs, map.len()).is_ok() {
-                        pairs.extend(map.drain());
-                        *self = Self::Few(pairs);
-                    }
-                } else {
-                    thin_out(map);
-                }
-                Some(value)
+            // Well below the length at which there comes to be one, so that it does not go to and fro.
+            if self.pairs.len() <= FEW / 2 {
+                self.index = None;
+            } else {
+                thin_out(index);
             }
         }
+        if self.pairs.is_empty() {
+            self.pairs = Vec::new();
+        } else if self.pairs.capacity() > SPARSE * self.pairs.len().max(FEW) {
+            self.move_to(2 * self.pairs.len());
+        }
+        Some(value)
     }
 
     /// Keeps no room for more pairs, if there is memory for less.
     pub(crate) fn shrink(&mut self) {
-        if let Self::Few(pairs) = self
-            && pairs.capacity() > pairs.len()
-        {
-            let mut tight = Vec::new();
-            if tight.try_reserve_exact(pairs.len()).is_ok() {
-                tight.append(pairs);
-                *pairs = tight;
-            }
+        if self.index.is_none() && self.pairs.capacity() > self.pairs.len() {
+            self.move_to(self.pairs.len());
+        }
+    }
+
+    /// Moves the pairs to where there is room for so many, if there is memory for that.
+    fn move_to(&mut self, room: usize) {
+        let mut pairs = Vec::new();
+        if pairs.try_reserve_exact(room).is_ok() {
+            pairs.append(&mut self.pairs);
+            self.pairs = pairs;
         }
     }
 
     pub(crate) fn keys(&self) -> Result<Vec<K>, HeapError> {
         let mut keys = Vec::new();
         reserve(&mut keys, self.len())?;
-        match self {
-            Self::Few(pairs) => keys.extend(pairs.iter().map(|(k, _)| *k)),
-            Self::Many(map) => keys.extend(map.keys()),
-        }
+        keys.extend(self.pairs.iter().map(|(k, _)| *k));
         Ok(keys)
     }
 
@@ -131,20 +130,13 @@ impl<K: Eq + Hash + Copy, V> SmallMap<K, V> {
     {
         let mut all = Vec::new();
         reserve(&mut all, self.len())?;
-        match self {
-            Self::Few(pairs) => all.extend_from_slice(pairs),
-            Self::Many(map) => all.extend(map.iter().map(|(k, v)| (*k, *v))),
-        }
+        all.extend_from_slice(&self.pairs);
         Ok(all)
     }
 
     /// Takes the pairs apart one by one.
     pub(crate) fn into_pairs(self) -> impl Iterator<Item = (K, V)> {
-        let (few, many) = match self {
-            Self::Few(pairs) => (pairs, Table::default()),
-            Self::Many(map) => (Vec::new(), map),
-        };
-        few.into_iter().chain(many)
+        self.pairs.into_iter()
     }
 }
 
@@ -186,6 +178,26 @@ mod tests {
             pairs.sort_unstable();
             prop_assert_eq!(pairs, model.into_iter().collect::<Vec<_>>());
         }
+
+        #[test]
+        fn its_order_is_one_of_history_whatever_the_keys(
+            steps in prop::collection::vec((0_u64..60, any::<bool>()), 0..400),
+            scatters in any::<u64>(),
+        ) {
+            let order = |name: &dyn Fn(u64) -> u64| {
+                let mut map = SmallMap::default();
+                for (key, insert) in &steps {
+                    if *insert {
+                        map.reserve().unwrap();
+                        map.insert(name(*key), *key);
+                    } else {
+                        map.remove(&name(*key));
+                    }
+                }
+                map.into_pairs().map(|(_, key)| key).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(order(&|key| key), order(&|key| key ^ scatters));
+        }
     }
 
     #[test]
@@ -198,11 +210,11 @@ mod tests {
         for i in 20..10_000 {
             map.remove(&i);
         }
-        let SmallMap::Many(table) = &map else { panic!("twenty are many") };
-        assert!(table.capacity() <= SPARSE * 20 && map.len() == 20);
+        let index = map.index.as_ref().expect("twenty are many");
+        assert!(index.capacity() <= SPARSE * 20 && map.pairs.capacity() <= SPARSE * 20 && map.len() == 20);
         for i in 8..20 {
             map.remove(&i);
         }
-        assert!(matches!(map, SmallMap::Few(pairs) if pairs.len() == 8));
+        assert!(map.index.is_none() && map.len() == 8);
     }
 }

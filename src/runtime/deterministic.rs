@@ -13,6 +13,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// Global collections take their steps in between, so that they interleave with turns too.
 ///
+/// The same schedule in each run of a program, and each time in one run. Pids and references are others each time, because
+/// none is given twice in a program; so a behaviour that goes by their numbers, or by the order in which a map of more than 32
+/// pairs has them for keys, may not repeat itself.
+///
 /// ```
 /// use shared_term::prelude::*;
 /// /// What two processes that write to one port are heard to say, in a schedule of this seed.
