@@ -141,7 +141,7 @@ fn processes_are_spawned_and_sent_to_and_end() {
         |World { rt, port, keep, .. }, ()| {
             let me = port.pid();
             let answers = acts(move |cx, s, message| (cx.send(me, cx.tuple(&[cx.int(1), message])), s).1);
-            let Ok(p) = rt.spawn_with(SpawnOptions::new().name(NAME), answers) else { return };
+            let Ok((p, first)) = port.spawn_monitored(SpawnOptions::new().name(NAME), answers) else { return };
             let monitor = port.monitor(p);
             for &q in keep.iter() {
                 let _ = rt.send_new(q, |h| h.list((0..100).map(|i| h.tuple(&[h.int(i), h.int(i64::MAX)]))));
@@ -151,7 +151,7 @@ fn processes_are_spawned_and_sent_to_and_end() {
             let _ = rt.kill(p);
             rt.run_until_idle();
             while port.try_recv().is_some() {}
-            if let Ok(monitor) = monitor {
+            for monitor in [Ok(first), monitor].into_iter().flatten() {
                 port.demonitor(monitor);
             }
             drop(rt.port());

@@ -1,7 +1,7 @@
 //! Mailboxes with a limit.
 
 use crate::helpers::{GO, atom, does, go, runtime, said};
-use crate::support::LONG;
+use crate::support::{LONG, Ledger};
 use shared_term::prelude::*;
 use shared_term::process::{MailboxLimit, SpawnOptions, Unsent};
 use shared_term::runtime::Handle;
@@ -137,4 +137,21 @@ fn a_limit_under_many_senders() {
         received += rx.recv_timeout(LONG).unwrap();
     }
     assert_eq!(received, sent);
+}
+
+/// What is handed on to a mailbox that is full is dropped, as what is sent there: who has handed it on goes
+/// on, and what the message owned goes with it.
+#[test]
+fn a_full_mailbox_swallows_what_is_forwarded() {
+    let (mut rt, _) = runtime();
+    let ledger = Ledger::default();
+    let options = SpawnOptions::new().mailbox(MailboxLimit::Messages(1));
+    let full = rt.spawn_fn_with(options, |cx| cx.nil(), |_, _, _| Ok(Defer)).unwrap();
+    let forwards = rt.spawn_fn(|cx| cx.nil(), move |_, _, _| Ok(Forward(full))).unwrap();
+    for sent in 1..=3 {
+        rt.send_new(forwards, |h| ledger.resource(h)).unwrap();
+        rt.run_until_idle();
+        assert_eq!((ledger.made(), ledger.dropped()), (sent, sent - 1), "the first is in the mailbox");
+    }
+    assert_eq!((rt.info(full).unwrap().messages, rt.is_alive(forwards)), (1, true));
 }

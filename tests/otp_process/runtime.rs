@@ -52,9 +52,11 @@ fn a_busy_process_starves_nobody() {
     }
 }
 
-/// Has two closures run as processes of one worker, each called once a turn until it says that this was the last: the second
-/// is on the run queue from before the first one's first turn. The names of all turns, in their order.
-fn on_one_worker(again: impl FnMut(&mut Vec<u8>, Cx<'_>) -> Option<bool> + Clone + Send + 'static) -> Vec<u8> {
+/// Has so many closures run as processes of one worker, each called once a turn until it says that this was the last: all
+/// others are on the run queue from before the first one's first turn. The names of all turns, in their order.
+fn on_one_worker<const N: usize>(
+    again: impl FnMut(&mut Vec<u8>, Cx<'_>) -> Option<bool> + Clone + Send + 'static,
+) -> Vec<u8> {
     struct Loops<F>(F, Arc<Mutex<Vec<u8>>>, Sender<()>);
     impl<F: FnMut(&mut Vec<u8>, Cx<'_>) -> Option<bool> + Send + 'static> Process for Loops<F> {
         fn receive<'h>(&mut self, cx: Cx<'h>, s: Term<'h>, _: Term<'h>) -> Turn<'h> {
@@ -76,7 +78,7 @@ fn on_one_worker(again: impl FnMut(&mut Vec<u8>, Cx<'_>) -> Option<bool> + Clone
     let its_log = log.clone();
     rt.spawn_fn(
         move |cx| {
-            let pids = [(); 2].map(|()| cx.spawn(Loops(again.clone(), its_log.clone(), done.clone())).unwrap());
+            let pids = [(); N].map(|()| cx.spawn(Loops(again.clone(), its_log.clone(), done.clone())).unwrap());
             for pid in pids {
                 cx.send(pid, cx.atom(GO));
             }
@@ -85,23 +87,42 @@ fn on_one_worker(again: impl FnMut(&mut Vec<u8>, Cx<'_>) -> Option<bool> + Clone
         |_, s, _| Ok(Next(s)),
     )
     .unwrap();
-    (0..2).for_each(|_| ended.recv_timeout(Duration::from_secs(60)).unwrap());
+    (0..N).for_each(|_| ended.recv_timeout(Duration::from_secs(60)).unwrap());
     let log = log.lock().unwrap();
     log.clone()
+}
+
+/// As many turns of each, in which it yields.
+const YIELDS: usize = 50;
+
+fn who_yield_on_one_worker<const N: usize>() -> Vec<u8> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut me = None;
+    let mut left = YIELDS;
+    on_one_worker::<N>(move |log, _| {
+        log.push(*me.get_or_insert_with(|| next.fetch_add(1, Ordering::Relaxed) as u8));
+        left -= 1;
+        (left > 0).then_some(true)
+    })
 }
 
 /// `Again` is a yield: whoever else can run does so in between, on the same worker too.
 #[test]
 fn two_that_yield_take_turns_on_one_worker() {
-    let next = Arc::new(AtomicUsize::new(0));
-    let mut me = None;
-    let mut left = 50;
-    let log = on_one_worker(move |log, _| {
-        log.push(*me.get_or_insert_with(|| next.fetch_add(1, Ordering::Relaxed) as u8));
-        left -= 1;
-        (left > 0).then_some(true)
-    });
-    assert_eq!(log, [0, 1].repeat(50));
+    assert_eq!(who_yield_on_one_worker::<2>(), [0, 1].repeat(YIELDS));
+}
+
+/// And so do a hundred others, of whom more wait than the worker's own queue has room for: between two turns of one each other
+/// has one, or two where these are taken up in another order.
+#[test]
+fn a_hundred_and_one_that_yield_take_turns_on_one_worker() {
+    const N: usize = 101;
+    let log = who_yield_on_one_worker::<N>();
+    for who in 0..N as u8 {
+        let turns: Vec<_> = (0..log.len()).filter(|&at| log[at] == who).collect();
+        assert_eq!(turns.len(), YIELDS);
+        assert!(turns.windows(2).all(|two| two[1] - two[0] < 2 * N), "{who}: {turns:?}");
+    }
 }
 
 /// Who always has another message gives way after a while: long before a million turns.
@@ -109,7 +130,7 @@ fn two_that_yield_take_turns_on_one_worker() {
 fn one_with_messages_without_end_gives_way_on_one_worker() {
     let next = Arc::new(AtomicUsize::new(0));
     let mut me = None;
-    let log = on_one_worker(move |log, cx| {
+    let log = on_one_worker::<2>(move |log, cx| {
         let me = *me.get_or_insert_with(|| next.fetch_add(1, Ordering::Relaxed) as u8);
         log.push(me);
         let second_was_there = log.iter().rev().take(2).any(|&who| who == 1);
