@@ -261,6 +261,7 @@ impl RawHeap {
 
     /// Has anything been allocated or adopted since the heap was new, or cleared?
     #[cfg_attr(not(feature = "runtime"), allow(dead_code, reason = "only processes look before they let go of terms"))]
+    #[inline]
     pub(crate) fn has_memory(&self) -> bool {
         !self.first.is_null() || !self.adopted.is_null() || self.old.as_ref().is_some_and(|old| old.space.has_memory())
     }

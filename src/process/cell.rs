@@ -88,6 +88,7 @@ pub(crate) struct Header {
 
 impl Header {
     /// Has the process, which has ended, memory of its own still? Most have none.
+    #[inline]
     fn has_memory(&mut self) -> bool {
         let owned = self.owned.get_mut();
         let messages = !(owned.inbox.is_empty() && owned.deferred.is_empty());
@@ -492,6 +493,7 @@ impl Task {
     }
 
     /// Lets the slot lead here.
+    #[inline]
     pub(crate) fn publish(self) {
         // The occupant is the first field of all; its pointer is the task's, good for the whole process.
         self.header().recipient.door.occupy(self.0.cast());

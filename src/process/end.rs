@@ -52,10 +52,9 @@ impl<'d> Pieces<'d> {
 }
 
 /// Ends a process (R7): its behaviour, heap and messages go first, then its slot; the swap of the card answers a
-/// collection that asks. The caller owns it, and is online as the participant of `pieces`, if there is one, or as another.
-pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>) {
-    // Its destructors must not wait for this thread.
-    let _mark = TurnMark::new();
+/// collection that asks. The caller owns it, and is online as the participant of `pieces`, if there is one, or as another, and
+/// has marked its thread, for which the destructors must not wait.
+pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>, _mark: &TurnMark) {
     // The process is the caller's to bury, so its header, which leads to the node, stays.
     let node = &task.header().node;
     let domain = node.domain();

@@ -38,20 +38,33 @@ thread_local_unmodelled! {
     } };
 }
 
+// What is done with the hands of a thread is a function of its own each, so that `with` is small enough to be compiled into who
+// asks: one that is shared calls another function to find the thread's.
 impl Hands {
-    #[inline]
-    fn take(&self, node: &Node) -> Result<Option<(Pid, Door)>, HeapError> {
-        if self.len.get() == 0 {
-            self.fetch(node)?;
-        }
-        let Some(len) = self.len.get().checked_sub(1) else { return Ok(None) };
+    #[inline(always)]
+    fn are_of(&self, node: &Node) -> bool {
+        ptr::eq(self.node.get(), node)
+    }
+
+    #[inline(always)]
+    fn take(&self) -> Option<(Pid, Door)> {
+        let len = self.len.get().checked_sub(1)?;
         self.len.set(len);
         let first = self.first.get();
         self.first.set((first + 1) % ROOM);
-        Ok(self.places[first].get())
+        self.places[first].get()
     }
 
-    #[cold]
+    #[inline(always)]
+    fn begin(&self, node: &Node) -> Option<(Pid, Door)> {
+        let place = if self.are_of(node) { self.take() } else { None };
+        if place.is_some() {
+            node.processes.begin_at(self.worker.get());
+        }
+        place
+    }
+
+    /// Takes some pids, one at least, if there is any.
     #[inline(never)]
     fn fetch(&self, node: &Node) -> Result<(), HeapError> {
         let slots = &node.domain().slots;
@@ -71,53 +84,65 @@ impl Hands {
         self.len.set(len + 1);
         true
     }
+
+    #[inline(never)]
+    fn give(&self, node: &Node, tasks: impl Iterator<Item = Task>) {
+        let mine = self.are_of(node);
+        // One whose generations are used up goes back too, so that it is known how far those of the tag are.
+        let keep = |task: &Task| again(task.pid()).is_some_and(|pid| self.put(pid, task.header().recipient.door));
+        let mut rest = tasks.skip_while(|task| mine && keep(task)).peekable();
+        if rest.peek().is_some() {
+            node.domain().slots.give(rest.map(|task| task.pid()));
+        }
+    }
 }
 
 /// A pid for a new process of the node, which is counted, and the door of its slot. `None`: there is no slot.
+#[inline(always)]
 pub(super) fn begin(node: &Node) -> Result<Option<(Pid, Door)>, HeapError> {
-    HANDS.with(|hands| {
-        if !ptr::eq(hands.node.get(), node) {
-            let slots = &node.domain().slots;
-            let Some(pid) = slots.take()? else { return Ok(None) };
-            node.processes.begin();
-            return Ok(Some((pid, slots.door(pid.slot()))));
-        }
-        let place = hands.take(node)?;
-        if place.is_some() {
-            node.processes.begin_at(hands.worker.get());
-        }
-        Ok(place)
-    })
+    // Of what is at hand two words tell, in registers. An answer with an error in it goes through memory, and is copied there
+    // in pieces of another size than it was written in, which waits for each to leave the processor.
+    match at_hand(node) {
+        None => begin_slowly(node),
+        place => Ok(place),
+    }
+}
+
+fn at_hand(node: &Node) -> Option<(Pid, Door)> {
+    HANDS.with(|hands| hands.begin(node))
+}
+
+/// As [`begin`], of a thread that is no worker of the node, or has nothing at hand.
+#[inline(never)]
+fn begin_slowly(node: &Node) -> Result<Option<(Pid, Door)>, HeapError> {
+    if worker(node).is_some() {
+        HANDS.with(|hands| hands.fetch(node))?;
+        return Ok(at_hand(node));
+    }
+    let slots = &node.domain().slots;
+    let Some(pid) = slots.take()? else { return Ok(None) };
+    node.processes.begin();
+    Ok(Some((pid, slots.door(pid.slot()))))
 }
 
 /// Gives the slots of ended processes back, a grace period after they were vacated: to this worker, who uses them again, as
 /// far as it has room.
 pub(super) fn give(node: &Node, tasks: impl Iterator<Item = Task>) {
-    HANDS.with(|hands| {
-        let mine = ptr::eq(hands.node.get(), node);
-        // One whose generations are used up goes back too, so that it is known how far those of the tag are.
-        let keep = |task: &Task| again(task.pid()).is_some_and(|pid| hands.put(pid, task.header().recipient.door));
-        let mut rest = tasks.skip_while(|task| mine && keep(task)).peekable();
-        if rest.peek().is_some() {
-            node.domain().slots.give(rest.map(|task| task.pid()));
-        }
-    });
+    HANDS.with(|hands| hands.give(node, tasks));
 }
 
 /// Counts the end of a process of the node.
 pub(super) fn end(node: &Node) {
-    HANDS.with(|hands| {
-        if ptr::eq(hands.node.get(), node) {
-            node.processes.end_at(hands.worker.get());
-        } else {
-            node.processes.end();
-        }
-    });
+    match worker(node) {
+        Some(worker) => node.processes.end_at(worker),
+        None => node.processes.end(),
+    }
 }
 
 /// Which worker of the node this thread is.
+#[inline]
 pub(super) fn worker(node: &Node) -> Option<usize> {
-    HANDS.with(|hands| ptr::eq(hands.node.get(), node).then(|| hands.worker.get()))
+    HANDS.with(|hands| hands.are_of(node).then(|| hands.worker.get()))
 }
 
 /// Makes this thread, for as long as the guard lives, the worker of the node with this index, which no other thread is.
@@ -148,6 +173,7 @@ impl Drop for Entered {
 #[cfg(all(test, not(all(loom, feature = "loom"))))]
 mod tests {
     use super::*;
+    use crate::persistent::TurnMark;
     use crate::prelude::*;
     use crate::process::kept::{Idle, Kept};
     use crate::process::{Pieces, Remains, Settings, Timers, end as end_process};
@@ -168,7 +194,7 @@ mod tests {
             generations.extend((pid.slot() == 0).then(|| pid.generation()));
             let task = kept.0.lock().pop().unwrap();
             assert!(task.card().seize());
-            end_process(task, Exit::NORMAL, &mut Pieces::new(node.domain(), None));
+            end_process(task, Exit::NORMAL, &mut Pieces::new(node.domain(), None), &TurnMark::new());
             // Nobody else is there to look at it.
             drop(Remains::of(task));
         }

@@ -89,6 +89,7 @@ impl Mailbox {
     }
 
     /// Opens the mailbox of a slot that was handed out and that nobody looks at yet.
+    #[inline]
     pub(crate) fn open(&self) {
         // Relaxed: the slot leads to its new process later, by a store with release.
         self.head.store(ptr::null_mut(), Ordering::Relaxed);

@@ -13,7 +13,7 @@ use super::timer::Timers;
 use super::{Exit, Pieces, Process, Unsent};
 use crate::heap::Region;
 use crate::heap::copy::Literals;
-use crate::persistent::{Domain, Door, Occupant, PersistentTerms};
+use crate::persistent::{Domain, Door, Occupant, PersistentTerms, TurnMark};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
@@ -147,6 +147,7 @@ impl Node {
         Ok(self.start(task, in_turn))
     }
 
+    #[inline(never)]
     fn spawn_named<P: Process>(
         self: &Arc<Self>,
         behaviour: P,
@@ -174,7 +175,7 @@ impl Node {
     }
 
     /// Memory, a pid and its slot for a process, which must then be created.
-    #[inline]
+    #[inline(always)]
     fn reserve<P: Process>(
         &self,
         settings: &Settings,
@@ -228,6 +229,7 @@ impl Node {
     }
 
     /// Lets a process run that is in its slot.
+    #[inline]
     fn start(&self, task: Task, in_turn: bool) -> Pid {
         let pid = task.pid();
         if let Some(observed) = &self.observed {
@@ -253,7 +255,7 @@ impl Node {
         if !self.closed.load(Ordering::Relaxed) {
             self.ready(task);
         } else if task.card().seize() {
-            super::end(task, Exit::SHUTDOWN, &mut Pieces::new(self.domain(), None));
+            super::end(task, Exit::SHUTDOWN, &mut Pieces::new(self.domain(), None), &TurnMark::new());
             Remains::of(task).into_limbo(self.domain());
         }
     }
@@ -468,9 +470,10 @@ impl Node {
         if self.timers.may_be_of(pid) {
             self.end_timers_of(pid, &mut || pieces.one());
         }
-        // Nothing is to be dropped of a normal end.
         if self.watched.load(Ordering::Relaxed) > 0 || !exit.is_normal() {
             self.tell(pid, exit);
+        } else {
+            std::mem::forget(exit); // of which nothing is to be dropped
         }
     }
 

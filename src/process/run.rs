@@ -38,10 +38,13 @@ pub(crate) enum Pause {
 /// Runs a scheduled process for `at_once` turns, or until it yields, and as many signals as go with them; and then again for
 /// as long as `goes_on`. The caller is online as `participant`, and has marked its thread: for all of this, not for the turns
 /// alone, because collecting a heap runs destructors, which must not wait for this thread.
+///
+/// A part of the loop that calls it: each worker has one such loop, and what it knows of itself stays at hand.
+#[inline(always)]
 pub(crate) fn run(
     task: Task,
     participant: &Participant,
-    _mark: &TurnMark,
+    mark: &TurnMark,
     at_once: u16,
     goes_on: impl FnMut(Pause) -> bool,
 ) -> Ran {
@@ -49,13 +52,14 @@ pub(crate) fn run(
         Ok(ran) => ran,
         Err(exit) => {
             let domain = task.header().node.domain();
-            end(task, exit, &mut Pieces::new(domain, Some(participant)));
+            end(task, exit, &mut Pieces::new(domain, Some(participant)), mark);
             Ran::Ended
         }
     }
 }
 
 /// As [`run`]; an error ends the process.
+#[inline(always)]
 fn run_on(
     task: Task,
     participant: &Participant,

@@ -43,7 +43,7 @@ pub(crate) struct Timers {
     tables: Box<[CachePadded<Mutex<Running>>]>,
     /// How many timers of each table end with a process, by its slot, roughly: written under the lock of the table. Looked
     /// at by the ends of processes, which take the locks of those tables alone where there are some.
-    of_processes: Box<[CachePadded<[AtomicU32; TABLES]>]>,
+    of_processes: Box<[CachePadded<[AtomicU32; TABLES]>; GROUPS]>,
 }
 
 /// So many tables at most: as many as a line has counts.
@@ -94,7 +94,7 @@ impl Timers {
             clock,
             sleeper,
             tables: (0..tables).map(|_| CachePadded::new(table())).collect(),
-            of_processes: (0..GROUPS).map(|_| CachePadded::new(counts())).collect(),
+            of_processes: Box::new(std::array::from_fn(|_| CachePadded::new(counts()))),
         }
     }
 
@@ -136,7 +136,7 @@ impl Timers {
 
     /// How many timers of this table end with this process, or another of its group.
     fn of_process(&self, pid: Pid, table: usize) -> &AtomicU32 {
-        &self.of_processes[pid.slot() as usize % self.of_processes.len()][table]
+        &self.of_processes[pid.slot() as usize % GROUPS][table]
     }
 
     /// May there be timers that end with this process? There was a full fence since it left its slot.

@@ -52,6 +52,7 @@ pub use handle::{Exited, Handle};
 pub use port::Port;
 
 use crate::heap::reserve;
+use crate::persistent::TurnMark;
 use crate::process::{Exit, Node, Pieces, Remains, Task, end};
 use scheduler::Scheduler;
 use std::ops::Deref;
@@ -231,7 +232,7 @@ pub(crate) fn end_all(node: &Arc<Node>) {
         });
         let none_left = last.is_none();
         for task in seized.drain(..).chain(last) {
-            end(task, Exit::SHUTDOWN, &mut pieces);
+            end(task, Exit::SHUTDOWN, &mut pieces, &TurnMark::new());
             ended.push(task);
             pieces.one();
         }

@@ -50,6 +50,7 @@ impl Card {
     }
 
     /// A new process starts scheduled, on no run queue yet: nobody but its creator puts it there, whatever comes for it.
+    #[inline]
     pub(crate) fn revive(&self) {
         // Release: pairs with the acquire of whoever reads the card; the slot is out of everyone's sight.
         self.0.store(NOTE, Ordering::Release);
@@ -118,9 +119,11 @@ impl Card {
     }
 
     fn claim_noted(&self) {
+        const _: () = assert!(NOTE == 1 && RUN == 2);
         // AcqRel: pairs with the release of `notify` and of the last owner. A scheduled process is on one run queue, so
-        // no other owner can interfere; a collector may set ASKED meanwhile.
-        let before = self.0.fetch_xor(NOTE | RUN, Ordering::AcqRel);
+        // no other owner can interfere; a collector may set ASKED meanwhile. One more makes RUN of NOTE, and is one
+        // instruction, where an exclusive or that says what was before is a loop.
+        let before = self.0.fetch_add(RUN - NOTE, Ordering::AcqRel);
         if before & HELD != 0 && !mutated(Mutation::ClaimIgnoresHold) {
             self.wait_for_release();
         }
