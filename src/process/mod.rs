@@ -70,6 +70,7 @@ mod remains;
 pub(crate) mod run;
 mod signals;
 mod small_map;
+mod sparse;
 mod tally;
 mod timeout;
 mod timer;

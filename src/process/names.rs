@@ -2,7 +2,7 @@
 
 use super::cell::Task;
 use super::node::Node;
-use super::small_map::thin_out;
+use super::sparse::thin_out;
 use crate::Pid;
 use crate::heap::{HeapError, reserve_place};
 use crate::persistent::{Entry, Table};

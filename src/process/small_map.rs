@@ -3,14 +3,10 @@
 //!
 //! What needs memory says so (invariant 10): a place is made first, then filled.
 
+use super::sparse::{FEW, SPARSE, thin_out};
 use crate::heap::{HeapError, reserve, reserve_place, try_box};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash};
-
-/// Up to so many pairs need no index.
-pub(super) const FEW: usize = 16;
-/// A table with room for so many times what is in it is too large.
-pub(super) const SPARSE: usize = 8;
 
 /// Where in the list the keys are.
 type Index<K> = HashMap<K, usize, BuildHasherDefault<DefaultHasher>>;
@@ -137,19 +133,6 @@ impl<K: Eq + Hash + Copy, V> SmallMap<K, V> {
     /// Takes the pairs apart one by one.
     pub(crate) fn into_pairs(self) -> impl Iterator<Item = (K, V)> {
         self.pairs.into_iter()
-    }
-}
-
-/// Moves what is left in a table that was much larger to a smaller one, if there is memory for that: O(1) for each pair that
-/// was removed.
-pub(crate) fn thin_out<K: Eq + Hash, V, S: std::hash::BuildHasher + Default>(map: &mut HashMap<K, V, S>) {
-    if map.capacity() <= SPARSE * map.len().max(FEW) {
-        return;
-    }
-    let mut less = HashMap::default();
-    if less.try_reserve(2 * map.len()).is_ok() {
-        less.extend(map.drain());
-        *map = less;
     }
 }
 

@@ -1,50 +1,47 @@
 //! Which timers run, and which of them is due first.
 //!
-//! A timer lies in a numbered *place*. A heap of four ways has moments and places, and each place knows where it is in the
-//! heap, so that a timer that is cancelled leaves it at once: O(log n), and O(1) for one that is due last, as a new one
-//! mostly is. One table finds the place of a timer by its name, another the timers of a process, which are linked in the
-//! order in which they were set. All of it is asked for before anything is changed, and given back when little is left.
+//! A table has the timers by their names, and `std`'s heap their moments. That heap gives out its first alone. So a timer that
+//! is cancelled leaves the table at once, with its message, and its moment, of 24 bytes, is *stale*: it goes when it comes
+//! first, or together with all that are stale, once these are more than the timers that run. That is O(1) for each that was
+//! cancelled; what is first is never stale. Another table has the timers of each owner, which are linked, by their names, in
+//! the order in which they were set. All of it is asked for before anything is changed, and given back when little is left.
+//!
+//! ARCHITECTURE.md says why this is no timer wheel. Nothing here is of this crate: `benches/timers.rs` compiles this file.
 
-use super::small_map::{FEW, SPARSE, thin_out};
-use super::timer::Destination;
-use crate::heap::{HeapError, Region, reserve, reserve_place};
-use crate::term::Reference;
-use crate::term::word::Word;
-use std::collections::HashMap;
+use super::sparse::{FEW, SPARSE, thin_out};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
-const WAYS: usize = 4;
-
-pub(super) struct Timer {
-    /// When.
-    pub(super) due: u64,
-    pub(super) to: Destination,
-    pub(super) message: Region,
+/// What waits here for its moment.
+pub(super) trait Scheduled {
+    fn due(&self) -> u64;
+    /// With whom it ends.
+    fn owner(&self) -> Option<u64>;
 }
 
-/// The number of a place.
-type Number = u32;
+/// The name of a timer: not zero, and of no two that run.
+type Name = u64;
 
-/// No place.
-const NONE: Number = Number::MAX;
+/// The name of none.
+const NONE: Name = 0;
 
-struct Place {
-    /// `None`: the place is free.
-    timer: Option<Timer>,
-    id: Reference,
+struct Entry<T> {
+    timer: T,
     /// The number of timers that were set before it. (Of names each thread has its own, so that they do not tell.)
     set: u64,
-    /// Where it is in the heap.
-    at: Number,
-    /// Its neighbours among the timers of its process; of a free place, the next one that is free lies behind.
-    before: Number,
-    behind: Number,
+    /// Its neighbours among the timers of its owner.
+    before: Name,
+    behind: Name,
 }
 
-#[derive(Clone, Copy)]
-struct Entry {
+/// In the order in which timers fire: of two that are due at the same time the older goes first, so that the deterministic
+/// runtime repeats itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
     due: u64,
-    place: Number,
+    set: u64,
+    name: Name,
 }
 
 /// For keys that this crate has made, of which nobody chooses any: one multiplication, both halves of it.
@@ -70,154 +67,111 @@ impl Hasher for Multiply {
     }
 }
 
-type Table<V> = HashMap<Word, V, BuildHasherDefault<Multiply>>;
+type Table<V> = HashMap<u64, V, BuildHasherDefault<Multiply>>;
 
-pub(super) struct Timetable {
+pub(super) struct Timetable<T> {
     /// How many timers were set.
     set: u64,
-    places: Vec<Place>,
-    /// The first place that is free.
-    free: Number,
-    /// Each entry is due no later than those of its ways, and if at the same time, is older.
-    heap: Vec<Entry>,
-    names: Table<Number>,
-    /// The oldest and the newest timer of each process; they end with it.
-    of_processes: Table<[Number; 2]>,
+    timers: Table<Entry<T>>,
+    /// One for each timer that runs, and stale ones. The first is of a timer that runs.
+    moments: BinaryHeap<Reverse<Moment>>,
+    /// The oldest and the newest timer of each owner.
+    of_owners: Table<[Name; 2]>,
 }
 
-impl Default for Timetable {
+impl<T> Default for Timetable<T> {
     fn default() -> Self {
-        Self {
-            set: 0,
-            places: Vec::new(),
-            free: NONE,
-            heap: Vec::new(),
-            names: Table::default(),
-            of_processes: Table::default(),
-        }
+        Self { set: 0, timers: Table::default(), moments: BinaryHeap::new(), of_owners: Table::default() }
     }
 }
 
-impl Timetable {
-    /// Without memory the timer is handed back. No other that runs may have its name.
-    pub(super) fn insert(&mut self, id: Reference, timer: Timer) -> Result<(), (HeapError, Timer)> {
-        if let Err(error) = self.reserve() {
-            return Err((error, timer));
+impl<T: Scheduled> Timetable<T> {
+    /// Without memory the timer is handed back, with about how many words were not to be had. No other that runs may have
+    /// its name.
+    pub(super) fn insert(&mut self, name: Name, timer: T) -> Result<(), (usize, T)> {
+        debug_assert!(name != NONE && !self.timers.contains_key(&name));
+        if let Err(words) = self.reserve() {
+            return Err((words, timer));
         }
-        let (due, to) = (timer.due, timer.to);
-        let at = self.heap.len() as Number;
-        let place = Place { timer: Some(timer), id, set: self.set, at, before: NONE, behind: NONE };
+        let moment = Moment { due: timer.due(), set: self.set, name };
         self.set += 1;
-        let number = self.free;
-        let number = if number == NONE {
-            self.places.push(place);
-            (self.places.len() - 1) as Number
-        } else {
-            let old = std::mem::replace(self.place(number), place);
-            self.free = old.behind;
-            number
-        };
-        self.names.insert(id.word(), number);
-        if let Destination::Pid(pid) = to {
-            let [_, newest] = self.of_processes.entry(pid.word()).or_insert([number, NONE]);
-            let before = std::mem::replace(newest, number);
-            self.place(number).before = before;
-            if before != NONE {
-                self.place(before).behind = number;
+        let mut before = NONE;
+        if let Some(owner) = timer.owner() {
+            let [_, newest] = self.of_owners.entry(owner).or_insert([name, NONE]);
+            before = std::mem::replace(newest, name);
+            if let Some(before) = self.entry(before) {
+                before.behind = name;
             }
         }
-        self.heap.push(Entry { due, place: number });
-        self.up(at as usize);
+        self.timers.insert(name, Entry { timer, set: moment.set, before, behind: NONE });
+        self.moments.push(Reverse(moment));
         Ok(())
     }
 
     /// Makes room for one more.
-    fn reserve(&mut self) -> Result<(), HeapError> {
-        if self.heap.len() >= NONE as usize {
-            return Err(HeapError::OutOfMemory { words: size_of::<Place>() / size_of::<Word>() });
+    fn reserve(&mut self) -> Result<(), usize> {
+        fn words(capacity: usize, one: usize) -> usize {
+            (2 * capacity.max(1) * one).div_ceil(size_of::<u64>())
         }
-        if self.free == NONE {
-            reserve(&mut self.places, 1)?;
-        }
-        reserve(&mut self.heap, 1)?;
-        reserve_place(&mut self.names)?;
-        reserve_place(&mut self.of_processes)
+        let one = size_of::<(Name, Entry<T>)>();
+        self.timers.try_reserve(1).map_err(|_| words(self.timers.capacity(), one))?;
+        self.moments.try_reserve(1).map_err(|_| words(self.moments.capacity(), size_of::<Moment>()))?;
+        self.of_owners.try_reserve(1).map_err(|_| words(self.of_owners.capacity(), size_of::<[Name; 3]>()))
     }
 
-    fn place(&mut self, number: Number) -> &mut Place {
-        &mut self.places[number as usize]
+    /// The timer of this name, if it is one.
+    fn entry(&mut self, name: Name) -> Option<&mut Entry<T>> {
+        if name == NONE { None } else { self.timers.get_mut(&name) }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.heap.len()
+        self.timers.len()
     }
 
     /// When the first is due.
     pub(super) fn next(&self) -> Option<u64> {
-        self.heap.first().map(|first| first.due)
+        self.moments.peek().map(|Reverse(first)| first.due)
     }
 
-    pub(super) fn due(&self, id: Reference) -> Option<u64> {
-        let &number = self.names.get(&id.word())?;
-        self.places[number as usize].timer.as_ref().map(|timer| timer.due)
-    }
-
-    pub(super) fn remove(&mut self, id: Reference) -> Option<Timer> {
-        let number = self.names.remove(&id.word())?;
-        self.take_out(number)
+    pub(super) fn due(&self, name: Name) -> Option<u64> {
+        self.timers.get(&name).map(|entry| entry.timer.due())
     }
 
     /// Takes out the first that is due.
-    pub(super) fn take_due(&mut self, now: u64) -> Option<Timer> {
-        let &Entry { place, .. } = self.heap.first().filter(|first| first.due <= now)?;
-        self.take(place)
+    pub(super) fn take_due(&mut self, now: u64) -> Option<T> {
+        let &Reverse(first) = self.moments.peek().filter(|Reverse(first)| first.due <= now)?;
+        self.remove(first.name)
     }
 
-    /// Takes out the oldest timer of a process.
-    pub(super) fn take_of(&mut self, pid: Word) -> Option<Timer> {
-        let &[oldest, _] = self.of_processes.get(&pid)?;
-        self.take(oldest)
+    /// Takes out the oldest timer of an owner.
+    pub(super) fn take_of(&mut self, owner: u64) -> Option<T> {
+        let &[oldest, _] = self.of_owners.get(&owner)?;
+        self.remove(oldest)
     }
 
-    fn take(&mut self, number: Number) -> Option<Timer> {
-        let id = self.place(number).id.word();
-        self.names.remove(&id);
-        self.take_out(number)
-    }
-
-    /// Takes the timer out of a place, which its name does not lead to any more.
-    fn take_out(&mut self, number: Number) -> Option<Timer> {
-        let free = std::mem::replace(&mut self.free, number);
-        let place = self.place(number);
-        let (timer, at) = (place.timer.take()?, place.at as usize);
-        let (before, behind) = (place.before, std::mem::replace(&mut place.behind, free));
-        if let Destination::Pid(pid) = timer.to {
-            self.unlink(pid.word(), before, behind);
+    pub(super) fn remove(&mut self, name: Name) -> Option<T> {
+        let Entry { timer, set, before, behind } = self.timers.remove(&name)?;
+        if let Some(owner) = timer.owner() {
+            self.unlink(owner, before, behind);
         }
-        let last = self.heap.swap_remove(at);
-        if at < self.heap.len() {
-            // What was last came here: by a way that need not be its own.
-            let moved = self.heap[at];
-            self.place(moved.place).at = at as Number;
-            if at > 0 && self.precedes(moved, self.heap[(at - 1) / WAYS]) { self.up(at) } else { self.down(at) }
-        }
-        debug_assert_eq!(last.place, number);
-        self.thin_out();
+        self.forget(set);
+        thin_out(&mut self.timers);
+        thin_out(&mut self.of_owners);
         Some(timer)
     }
 
-    /// Takes what is between the two out of the timers of a process.
-    fn unlink(&mut self, process: Word, before: Number, behind: Number) {
-        if before != NONE {
-            self.place(before).behind = behind;
+    /// Takes what is between the two out of the timers of an owner.
+    fn unlink(&mut self, owner: u64, before: Name, behind: Name) {
+        if let Some(entry) = self.entry(before) {
+            entry.behind = behind;
         }
-        if behind != NONE {
-            self.place(behind).before = before;
+        if let Some(entry) = self.entry(behind) {
+            entry.before = before;
         }
         if before == NONE && behind == NONE {
-            self.of_processes.remove(&process);
+            self.of_owners.remove(&owner);
         } else if (before == NONE || behind == NONE)
-            && let Some([oldest, newest]) = self.of_processes.get_mut(&process)
+            && let Some([oldest, newest]) = self.of_owners.get_mut(&owner)
         {
             if before == NONE {
                 *oldest = behind;
@@ -227,176 +181,189 @@ impl Timetable {
         }
     }
 
-    /// Of two that are due at the same time the older goes first, so that the deterministic runtime repeats itself.
-    fn precedes(&self, a: Entry, b: Entry) -> bool {
-        let set = |entry: Entry| self.places[entry.place as usize].set;
-        a.due < b.due || a.due == b.due && set(a) < set(b)
-    }
-
-    fn put(&mut self, at: usize, entry: Entry) {
-        self.heap[at] = entry;
-        self.place(entry.place).at = at as Number;
-    }
-
-    fn up(&mut self, mut at: usize) {
-        let entry = self.heap[at];
-        while at > 0 {
-            let above = (at - 1) / WAYS;
-            if !self.precedes(entry, self.heap[above]) {
-                break;
+    /// The moment of a timer that has left the table is stale.
+    fn forget(&mut self, set: u64) {
+        // A name may come back, the number does not.
+        let runs = |moment: &Moment| self.timers.get(&moment.name).is_some_and(|entry| entry.set == moment.set);
+        if self.moments.peek().is_some_and(|Reverse(first)| first.set == set) {
+            self.moments.pop();
+            while self.moments.peek().is_some_and(|Reverse(first)| !runs(first)) {
+                self.moments.pop();
             }
-            self.put(at, self.heap[above]);
-            at = above;
         }
-        self.put(at, entry);
+        if self.moments.len() > 2 * self.timers.len() + FEW {
+            self.moments.retain(|Reverse(moment)| runs(moment));
+        }
+        let left = self.moments.len();
+        if self.moments.capacity() > SPARSE * left.max(FEW) {
+            let mut less = Vec::new();
+            if less.try_reserve(2 * left).is_ok() {
+                less.extend(self.moments.drain());
+                self.moments = less.into();
+            }
+        }
     }
 
-    fn down(&mut self, mut at: usize) {
-        let entry = self.heap[at];
-        loop {
-            let ways = WAYS * at + 1..(WAYS * at + 1 + WAYS).min(self.heap.len());
-            let first = ways.reduce(|a, b| if self.precedes(self.heap[b], self.heap[a]) { b } else { a });
-            let Some(first) = first.filter(|&first| self.precedes(self.heap[first], entry)) else { break };
-            self.put(at, self.heap[first]);
-            at = first;
-        }
-        self.put(at, entry);
-    }
-
-    /// Gives memory back where there is much more than it takes, which as many that were removed pay for. Without memory
-    /// for less, it keeps what it has.
-    fn thin_out(&mut self) {
-        let live = self.heap.len();
-        if self.places.capacity() <= SPARSE * live.max(FEW) {
-            return;
-        }
-        let (mut places, mut heap) = (Vec::new(), Vec::new());
-        if reserve(&mut places, 2 * live).is_err() || reserve(&mut heap, 2 * live).is_err() {
-            return;
-        }
-        // Each goes to the place that has the number of its entry.
-        let old = &mut self.places;
-        let moved = |old: &[Place], number: Number| if number == NONE { NONE } else { old[number as usize].at };
-        for &Entry { due, place } in &self.heap {
-            let timer = old[place as usize].timer.take();
-            let Place { id, set, at, before, behind, .. } = old[place as usize];
-            heap.push(Entry { due, place: at });
-            places.push(Place { timer, id, set, at, before: moved(old, before), behind: moved(old, behind) });
-        }
-        self.names.values_mut().for_each(|number| *number = moved(old, *number));
-        self.of_processes.values_mut().flatten().for_each(|number| *number = moved(old, *number));
-        (self.places, self.heap, self.free) = (places, heap, NONE);
-        thin_out(&mut self.names);
-        thin_out(&mut self.of_processes);
-    }
-
-    pub(super) fn into_timers(self) -> impl Iterator<Item = Timer> {
-        self.places.into_iter().filter_map(|place| place.timer)
+    /// In the order in which they would fire. (That of a table depends on the names, which are others when a program is run
+    /// again on a deterministic runtime.)
+    pub(super) fn into_timers(self) -> impl Iterator<Item = T> {
+        let Self { mut timers, moments, .. } = self;
+        moments.into_sorted_vec().into_iter().rev().filter_map(move |Reverse(moment)| {
+            let runs = timers.get(&moment.name)?.set == moment.set;
+            if runs { timers.remove(&moment.name).map(|entry| entry.timer) } else { None }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::term::References;
-    use crate::{Atom, Pid};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    fn timer(due: u64, to: Destination) -> Timer {
-        Timer { due, to, message: Region::build(|h| h.nil()) }
+    /// When it is due, and of whom it is.
+    type Timer = (u64, Option<u64>);
+
+    impl Scheduled for Timer {
+        fn due(&self) -> u64 {
+            self.0
+        }
+
+        fn owner(&self) -> Option<u64> {
+            self.1
+        }
     }
 
-    impl Timetable {
+    impl Timetable<Timer> {
+        fn stale(&self) -> usize {
+            self.moments.len() - self.timers.len()
+        }
+
         /// Is everything where what leads to it says?
         fn check(&self) {
-            assert_eq!(self.names.len(), self.heap.len());
-            for (at, entry) in self.heap.iter().enumerate() {
-                let place = &self.places[entry.place as usize];
-                assert_eq!((place.at as usize, place.timer.as_ref().unwrap().due), (at, entry.due));
-                assert_eq!(self.names[&place.id.word()], entry.place);
-                assert!(at == 0 || !self.precedes(*entry, self.heap[(at - 1) / WAYS]));
+            let mut running = 0;
+            for Reverse(moment) in &self.moments {
+                let Some(entry) = self.timers.get(&moment.name).filter(|entry| entry.set == moment.set) else {
+                    continue;
+                };
+                assert_eq!(entry.timer.0, moment.due);
+                running += 1;
+            }
+            assert_eq!(running, self.timers.len());
+            assert!(self.stale() <= self.timers.len() + FEW);
+            if let Some(Reverse(first)) = self.moments.peek() {
+                assert_eq!(self.timers.get(&first.name).map(|entry| entry.set), Some(first.set));
             }
             let mut linked = 0;
-            for (pid, &[oldest, newest]) in &self.of_processes {
-                let (mut number, mut before) = (oldest, NONE);
-                while number != NONE {
-                    let place = &self.places[number as usize];
-                    let Destination::Pid(to) = place.timer.as_ref().unwrap().to else { panic!("of no process") };
-                    assert_eq!((to.word(), place.before), (*pid, before));
-                    (before, number, linked) = (number, place.behind, linked + 1);
+            for (owner, &[oldest, newest]) in &self.of_owners {
+                let (mut name, mut last) = (oldest, NONE);
+                while name != NONE {
+                    let entry = &self.timers[&name];
+                    assert_eq!((entry.timer.1, entry.before), (Some(*owner), last));
+                    (last, name, linked) = (name, entry.behind, linked + 1);
                 }
-                assert_eq!(before, newest);
+                assert_eq!(last, newest);
             }
-            let pids = self.places.iter().flat_map(|place| &place.timer);
-            assert_eq!(linked, pids.filter(|timer| matches!(timer.to, Destination::Pid(_))).count());
+            assert_eq!(linked, self.timers.values().filter(|entry| entry.timer.1.is_some()).count());
         }
     }
 
     proptest! {
         #[test]
-        fn does_what_a_sorted_list_does(steps in proptest::collection::vec((0..8_u8, 0..40_u64, 0..4_u32), 1..300)) {
-            let (refs, mut table) = (References::new(), Timetable::default());
-            // By moment and name: whose it is.
-            let mut model: BTreeMap<(u64, Reference), Option<Pid>> = BTreeMap::new();
-            let mut made = Vec::new();
-            for (what, n, slot) in steps {
-                let pid = (slot > 0).then(|| Pid::new(0, slot, 0));
+        fn does_what_a_sorted_list_does(steps in proptest::collection::vec((0..9_u8, 0..40_u64, 0..4_u64), 1..300)) {
+            let mut table = Timetable::default();
+            // By moment and number: its name, and whose it is.
+            let mut model: BTreeMap<(u64, u64), (Name, Option<u64>)> = BTreeMap::new();
+            // The names that were given, and their last timers.
+            let mut made: Vec<(u64, u64)> = Vec::new();
+            for (set, (what, n, owner)) in (0..).zip(steps) {
+                let owner = (owner > 0).then_some(owner);
                 match what {
                     0..4 => {
-                        let (id, to) = (refs.make(), pid.map_or(Destination::Name(Atom::OK), Destination::Pid));
-                        prop_assert!(table.insert(id, timer(n, to)).is_ok());
-                        model.insert((n, id), pid);
-                        made.push((n, id));
+                        made.push((n, set));
+                        prop_assert!(table.insert(made.len() as Name, (n, owner)).is_ok());
+                        model.insert((n, set), (made.len() as Name, owner));
                     }
-                    4 | 5 if !made.is_empty() => {
-                        let (due, id) = made[n as usize % made.len()];
-                        let there = model.remove(&(due, id)).is_some();
-                        prop_assert_eq!(table.due(id), there.then_some(due));
-                        prop_assert_eq!(table.remove(id).map(|timer| timer.due), there.then_some(due));
+                    4..6 if !made.is_empty() => {
+                        let at = n as usize % made.len();
+                        let (due, name) = (made[at].0, 1 + at as Name);
+                        let there = model.remove(&made[at]).is_some();
+                        prop_assert_eq!(table.due(name), there.then_some(due));
+                        prop_assert_eq!(table.remove(name).map(|timer| timer.0), there.then_some(due));
                     }
-                    6 => {
-                        let first = model.first_key_value().map(|(&key, _)| key).filter(|&(due, _)| due <= n);
-                        prop_assert_eq!(table.take_due(n).map(|timer| timer.due), first.map(|(due, _)| due));
-                        first.map(|key| model.remove(&key));
-                        if let Some((_, id)) = first {
-                            prop_assert_eq!(table.due(id), None);
+                    // A name that is free comes back, where its old moment may be.
+                    6 if !made.is_empty() => {
+                        let at = n as usize % made.len();
+                        let there = model.contains_key(&made[at]);
+                        if !there {
+                            made[at] = (n / 2, set);
+                            prop_assert!(table.insert(1 + at as Name, (n / 2, owner)).is_ok());
+                            model.insert(made[at], (1 + at as Name, owner));
                         }
                     }
-                    _ => if let Some(pid) = pid {
-                        let oldest = model.iter().filter(|(_, to)| **to == Some(pid)).map(|(&key, _)| key).min_by_key(|key| key.1);
-                        prop_assert_eq!(table.take_of(pid.word()).map(|timer| timer.due), oldest.map(|(due, _)| due));
+                    7 => {
+                        let first = model.first_entry().filter(|first| first.key().0 <= n).map(|first| first.remove_entry());
+                        prop_assert_eq!(table.take_due(n), first.map(|((due, _), (_, owner))| (due, owner)));
+                        if let Some((_, (name, _))) = first {
+                            prop_assert_eq!(table.due(name), None);
+                        }
+                    }
+                    _ => if let Some(owner) = owner {
+                        let mine = model.iter().filter(|(_, (_, of))| *of == Some(owner));
+                        let oldest = mine.map(|(&key, _)| key).min_by_key(|key| key.1);
+                        prop_assert_eq!(table.take_of(owner).map(|timer| timer.0), oldest.map(|(due, _)| due));
                         oldest.map(|key| model.remove(&key));
                     },
                 }
                 table.check();
                 prop_assert_eq!((table.len(), table.next()), (model.len(), model.first_key_value().map(|(key, _)| key.0)));
             }
-            prop_assert_eq!(table.into_timers().count(), model.len());
+            let left: Vec<_> = model.into_iter().map(|((due, _), (_, owner))| (due, owner)).collect();
+            prop_assert_eq!(table.into_timers().collect::<Vec<_>>(), left);
         }
     }
 
     #[test]
     fn what_is_cancelled_leaves_nothing_however_many_there_were() {
-        let (refs, mut table) = (References::new(), Timetable::default());
-        let pid = |i: u64| Destination::Pid(Pid::new(0, (i % 1000) as u32, 0));
-        let stays: Vec<_> = (0..10).map(|_| refs.make()).collect();
-        for (i, &id) in (1..).zip(&stays) {
-            table.insert(id, timer(i << 50, pid(i))).ok().unwrap();
+        let mut table = Timetable::default();
+        for i in 1..=10 {
+            table.insert(i, (i << 50, Some(i))).unwrap();
         }
-        let go: Vec<_> = (0..100_000).map(|_| refs.make()).collect();
-        for (i, &id) in (0..).zip(&go) {
-            table.insert(id, timer(i * 7919 % 100_003, pid(i))).ok().unwrap();
+        let go = 11..100_011;
+        for i in go.clone() {
+            table.insert(i, (i * 7919 % 100_003, Some(i % 1000))).unwrap();
         }
-        assert!(go.iter().all(|&id| table.remove(id).is_some() && table.remove(id).is_none()));
+        assert!(go.clone().all(|i| table.remove(i).is_some() && table.remove(i).is_none()));
         table.check();
         let most = SPARSE * FEW;
-        assert!(table.places.capacity() <= most && table.heap.capacity() <= most);
-        assert!(table.names.capacity() <= 2 * most && table.of_processes.capacity() <= 2 * most);
+        assert!(table.moments.capacity() <= most);
+        assert!(table.timers.capacity() <= 2 * most && table.of_owners.capacity() <= 2 * most);
         for i in 1..=10 {
             assert!(table.take_due((i << 50) - 1).is_none());
             assert!(table.take_due(i << 50).is_some() && table.take_due(i << 50).is_none());
         }
         assert_eq!((table.len(), table.next()), (0, None));
+    }
+
+    /// Whose timers are mostly cancelled, and never come first, has no more of what is left of them than of timers.
+    #[test]
+    fn what_is_stale_is_never_more_than_what_runs() {
+        let (mut table, mut most) = (Timetable::default(), 0);
+        for i in 1..=1000 {
+            table.insert(i, (i, None)).unwrap();
+        }
+        for i in 1001..11_001 {
+            table.insert(i, (i, None)).unwrap();
+            table.remove(i);
+            most = most.max(table.stale());
+        }
+        table.check();
+        assert_eq!(most, 1000 + FEW);
+        assert!(table.moments.capacity() <= 4 * 1000);
+        // However few are left of those that run.
+        for i in 1..1000 {
+            assert_eq!(table.take_due(i), Some((i, None)));
+            assert!(table.stale() <= table.len() + FEW);
+        }
     }
 }
