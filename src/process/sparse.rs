@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 
-/// So many are few: nothing is too large for them.
+/// So many are few: nothing is too large for them, and a list of them needs no index.
 pub(super) const FEW: usize = 16;
 /// What has room for so many times what is in it is too large.
 pub(super) const SPARSE: usize = 8;
