@@ -46,7 +46,6 @@
 //!   ([`Term::to_bytes`](crate::Term::to_bytes)), collections by [`Term::get`](crate::Term::get); and the closures that they
 //!   register. It is said there.
 //! * A store, a runtime, a cell or a thread's first number of [`Counters`](crate::Counters) is made like any value of `std`.
-//! * The queue of a [deterministic](crate::runtime::Deterministic) runtime, which is for tests.
 //! * What user code allocates.
 //!
 //! A turn holds on to everything that it makes: what is garbage already goes when the turn has ended. A turn that makes a

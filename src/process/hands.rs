@@ -120,7 +120,12 @@ fn begin_slowly(node: &Node) -> Result<Option<(Pid, Door)>, HeapError> {
         return Ok(at_hand(node));
     }
     let slots = &node.domain().slots;
-    let Some(pid) = slots.take()? else { return Ok(None) };
+    node.ready.reserve()?;
+    let taken = slots.take();
+    let Ok(Some(pid)) = taken else {
+        node.ready.unreserve();
+        return taken.map(|_| None);
+    };
     node.processes.begin();
     Ok(Some((pid, slots.door(pid.slot()))))
 }

@@ -26,8 +26,17 @@ use std::sync::{Arc, atomic as plain, mpsc};
 
 /// Where processes go that can run. The floor above implements it.
 pub(crate) trait Ready: Send + Sync {
-    /// Takes over a scheduled process.
+    /// Takes over a scheduled process. Asks for no memory.
     fn ready(&self, task: Task);
+
+    /// Makes room for one process more, which is not spawned by a worker: in a runtime that has some, those who wait are linked
+    /// through themselves.
+    fn reserve(&self) -> Result<(), HeapError> {
+        Ok(())
+    }
+
+    /// A process that room was made for is not to be.
+    fn unreserve(&self) {}
 }
 
 /// Who spawns a process, and is to know of its end however soon that comes.
@@ -54,7 +63,7 @@ struct Watchers {
 /// What the processes of one runtime share.
 pub(crate) struct Node {
     store: PersistentTerms,
-    ready: Box<dyn Ready>,
+    pub(super) ready: Box<dyn Ready>,
     pub(crate) defaults: Settings,
     pub(crate) processes: Tally,
     pub(crate) max_processes: usize,

@@ -2,6 +2,7 @@
 
 use super::Handle;
 use super::graves::Graves;
+use crate::heap::{HeapError, reserve};
 use crate::persistent::{Role, Step, TurnMark, in_turn};
 use crate::process::run::{Ran, run};
 use crate::process::{Ready, Task};
@@ -44,13 +45,27 @@ pub struct Deterministic {
     graves: Graves,
 }
 
-/// The processes that can run.
+/// The processes that can run, with room for all there are: each is here once at most.
 #[derive(Default)]
-pub(super) struct Runnable(Mutex<Vec<Task>>);
+pub(super) struct Runnable(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    tasks: Vec<Task>,
+    /// How many processes there are, and are about to be.
+    processes: usize,
+}
 
 impl Runnable {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Task>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Queue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, task: Task) {
+        debug_assert!(self.tasks.len() < self.tasks.capacity(), "reserved when the process was spawned");
+        self.tasks.push(task);
     }
 }
 
@@ -63,6 +78,18 @@ impl Ready for Shared {
             task.card().requeue();
         }
         self.0.lock().push(task);
+    }
+
+    fn reserve(&self) -> Result<(), HeapError> {
+        let mut queue = self.0.lock();
+        let free = queue.processes + 1 - queue.tasks.len();
+        reserve(&mut queue.tasks, free)?;
+        queue.processes += 1;
+        Ok(())
+    }
+
+    fn unreserve(&self) {
+        self.0.lock().processes -= 1;
     }
 }
 
@@ -100,7 +127,7 @@ impl Deterministic {
             return false;
         }
         let domain = Arc::clone(self.handle.node.store().domain());
-        let choices = self.queue.lock().len() as u64;
+        let choices = self.queue.lock().tasks.len() as u64;
         // The collection is one of the things that can go on.
         let choice = self.random() % (choices + 1);
         if choice == choices && domain.step() == Step::Worked {
@@ -109,7 +136,7 @@ impl Deterministic {
         if choices == 0 {
             return false;
         }
-        let task = self.queue.lock().swap_remove((choice % choices) as usize);
+        let task = self.queue.lock().tasks.swap_remove((choice % choices) as usize);
         // Online for the turn alone: nobody has to wait for a runtime that is not being run (H25).
         let participant = domain.quiescence.join(Role::Worker);
         domain.quiescence.enter(participant);
@@ -121,7 +148,10 @@ impl Deterministic {
         match ran {
             Ran::Idle => {}
             Ran::Ready => self.queue.lock().push(task),
-            Ran::Ended => self.graves.bury(task, &domain),
+            Ran::Ended => {
+                self.queue.lock().processes -= 1;
+                self.graves.bury(task, &domain);
+            }
         }
         true
     }
@@ -159,7 +189,7 @@ impl Deref for Deterministic {
 
 impl std::fmt::Debug for Deterministic {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Deterministic").field("runnable", &self.queue.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Deterministic").field("runnable", &self.queue.lock().tasks.len()).finish_non_exhaustive()
     }
 }
 

@@ -330,3 +330,51 @@ fn messages_that_are_to_share_without_memory_share_all_or_end_with_their_process
     let failures = failures_in(world, collect, after);
     assert!(failures > 0, "{failures}");
 }
+
+/// Each is spawned when no other waits, so that the queue never had more than one; then all are sent to at once.
+#[test]
+fn all_processes_of_a_deterministic_runtime_are_scheduled_without_memory() {
+    const MANY: usize = 3000;
+    let mut rt = Runtime::deterministic(1);
+    let mut all = Vec::with_capacity(MANY);
+    for i in 0..MANY {
+        all.push(rt.spawn(waits()).unwrap());
+        rt.run_until_idle();
+        if i % 3 == 0 {
+            rt.kill(all.swap_remove(i / 2 % all.len())).unwrap();
+            rt.run_until_idle();
+        }
+    }
+    let messages: Vec<_> = all.iter().map(|_| Region::build(|h| h.nil())).collect();
+    without_allocations_from(0, || {
+        for (&p, message) in all.iter().zip(messages) {
+            rt.send(p, message).unwrap();
+        }
+    });
+    rt.run_until_idle();
+    for p in all {
+        assert_eq!(rt.info(p).unwrap().details.unwrap().turns, 2);
+    }
+}
+
+/// Who spawns finds out that there is no room in the queue.
+#[test]
+fn a_spawn_without_room_in_the_queue_is_an_error_value() {
+    let rt = || {
+        let rt = Runtime::deterministic(1);
+        // As many as are there when the next one is one more than there was room for.
+        (0..1024).for_each(|_| _ = rt.spawn(waits()).unwrap());
+        rt
+    };
+    let spawn = |rt: &mut Deterministic| match rt.spawn(waits()) {
+        Ok(_) => Ok(()),
+        Err(SpawnError::Heap(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    };
+    let failures = failures_in(rt, spawn, |mut rt, done| {
+        rt.run_until_idle();
+        assert_eq!(rt.processes(), 1024 + usize::from(done.is_some()));
+        assert!(rt.spawn(waits()).is_ok());
+    });
+    assert!(failures > 0);
+}
