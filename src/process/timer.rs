@@ -71,6 +71,8 @@ const TABLES: usize = if crate::sync::MODELLED { 2 } else { 16 };
 
 /// Slots are told apart by as much.
 const GROUPS: usize = if crate::sync::MODELLED { 1 } else { 64 };
+// So that its last bits are the group of a slot.
+const _: () = assert!(GROUPS.is_power_of_two());
 
 struct Running {
     timers: Timetable<Timer>,
@@ -156,7 +158,7 @@ impl Timers {
 
     /// How many timers of this table end with this process, or another of its group.
     fn of_process(&self, pid: Pid, table: usize) -> &AtomicU32 {
-        &self.of_processes[pid.slot() as usize % GROUPS][table]
+        &self.of_processes[pid.slot() as usize & (GROUPS - 1)][table]
     }
 
     /// May there be timers that end with this process? There was a full fence since it left its slot.
