@@ -450,7 +450,7 @@ impl Mail {
     /// Takes all messages; the owner's alone.
     pub fn drain(&self) -> Vec<Region> {
         let mut queue = Queue::new();
-        self.0.drain(&mut queue, &self.1);
+        self.0.drain(&mut queue, &self.1, || ());
         std::iter::from_fn(|| queue.pop()).collect()
     }
 

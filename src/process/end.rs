@@ -35,8 +35,9 @@ impl<'d> Pieces<'d> {
         }
     }
 
+    /// Passes a boundary.
     #[cold]
-    fn boundary(&mut self) {
+    pub(super) fn boundary(&mut self) {
         self.left = PIECE;
         if let Some(participant) = self.participant
             && self.domain.quiescence.boundary(participant)
@@ -69,7 +70,7 @@ pub(crate) fn end(task: Task, exit: Exit, pieces: &mut Pieces<'_>, _mark: &TurnM
     if mutated(Mutation::DeadBeforeDrop) {
         task.card().die(&domain.collector);
     }
-    task.header().recipient.mailbox().close(&mut rest, &node.surveys);
+    task.header().recipient.mailbox().close(&mut rest, &node.surveys, || pieces.boundary());
     if !(owned.inbox.is_empty() && rest.is_empty() && owned.deferred.is_empty()) {
         // SAFETY: as above.
         unsafe { drop_messages(task, [&mut owned.inbox, &mut rest, &mut owned.deferred], pieces) };

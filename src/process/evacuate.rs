@@ -9,7 +9,7 @@ use super::run::filter;
 use super::{Exit, caught};
 use crate::heap::copy::Literals;
 use crate::heap::{Gathered, Literals as Found, Region, collect_major, literals_of};
-use crate::persistent::{Occupant, Share};
+use crate::persistent::{Occupant, Participant, Share};
 use crate::sync::mutation::{Mutation, mutated};
 use std::ptr::NonNull;
 
@@ -74,11 +74,11 @@ fn filter_of_messages(task: Task, owned: &Owned, mut few: usize) -> Option<u64> 
     Some(owned.inbox.filter(&mut few)? | owned.deferred.filter(&mut few)? | unseen)
 }
 
-/// The answer to a global collection: afterwards nothing of this process points into a retired area.
-pub(super) fn evacuate(task: Task, signals: &mut u32) -> Result<(), Exit> {
+/// The answer to a global collection: afterwards nothing of this process points into a retired area. As for [`drain`].
+pub(super) fn evacuate(task: Task, participant: &Participant, signals: &mut u32) -> Result<(), Exit> {
     let collector = &task.header().node.domain().collector;
     if !mutated(Mutation::EvacuateNoDrain) {
-        drain(task, signals)?;
+        drain(task, participant, signals)?;
     }
     // SAFETY: the caller owns the process, between two turns.
     let owned = unsafe { task.owned() };

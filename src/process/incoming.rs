@@ -5,20 +5,24 @@
 //! and is as private as the messages: a collection finds what it points into, and the end of the process answers it.
 
 use super::cell::{Flags, Owned, Task};
+use super::end::Pieces;
 use super::mailbox::{Load, Queue};
 use super::{Exit, signals};
 use crate::heap::Region;
+use crate::persistent::Participant;
 
 /// How many signals a run of a process looks at for each turn that it may run.
 pub(super) const SIGNALS_PER_TURN: u32 = 8;
 
 /// Takes the messages out of the mailbox, and sees to the signals among them while `budget` lasts; one of those may end
-/// the process. The caller owns it, between two turns.
+/// the process. The caller owns it, between two turns, is online as `participant`, and looks at nothing else: of very many
+/// messages it passes a boundary now and then.
 #[inline]
-pub(super) fn drain(task: Task, budget: &mut u32) -> Result<(), Exit> {
+pub(super) fn drain(task: Task, participant: &Participant, budget: &mut u32) -> Result<(), Exit> {
     let header = task.header();
     let mut new = Queue::new();
-    let filter_and_marks = header.recipient.mailbox().drain(&mut new, &header.node.surveys);
+    let mut pieces = Pieces::new(header.node.domain(), Some(participant));
+    let filter_and_marks = header.recipient.mailbox().drain(&mut new, &header.node.surveys, || pieces.boundary());
     // SAFETY: the caller owns the process; the borrow ends before anybody else may have one.
     let owned = unsafe { task.owned() };
     let filter = filter_and_marks & !0xff;

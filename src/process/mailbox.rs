@@ -18,6 +18,10 @@ pub(crate) struct Mailbox {
     head: AtomicPtr<RegionHead>,
 }
 
+/// So many messages are put in their order before anything else may be done: some of them are fetched from memory, each for as
+/// long as several turns take.
+const PIECE: u32 = if crate::sync::MODELLED { 2 } else { 1024 };
+
 /// What the head is once the owner has ended: a late push sees it and keeps its message (H15).
 fn closed() -> *mut RegionHead {
     ptr::without_provenance_mut(align_of::<RegionHead>())
@@ -139,18 +143,19 @@ impl Mailbox {
     }
 
     /// Appends all messages to `queue`, in the order in which each sender pushed them, and returns their filters and
-    /// marks, all in one. The owner's alone. Whoever counts meanwhile holds `surveys`.
+    /// marks, all in one. The owner's alone. Whoever counts meanwhile holds `surveys`. Calls `piece` now and then, while it
+    /// reverses many.
     ///
     /// Always an exchange, also when there is nothing: whoever pushes behind it has acquired what was done before it.
     #[inline]
-    pub(crate) fn drain(&self, queue: &mut Queue, surveys: &Mutex<()>) -> u64 {
+    pub(crate) fn drain(&self, queue: &mut Queue, surveys: &Mutex<()>, piece: impl FnMut()) -> u64 {
         if mutated(Mutation::DrainSkips) && !self.has_mail() {
             return 0;
         }
         // Acquire and release: pair with those in `push`.
         let head = self.head.swap(ptr::null_mut(), ordering(Mutation::DrainRelaxed, Ordering::AcqRel));
         // SAFETY: the whole stack is ours.
-        unsafe { queue.append_reversed(Self::undisturbed(head, surveys)) }
+        unsafe { queue.append_reversed(Self::undisturbed(head, surveys), piece) }
     }
 
     #[cold]
@@ -199,13 +204,13 @@ impl Mailbox {
         load
     }
 
-    /// Closes the mailbox and appends what is in it. The owner's last call.
-    pub(crate) fn close(&self, queue: &mut Queue, surveys: &Mutex<()>) {
+    /// Closes the mailbox and appends what is in it. The owner's last call. `piece`: as in [`drain`](Self::drain).
+    pub(crate) fn close(&self, queue: &mut Queue, surveys: &Mutex<()>, piece: impl FnMut()) {
         let end = if mutated(Mutation::CloseWithoutSentinel) { ptr::null_mut() } else { closed() };
         // Acquire: pairs with the release in `push`.
         let head = self.head.swap(end, Ordering::Acquire);
         // SAFETY: the whole stack is ours.
-        unsafe { queue.append_reversed(Self::undisturbed(head, surveys)) };
+        unsafe { queue.append_reversed(Self::undisturbed(head, surveys), piece) };
     }
 }
 
@@ -216,7 +221,7 @@ impl Drop for Mailbox {
         let head = self.head.load(Ordering::Relaxed);
         if head != closed() {
             // SAFETY: the whole stack is ours.
-            unsafe { Queue::new().append_reversed(without_bit(head)) };
+            unsafe { Queue::new().append_reversed(without_bit(head), || ()) };
         }
     }
 }
@@ -247,21 +252,30 @@ impl Queue {
     }
 
     /// The filters and marks of all that is appended: each message comes from another core's cache, and is fetched for this once.
+    /// Calls `piece` behind so many.
     ///
     /// # Safety
     ///
     /// `stack` must be null or a stack of regions, newest first, that nobody else reaches.
     #[inline]
-    unsafe fn append_reversed(&mut self, mut stack: *mut RegionHead) -> u64 {
+    unsafe fn append_reversed(&mut self, mut stack: *mut RegionHead, mut piece: impl FnMut()) -> u64 {
         let (last, mut first, mut filter) = (stack, ptr::null_mut(), 0);
         // SAFETY: the caller's promise; each node is linked anew once.
         unsafe {
-            while !stack.is_null() {
-                let next = (*stack).next;
-                filter |= RegionHead::filter_and_mark(stack);
-                (*stack).next = first;
-                first = stack;
-                stack = next;
+            loop {
+                let mut left = PIECE;
+                while !stack.is_null() && left > 0 {
+                    let next = (*stack).next;
+                    filter |= RegionHead::filter_and_mark(stack);
+                    (*stack).next = first;
+                    first = stack;
+                    stack = next;
+                    left -= 1;
+                }
+                if stack.is_null() {
+                    break;
+                }
+                piece();
             }
             self.append_list(first, last);
         }
@@ -389,5 +403,25 @@ impl Queue {
 
         let rest = Rest(self);
         while rest.0.pop().is_some() {}
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn very_many_messages_are_put_in_their_order_in_pieces() {
+        let (head, surveys) = (AtomicPtr::new(ptr::null_mut()), Mutex::new(()));
+        let mailbox = Mailbox::of(&head);
+        let mut queue = Queue::new();
+        for (many, pieces) in [(0, 0), (1, 0), (PIECE, 0), (PIECE + 1, 1), (5 * PIECE, 4), (5 * PIECE + 3, 5)] {
+            (0..many).for_each(|i| mailbox.push(Region::build(|h| h.int(u64::from(i)))).unwrap());
+            let mut seen = 0;
+            mailbox.drain(&mut queue, &surveys, || seen += 1);
+            assert_eq!(seen, pieces, "of {many}");
+            let order = std::iter::from_fn(|| queue.pop()).map(|message| message.root().as_int().unwrap());
+            assert!(order.eq(0..i64::from(many)), "of {many}");
+        }
     }
 }

@@ -77,7 +77,7 @@ fn run_on(
     let mut signals = at_once * SIGNALS_PER_TURN;
     let mut turns = Turns::new(at_once);
     if noted {
-        drain(task, &mut signals)?;
+        drain(task, participant, &mut signals)?;
     }
     loop {
         if has_turn(owned()) {
@@ -87,7 +87,7 @@ fn run_on(
                     Some(observed) => observed_turn(observed, task, participant, &mut turns),
                 }
                 if turns.urgent {
-                    see_to(task, &mut turns, &mut signals)?;
+                    see_to(task, participant, &mut turns, &mut signals)?;
                 }
                 continue;
             }
@@ -95,7 +95,7 @@ fn run_on(
             if goes_on(pause) {
                 (turns.left, signals) = (at_once, at_once * SIGNALS_PER_TURN);
                 if owned().flags.has(Flags::UNSEEN) {
-                    drain(task, &mut signals)?;
+                    drain(task, participant, &mut signals)?;
                 }
                 continue;
             }
@@ -105,14 +105,14 @@ fn run_on(
         if owned().flags.has(Flags::UNSEEN) {
             // While signals come as fast as they are looked at there is neither a turn to answer behind, nor an idle moment.
             if card.is_asked() {
-                evacuate(task, &mut signals)?;
+                evacuate(task, participant, &mut signals)?;
             }
             card.requeue();
             return Ok(Ran::Ready);
         }
         // Without a look at the card: the note on it stays, and spares senders another.
         if header.recipient.mailbox().has_mail() {
-            drain(task, &mut signals)?;
+            drain(task, participant, &mut signals)?;
             continue;
         }
         if owned().is_untidy() {
@@ -120,15 +120,15 @@ fn run_on(
         }
         match card.between(filter(owned())) {
             Between::Idle => return Ok(Ran::Idle),
-            Between::Noted => drain(task, &mut signals)?,
-            Between::Asked => evacuate(task, &mut signals)?,
+            Between::Noted => drain(task, participant, &mut signals)?,
+            Between::Asked => evacuate(task, participant, &mut signals)?,
         }
     }
 }
 
 /// What follows turns behind which something is to be seen to.
 #[inline(never)]
-fn see_to(task: Task, turns: &mut Turns, signals: &mut u32) -> Result<(), Exit> {
+fn see_to(task: Task, participant: &Participant, turns: &mut Turns, signals: &mut u32) -> Result<(), Exit> {
     turns.urgent = false;
     let (passed, pressing) = (mem::take(&mut turns.passed), mem::take(&mut turns.pressing));
     if let Some(exit) = turns.end.take() {
@@ -138,10 +138,10 @@ fn see_to(task: Task, turns: &mut Turns, signals: &mut u32) -> Result<(), Exit> 
         task.header().node.domain().passed();
     }
     if pressing.signal {
-        drain(task, signals)?;
+        drain(task, participant, signals)?;
     }
     if pressing.asked {
-        evacuate(task, signals)?;
+        evacuate(task, participant, signals)?;
     }
     Ok(())
 }

@@ -157,7 +157,7 @@ impl Port {
             if self.queue.is_empty() {
                 // SAFETY: as in `cell`; the queue is borrowed beside it.
                 let cell = unsafe { self.cell.as_ref() };
-                cell.recipient.mailbox().drain(&mut self.queue, &self.node.surveys);
+                cell.recipient.mailbox().drain(&mut self.queue, &self.node.surveys, || ());
             }
             let mut message = self.queue.pop()?;
             match received_end(&mut message) {
@@ -413,7 +413,7 @@ impl Drop for Port {
         fence(Ordering::SeqCst);
         self.node.end_timers_of(self.pid(), &mut || ());
         // SAFETY: as in `cell`; the queue is borrowed beside it.
-        unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys);
+        unsafe { self.cell.as_ref() }.recipient.mailbox().close(&mut self.queue, &self.node.surveys, || ());
         // SAFETY: made by `Box`, and out of its slot; it ends as its link says, which nobody else uses.
         unsafe {
             let link = NonNull::new_unchecked(UnsafeCell::raw_get(&raw const (*self.cell.as_ptr()).link));
