@@ -99,12 +99,14 @@ fn who_sends_to_the_dead_or_cancels_a_timer_stays_whatever_panics() {
     let dead = rt.port().unwrap().pid();
     let (nobody, later) = (Atom::inline("nobody"), Duration::from_secs(3600));
     type Way = for<'h> fn(Cx<'h>, Pid, Atom, Duration);
-    let ways: [(&str, Way); 8] = [
+    let ways: [(&str, Way); 10] = [
         ("sends", |cx, dead, _, _| cx.send(dead, unruly())),
         ("sends to a name", |cx, _, nobody, _| cx.send_named(nobody, unruly())),
         ("sends later", |cx, dead, _, later| _ = cx.send_after(later, dead, unruly())),
         ("sends now", |cx, dead, _, _| _ = cx.send_after(Duration::ZERO, dead, unruly())),
         ("sends soon to a name", |cx, _, nobody, _| _ = cx.send_after_named(SOON, nobody, unruly())),
+        ("starts a timer", |cx, dead, _, later| _ = cx.start_timer(later, dead, unruly())),
+        ("starts one soon, to a name", |cx, _, nobody, _| _ = cx.start_timer_named(SOON, nobody, unruly())),
         ("cancels", |cx, _, _, later| {
             let timer = cx.send_after(later, cx.me(), unruly());
             assert!(cx.cancel_timer(timer).is_some());
@@ -135,6 +137,8 @@ fn who_sends_to_the_dead_or_cancels_a_timer_stays_whatever_panics() {
     rt.send_after(later, dead, unruly()).unwrap();
     rt.send_after(Duration::ZERO, dead, unruly()).unwrap();
     rt.send_after_named(SOON, nobody, unruly()).unwrap();
+    rt.start_timer(later, dead, unruly()).unwrap();
+    rt.start_timer_named(SOON, nobody, unruly()).unwrap();
     let timer = rt.send_after_named(later, nobody, unruly()).unwrap();
     assert!(rt.cancel_timer(timer).is_some());
     // The thread that fires timers is there still.

@@ -13,10 +13,15 @@ use shared_term::process::{Event, SpawnOptions, from_fns};
 use shared_term::runtime::{Deterministic, Port};
 use shared_term::{Counters, HeapError};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 const KEY: Atom = Atom::inline("key");
 const OTHER: Atom = Atom::inline("other");
 const NAME: Atom = Atom::inline("name");
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
 
 /// One at a time, so that what the pool keeps changes by what one does.
 static TURN: Mutex<()> = Mutex::new(());
@@ -158,6 +163,49 @@ fn processes_are_spawned_and_sent_to_and_end() {
         },
     );
     assert!(failures > 20, "{failures}");
+}
+
+#[test]
+#[cfg_attr(shared_term_stress, ignore = "to verify a heap takes memory")]
+fn timers_are_set_ended_and_fire() {
+    let failures = failures_of(
+        |world| {
+            let [mut in_turn, outside] = [(); 2].map(|()| {
+                let message = |_| Region::build(|h| term!(h, {(h.resource(world.tracker.value())), [1, 2]}));
+                (0..40).map(message).collect::<Vec<_>>()
+            });
+            let to = world.keep[0];
+            let sets = acts(move |cx, s, _| {
+                let Some(message) = in_turn.pop() else { return s };
+                cx.start_timer(ms(1), to, message);
+                cx.start_timer_named(ms(1), NAME, cx.list([1, 2, 3]));
+                s
+            });
+            world.rt.register(NAME, world.keep[1]).unwrap();
+            (world.rt.spawn(sets).unwrap(), Mutex::new(outside))
+        },
+        |world, (sets, outside)| {
+            let messages = std::mem::take(&mut *outside.lock().unwrap());
+            let (rt, to) = (&mut world.rt, &world.keep[2..]);
+            for (i, message) in messages.into_iter().enumerate() {
+                let (after, to) = (ms(i as u64 % 7), to[i % to.len()]);
+                let set = match i % 4 {
+                    0 => rt.send_after(after, to, message),
+                    1 => rt.start_timer(after, to, message),
+                    2 => rt.send_after_named(after, NAME, message),
+                    _ => rt.start_timer_named(after, NAME, message),
+                };
+                if let (0, Ok(timer)) = (i % 5, set) {
+                    rt.cancel_timer(timer);
+                }
+            }
+            for _ in 0..10 {
+                go(world, *sets);
+            }
+            world.rt.advance(ms(10));
+        },
+    );
+    assert!(failures > 50, "{failures}");
 }
 
 #[test]

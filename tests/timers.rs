@@ -329,34 +329,93 @@ fn evil_timers() {
     }
 }
 
+/// A way to set a timer of a hundred milliseconds, of the message `n`, to whoever has the name `NAME` then.
+type ToName = fn(&mut Deterministic, i64) -> Reference;
+
+const NAME: Atom = Atom::inline("named");
+
+/// Each way, and whether its message tells the timer.
+const TO_NAME: [(ToName, bool); 4] = [
+    (|rt, n| in_turn(rt, move |cx| cx.send_after_named(ms(100), NAME, cx.int(n))), false),
+    (|rt, n| in_turn(rt, move |cx| cx.start_timer_named(ms(100), NAME, cx.int(n))), true),
+    (|rt, n| rt.send_after_named(ms(100), NAME, Region::build(|h| h.int(n))).unwrap(), false),
+    (|rt, n| rt.start_timer_named(ms(100), NAME, Region::build(|h| h.int(n))).unwrap(), true),
+];
+
 #[test]
 fn registered_process() {
-    const NAME: Atom = Atom::inline("named");
+    for (set, tells) in TO_NAME {
+        let mut rt = Runtime::deterministic(1);
+        let mut port = rt.port().unwrap();
+        let me = port.pid();
+        let message = |timer, n| if tells { format!("{{timeout,{timer},{n}}}") } else { format!("{n}") };
+        let forwards = |rt: &Handle| rt.spawn_fn(|cx| cx.nil(), move |_, _, _| Ok(Forward(me))).unwrap();
+        // Cancelled while nobody has the name.
+        let cancelled = set(&mut rt, 1);
+        assert_eq!((rt.read_timer(cancelled), rt.cancel_timer(cancelled)), (Some(ms(100)), Some(ms(100))));
+        // Registered after the start; by somebody who was not there then.
+        let first = set(&mut rt, 2);
+        let p = forwards(&rt);
+        rt.register(NAME, p).unwrap();
+        rt.advance(ms(99));
+        assert_eq!(said(&mut port), [""; 0]);
+        rt.advance(ms(1));
+        assert_eq!(said(&mut port), [message(first, 2)]);
+        // Who has it then, and not who had it.
+        let second = set(&mut rt, 3);
+        rt.unregister(NAME);
+        let q = in_turn(&mut rt, |cx| cx.spawn_fn(|cx| cx.nil(), |_, _, m| Ok(Stop(Exit::msg(m)))).unwrap());
+        let exited = rt.exited(q);
+        rt.register(NAME, q).unwrap();
+        rt.advance(ms(100));
+        assert_eq!((said(&mut port).len(), exited.try_wait().unwrap().to_string()), (0, message(second, 3)));
+        // Nobody has it then: nothing happens, and the end of who had it does not end the timer.
+        rt.register(NAME, p).unwrap();
+        let third = set(&mut rt, 4);
+        rt.kill(p).unwrap();
+        rt.run_until_idle();
+        assert!(rt.read_timer(third).is_some());
+        rt.advance(ms(100));
+        assert_eq!((rt.timers(), rt.read_timer(third), said(&mut port).len()), (0, None, 0));
+    }
+}
+
+/// What a thread starts tells its timer, and a region is moved, whoever gives it: what it owns goes once, with the message.
+#[test]
+fn a_region_is_moved_into_the_message_of_a_timer_that_is_started() {
+    const WORDS: usize = 2000;
     let mut rt = Runtime::deterministic(1);
     let mut port = rt.port().unwrap();
     let me = port.pid();
-    // Cancelled while nobody has the name.
-    let t1 = rt.send_after_named(ms(100), NAME, text("hej")).unwrap();
-    assert_eq!(rt.cancel_timer(t1), Some(ms(100)));
-    // Registered after the start; by somebody who was not there then.
-    in_turn(&mut rt, |cx| cx.send_after_named(ms(100), NAME, cx.int(1)));
-    let tells = rt.spawn_fn(
-        |cx| cx.nil(),
-        move |cx, s, m| {
-            cx.send(me, m);
-            Ok(Next(s))
-        },
-    );
-    rt.register(NAME, tells.unwrap()).unwrap();
-    rt.advance(ms(100));
-    assert_eq!(said(&mut port), ["1"]);
-    // Nobody has it then: nothing happens, and the end of who had it does not end the timer.
-    let t2 = rt.send_after_named(ms(100), NAME, text("hej")).unwrap();
-    rt.kill(rt.whereis(NAME).unwrap()).unwrap();
-    rt.run_until_idle();
-    assert!(rt.read_timer(t2).is_some());
-    rt.advance(ms(100));
-    assert_eq!((rt.timers(), said(&mut port).len()), (0, 0));
+    let ledger = Ledger::default();
+    let message = || {
+        Region::build(|h| {
+            h.list(0..10); // garbage, which no copy would have
+            h.cons(ledger.resource(h), h.list(0..WORDS as i64 / 2))
+        })
+    };
+    let (from_turn, from_thread) = (message(), message());
+    let words = from_turn.words();
+    let first = in_turn(&mut rt, move |cx| cx.start_timer(ms(1), me, from_turn));
+    let second = rt.start_timer(ms(1), me, from_thread).unwrap();
+    let immediate = rt.start_timer(ms(1), me, Region::build(|h| h.int(7))).unwrap();
+    let cancelled = rt.start_timer(ms(1), me, message()).unwrap();
+    assert!(rt.cancel_timer(cancelled).is_some());
+    // To somebody who is gone, to a name of nobody, at once.
+    let gone = in_turn(&mut rt, |cx| cx.me());
+    rt.start_timer(ms(1), gone, message()).unwrap();
+    rt.start_timer_named(Duration::ZERO, NAME, message()).unwrap();
+    assert_eq!(ledger.dropped(), 3);
+    rt.advance(ms(1));
+    for timer in [first, second] {
+        let got = port.try_recv().unwrap();
+        got.verify().unwrap();
+        assert_eq!(got.words(), words + 4, "nothing was copied, and a tuple of three is four words");
+        let (tag, of, rest): (Atom, Reference, TermRef<'_>) = got.root().get().unwrap();
+        assert_eq!((tag, of, rest.list().count()), (TIMEOUT, timer, 1 + WORDS / 2));
+    }
+    assert_eq!(said(&mut port), [format!("{{timeout,{immediate},7}}")]);
+    assert_eq!((ledger.dropped(), ledger.made()), (5, 5));
 }
 
 #[test]
@@ -678,6 +737,7 @@ fn what_a_timer_holds_has_no_part_in_the_store() {
         cx.send_after(ms(1), me, literal);
         cx.start_timer(ms(2), me, literal);
         cx.send_after(ms(3), me, cx.region(cx.cons(literal, cx.nil())));
+        cx.start_timer_named(ms(4), NAME, literal);
         cx.send_after(ms(20_000), me, literal);
     });
     rt.persistent().erase("k");
@@ -687,10 +747,14 @@ fn what_a_timer_holds_has_no_part_in_the_store() {
     for i in 0..100 {
         rt.persistent().put(i, Region::build(|h| term!(h, {[7, 7, 7], "another"}))).unwrap();
     }
+    let p = rt.spawn_fn(|cx| cx.nil(), move |_, _, _| Ok(Forward(me))).unwrap();
+    rt.register(NAME, p).unwrap();
     rt.advance(ms(20_000));
     let got = said(&mut port);
-    assert_eq!((&got[0], &got[2], &got[3]), (&whole, &format!("[{whole}]"), &whole));
-    assert!(got[1].starts_with("{timeout,#Ref<") && got[1].ends_with(&format!(",{whole}}}")), "{}", got[1]);
+    assert_eq!((&got[0], &got[2], &got[4]), (&whole, &format!("[{whole}]"), &whole));
+    for started in [&got[1], &got[3]] {
+        assert!(started.starts_with("{timeout,#Ref<") && started.ends_with(&format!(",{whole}}}")), "{started}");
+    }
 }
 
 /// The references of another store, or of no store, are none of a timer of this one, nor of a monitor.

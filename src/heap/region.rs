@@ -137,6 +137,21 @@ unsafe fn flat_tuple<'a>(w: Word) -> Option<&'a [Word]> {
     }
 }
 
+/// Writes a tuple of these words.
+///
+/// # Safety
+///
+/// There must be room for it at `tuple`.
+#[cfg(feature = "runtime")]
+unsafe fn write_tuple(tuple: *mut Word, front: &[Word], last: Word) {
+    // SAFETY: the caller's promise: a header, the front and one word more.
+    unsafe {
+        tuple.write(word::header(word::Object::Tuple, 0, front.len() + 1));
+        ptr::copy_nonoverlapping(front.as_ptr(), tuple.add(1), front.len());
+        tuple.add(1 + front.len()).write(last);
+    }
+}
+
 /// Room that a region is made with when its size is not known.
 const GUESS: usize = 16;
 
@@ -290,11 +305,25 @@ impl Region {
         let tuple = heap.alloc(front.len() + 2)?;
         heap.note(last);
         // SAFETY: there is room for the header, the front and one word more.
-        unsafe {
-            tuple.write(word::header(word::Object::Tuple, 0, front.len() + 1));
-            ptr::copy_nonoverlapping(front.as_ptr(), tuple.add(1), front.len());
-            tuple.add(1 + front.len()).write(last);
-        }
+        unsafe { write_tuple(tuple, front, last) };
+        builder.seal(word::pointer(tuple, word::BOXED))
+    }
+
+    /// As [`tuple_with_copy`](Self::tuple_with_copy), with the root of a region, which is moved: O(1), whatever its size. All of
+    /// `front` must be immediates.
+    #[cfg(feature = "runtime")]
+    pub(crate) fn tuple_with(front: &[Word], last: Self) -> Result<Self, HeapError> {
+        debug_assert!(front.iter().all(|&w| word::is_immediate(w)));
+        let words = front.len() + 2;
+        // The memory first: what the region owns may be the user's, and is dropped where nothing unwinds.
+        let room = Builder::new(words).and_then(|mut builder| Ok((builder.heap.alloc(words)?, builder)));
+        let (tuple, mut builder) = match room {
+            Ok(room) => room,
+            Err(error) => return Err(off_heap::error_of(last, error)),
+        };
+        let last = builder.heap.adopt(last);
+        // SAFETY: there is room for the header, the front and one word more.
+        unsafe { write_tuple(tuple, front, last) };
         builder.seal(word::pointer(tuple, word::BOXED))
     }
 

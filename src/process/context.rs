@@ -123,7 +123,7 @@ impl<'h> Holder<'h> for Cx<'h> {}
 pub trait Letter<'h>: letter::Sealed<'h> {}
 
 pub(crate) mod letter {
-    use super::{Cx, HeapError, Pid, Region, Unsent};
+    use super::{Cx, HeapError, Pid, Reference, Region, Unsent};
 
     pub trait Sealed<'h>: Sized {
         #[doc(hidden)]
@@ -132,6 +132,8 @@ pub(crate) mod letter {
         fn back(self) -> Option<Region>;
         #[doc(hidden)]
         fn flat(self) -> Result<Region, HeapError>;
+        #[doc(hidden)]
+        fn of_timer(self, timer: Reference) -> Result<Region, HeapError>;
     }
 }
 
@@ -151,6 +153,11 @@ impl<'h> letter::Sealed<'h> for Term<'h> {
         // SAFETY: the term is of this turn.
         unsafe { Region::copy_word(self.word(), Literals::Flatten) }
     }
+
+    fn of_timer(self, timer: Reference) -> Result<Region, HeapError> {
+        // SAFETY: as above.
+        unsafe { Region::tuple_with_copy(&timer::front(timer), self.word(), Literals::Flatten) }
+    }
 }
 
 impl Letter<'_> for Region {}
@@ -166,6 +173,10 @@ impl<'h> letter::Sealed<'h> for Region {
 
     fn flat(self) -> Result<Region, HeapError> {
         timer::flat(self)
+    }
+
+    fn of_timer(self, timer: Reference) -> Result<Region, HeapError> {
+        timer::of_timer(timer, self)
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) use options::Settings;
 pub(crate) use remains::Remains;
 pub(crate) use signals::received_end;
 pub(crate) use small_map::SmallMap;
-pub(crate) use timer::{Destination, Timers, flat, nanoseconds};
+pub(crate) use timer::{Destination, Timers, flat, nanoseconds, of_timer};
 
 use crate::Pid;
 use crate::heap::{HeapError, Region};

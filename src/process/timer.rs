@@ -14,7 +14,7 @@ use crate::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use crate::sync::mutation::{Mutation, mutated};
 use crate::sync::{Mutex, Unparker};
 use crate::term::word::Word;
-use crate::term::{Atom, Reference, References, Term};
+use crate::term::{Atom, Reference, References};
 use crossbeam_utils::CachePadded;
 use std::time::{Duration, Instant};
 
@@ -243,6 +243,18 @@ impl Node {
         self.domain().references.make_of(timers.tables.len() as u64, table as u64)
     }
 
+    /// Sets a timer with what `message` makes of its name: without literals (H4).
+    pub(crate) fn start_timer(
+        &self,
+        after: Duration,
+        to: Destination,
+        message: impl FnOnce(Reference) -> Result<Region, HeapError>,
+    ) -> Result<Reference, HeapError> {
+        let id = self.timer_name();
+        self.set_timer(id, after, to, message(id)?)?;
+        Ok(id)
+    }
+
     /// Sends the message then; at once when that is now. The message must have no literals (H4).
     pub(crate) fn set_timer(
         &self,
@@ -468,7 +480,7 @@ impl<'h> Cx<'h> {
     ///
     /// When memory runs out, as every allocation of a turn: it ends this process alone.
     pub fn send_after(self, after: Duration, to: Pid, message: impl Letter<'h>) -> Reference {
-        self.set_timer(after, Destination::Pid(to), message)
+        self.set_timer(after, Destination::Pid(to), |_| message.flat())
     }
 
     /// As [`send_after`](Self::send_after), to whoever has the name then. The end of a process does not end such a timer.
@@ -493,18 +505,21 @@ impl<'h> Cx<'h> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_after_named(self, after: Duration, to: Atom, message: impl Letter<'h>) -> Reference {
-        self.set_timer(after, Destination::Name(to), message)
+        self.set_timer(after, Destination::Name(to), |_| message.flat())
     }
 
-    fn set_timer(self, after: Duration, to: Destination, message: impl Letter<'h>) -> Reference {
-        let id = self.node().timer_name();
-        let message = message.flat().unwrap_or_else(|error| unwind(error));
-        self.node().set_timer(id, after, to, message).unwrap_or_else(|error| unwind(error));
-        id
+    fn set_timer(
+        self,
+        after: Duration,
+        to: Destination,
+        message: impl FnOnce(Reference) -> Result<Region, HeapError>,
+    ) -> Reference {
+        self.node().start_timer(after, to, message).unwrap_or_else(|error| unwind(error))
     }
 
     /// As [`send_after`](Self::send_after), of `{timeout, Timer, Message}`, where `Timer` is what this returns: a message
-    /// that can be told from those of other timers. OTP: `erlang:start_timer/3`.
+    /// that can be told from those of other timers. A term is copied, O(words); a region is moved, O(1). OTP:
+    /// `erlang:start_timer/3`.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -523,13 +538,36 @@ impl<'h> Cx<'h> {
     /// # Panics
     ///
     /// As [`send_after`](Self::send_after).
-    pub fn start_timer(self, after: Duration, to: Pid, message: Term<'h>) -> Reference {
-        let id = self.node().timer_name();
-        // SAFETY: a term of this turn.
-        let message = unsafe { Region::tuple_with_copy(&[TIMEOUT, id.word()], message.word(), Literals::Flatten) };
-        let message = message.unwrap_or_else(|error| unwind(error));
-        self.node().set_timer(id, after, Destination::Pid(to), message).unwrap_or_else(|error| unwind(error));
-        id
+    pub fn start_timer(self, after: Duration, to: Pid, message: impl Letter<'h>) -> Reference {
+        self.set_timer(after, Destination::Pid(to), |timer| message.of_timer(timer))
+    }
+
+    /// As [`start_timer`](Self::start_timer), to whoever has the name then. The end of a process does not end such a timer.
+    ///
+    /// # Panics
+    ///
+    /// As [`send_after`](Self::send_after).
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// use std::time::Duration;
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let second = Duration::from_secs(1);
+    /// rt.spawn_fn(move |cx| { cx.start_timer_named(second, LOG, cx.int(7)); cx.nil() }, |_, s, _| Ok(Next(s)))?;
+    /// let log = SpawnOptions::new().name(LOG);
+    /// let p = rt.spawn_fn_with(log, |cx| cx.nil(), |cx, _, message| {
+    ///     let (_, timer, n): (Atom, Reference, i64) = message.get()?;
+    ///     assert_eq!(cx.read_timer(timer), None, "it has fired");
+    ///     Ok(Stop(Exit::msg(n)))
+    /// })?;
+    /// let exited = rt.exited(p);
+    /// rt.advance(second);
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "7");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start_timer_named(self, after: Duration, to: Atom, message: impl Letter<'h>) -> Reference {
+        self.set_timer(after, Destination::Name(to), |timer| message.of_timer(timer))
     }
 
     /// Ends a timer, and says what was left of it. `None`: it has fired, was ended before, or is none of this runtime; the
@@ -586,4 +624,14 @@ impl<'h> Cx<'h> {
 /// A region without literals: as it is, if it has none (H4).
 pub(crate) fn flat(message: Region) -> Result<Region, HeapError> {
     if message.filter() == 0 { Ok(message) } else { rebuild(&message, Literals::Flatten) }
+}
+
+/// What stands before the message of a timer that was started.
+pub(super) fn front(timer: Reference) -> [Word; 2] {
+    [TIMEOUT, timer.word()]
+}
+
+/// `{timeout, Timer, Message}`, without literals: the message is moved.
+pub(crate) fn of_timer(timer: Reference, message: Region) -> Result<Region, HeapError> {
+    Region::tuple_with(&front(timer), flat(message)?)
 }

@@ -2,7 +2,7 @@
 
 use super::{Deterministic, Handle};
 use crate::heap::{HeapError, Region};
-use crate::process::{Destination, Node, flat, nanoseconds};
+use crate::process::{Destination, Node, flat, nanoseconds, of_timer};
 use crate::sync::{Parker, Unparker};
 use crate::term::Reference;
 use crate::{Atom, Pid};
@@ -70,7 +70,7 @@ impl Handle {
     ///
     /// When there is no memory.
     pub fn send_after(&self, after: Duration, to: Pid, message: Region) -> Result<Reference, HeapError> {
-        self.set_timer(after, Destination::Pid(to), message)
+        self.set_timer(after, Destination::Pid(to), |_| flat(message))
     }
 
     /// As [`send_after`](Self::send_after), to whoever has the name then. The end of a process does not end such a timer.
@@ -93,14 +93,65 @@ impl Handle {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_after_named(&self, after: Duration, to: Atom, message: Region) -> Result<Reference, HeapError> {
-        self.set_timer(after, Destination::Name(to), message)
+        self.set_timer(after, Destination::Name(to), |_| flat(message))
     }
 
-    fn set_timer(&self, after: Duration, to: Destination, message: Region) -> Result<Reference, HeapError> {
+    /// As [`send_after`](Self::send_after), of `{timeout, Timer, Message}`, where `Timer` is what this returns: a message that
+    /// can be told from those of other timers. The region is moved, O(1) whatever its size. OTP: `erlang:start_timer/3`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// use std::time::Duration;
+    /// let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let [_, second] = [1, 2].map(|n| {
+    ///     let question = Region::build(|h| term!(h, {:late, n}));
+    ///     rt.start_timer(Duration::from_secs(n), port.pid(), question).unwrap()
+    /// });
+    /// rt.advance(Duration::from_secs(2));
+    /// let late: Vec<_> = std::iter::from_fn(|| port.try_recv()).collect();
+    /// assert_eq!(late[1].root().to_string(), format!("{{timeout,{second},{{late,2}}}}"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    pub fn start_timer(&self, after: Duration, to: Pid, message: Region) -> Result<Reference, HeapError> {
+        self.set_timer(after, Destination::Pid(to), |timer| of_timer(timer, message))
+    }
+
+    /// As [`start_timer`](Self::start_timer), to whoever has the name then. The end of a process does not end such a timer.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// use std::time::Duration;
+    /// const LOG: Atom = Atom::inline("log");
+    /// let mut rt = Runtime::deterministic(1);
+    /// let timer = rt.start_timer_named(Duration::from_secs(1), LOG, Region::build(|h| h.int(7)))?;
+    /// let log = SpawnOptions::new().name(LOG);
+    /// let p = rt.spawn_fn_with(log, |cx| cx.nil(), |_, _, message| Ok(Stop(Exit::msg(message))))?;
+    /// let exited = rt.exited(p);
+    /// rt.advance(Duration::from_secs(1));
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), format!("{{timeout,{timer},7}}"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn start_timer_named(&self, after: Duration, to: Atom, message: Region) -> Result<Reference, HeapError> {
+        self.set_timer(after, Destination::Name(to), |timer| of_timer(timer, message))
+    }
+
+    fn set_timer(
+        &self,
+        after: Duration,
+        to: Destination,
+        message: impl FnOnce(Reference) -> Result<Region, HeapError>,
+    ) -> Result<Reference, HeapError> {
         let _guard = self.node.store().pin();
-        let id = self.node.timer_name();
-        self.node.set_timer(id, after, to, flat(message)?)?;
-        Ok(id)
+        self.node.start_timer(after, to, message)
     }
 
     /// Ends a timer, and says what was left of it. `None`: it has fired, was ended before, or is none of this runtime.
