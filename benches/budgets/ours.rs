@@ -39,6 +39,8 @@ const MIXED_READS: u64 = 8;
 const FULL_CELLS: u64 = 640;
 const LIVE_CELLS: i64 = 10_000;
 const SENDS_PER_RECEIVER: u64 = 300;
+/// So many regions that [`move_region`] sends in one turn.
+const REGIONS: u64 = 50;
 
 pub(crate) fn text(error: impl Display) -> String {
     error.to_string()
@@ -400,6 +402,15 @@ fn swallow<'h>(_: Cx<'h>, state: Term<'h>, message: Term<'h>) -> Turn<'h> {
 
 /// `n` sends of an atom from a turn to processes that do not run, 300 to each: the sender's time per send.
 pub(crate) fn send_atom_suspended(plan: Plan) -> Result<Sampler, String> {
+    send_atoms(plan, SENDS_PER_RECEIVER)
+}
+
+/// As many to each as [`move_region`] sends to one.
+pub(crate) fn send_atom_for_region(plan: Plan) -> Result<Sampler, String> {
+    send_atoms(plan, REGIONS)
+}
+
+fn send_atoms(plan: Plan, to_each: u64) -> Result<Sampler, String> {
     let mut rt = Runtime::deterministic(1);
     Ok(Box::new(move || {
         let (mut sent, mut took) = (0, 0.0);
@@ -408,11 +419,11 @@ pub(crate) fn send_atom_suspended(plan: Plan) -> Result<Sampler, String> {
             rt.run_until_idle();
             took += in_turn(&mut rt, move |cx| {
                 let atom = cx.atom(PING);
-                let took = net_of(SENDS_PER_RECEIVER, |_| cx.send(receiver, black_box(atom)));
+                let took = net_of(to_each, |_| cx.send(receiver, black_box(atom)));
                 cx.send(receiver, cx.nil());
                 took
             })?;
-            sent += SENDS_PER_RECEIVER;
+            sent += to_each;
         }
         Ok(per(took, sent))
     }))
@@ -633,7 +644,6 @@ fn tree(h: Heap<'_>, depth: i64) -> Term<'_> {
 ///
 /// The receiver hands the regions on to us, untouched, so that a run costs no more memory than there are in one turn.
 pub(crate) fn move_region(plan: Plan) -> Result<Sampler, String> {
-    const REGIONS: u64 = 50;
     const CELLS: u64 = (1 << 20) / 16;
     let mut rt = Runtime::deterministic(1);
     let mut port = rt.port().map_err(text)?;

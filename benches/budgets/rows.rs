@@ -508,7 +508,7 @@ pub(crate) static ROWS: &[Row] = &[
         goal: Goal::ratio(1.2),
         n: (300_000, 150_000),
         ours: ours::move_region,
-        reference: Reference::Local("sending an atom", ours::send_atom_suspended),
+        reference: Reference::Local("sending an atom", ours::send_atom_for_region),
         rust: None,
     },
     Row {

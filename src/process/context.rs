@@ -162,6 +162,7 @@ impl<'h> letter::Sealed<'h> for Term<'h> {
 
 impl Letter<'_> for Region {}
 impl<'h> letter::Sealed<'h> for Region {
+    #[inline]
     fn post(self, cx: Cx<'h>, to: Pid) -> Result<(), Unsent> {
         // SAFETY: the context is one of a turn of this node.
         unsafe { cx.node().send_region_in_turn(to, self) }

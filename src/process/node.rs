@@ -346,6 +346,7 @@ impl Node {
     /// # Safety
     ///
     /// The caller must be in a turn of this node.
+    #[inline]
     pub(crate) unsafe fn send_region_in_turn(&self, to: Pid, message: Region) -> Result<(), Unsent> {
         // SAFETY: the caller's promise; found in this span.
         self.send_region_by(to, message, |occupant, message| unsafe { self.deliver_in_turn(occupant, message) })
@@ -360,15 +361,11 @@ impl Node {
     ) -> Result<(), Unsent> {
         let Some(occupant) = self.domain().slots.find(to) else { return Err(Unsent::NoProcess(Some(message))) };
         // SAFETY: found in the caller's span.
-        let recipient = unsafe { Recipient::of(occupant) };
+        let is_port = unsafe { Recipient::of(occupant) }.is_port();
         let retired = self.domain().collector.retired();
-        let message = match recipient.is_port() {
-            // A message that points into retired areas crosses owners: it is built anew (H7).
-            false if message.filter() & retired != 0 => rebuild(&message, Literals::Keep { retired })?,
-            // A port is no process: nobody would ask it to evacuate.
-            true if message.filter() != 0 => rebuild(&message, Literals::Flatten)?,
-            _ => message,
-        };
+        // Of a process, as a rule nothing is retired, and then nobody waits for the head of the message, which no cache may hold.
+        let stays = if is_port { message.filter() == 0 } else { retired == 0 || message.filter() & retired == 0 };
+        let message = if stays { message } else { rebuilt(message, is_port, retired)? };
         deliver(occupant, message)
     }
 
@@ -512,6 +509,15 @@ impl Drop for Node {
             self.domain().unsubscribe(hook);
         }
     }
+}
+
+/// A message anew: it points into retired areas, and crosses owners (H7), or it points into areas at all, and a port is no
+/// process: nobody would ask it to evacuate.
+#[cold]
+#[inline(never)]
+fn rebuilt(message: Region, for_port: bool, retired: u64) -> Result<Region, Unsent> {
+    let literals = if for_port { Literals::Flatten } else { Literals::Keep { retired } };
+    Ok(rebuild(&message, literals)?)
 }
 
 /// A region with the same term, retired literals copied in.
