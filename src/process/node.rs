@@ -365,7 +365,7 @@ impl Node {
         let retired = self.domain().collector.retired();
         // Of a process, as a rule nothing is retired, and then nobody waits for the head of the message, which no cache may hold.
         let stays = if is_port { message.filter() == 0 } else { retired == 0 || message.filter() & retired == 0 };
-        let message = if stays { message } else { rebuilt(message, is_port, retired)? };
+        let message = if stays { message } else { rebuilt(&message, is_port, retired)? };
         deliver(occupant, message)
     }
 
@@ -515,9 +515,9 @@ impl Drop for Node {
 /// process: nobody would ask it to evacuate.
 #[cold]
 #[inline(never)]
-fn rebuilt(message: Region, for_port: bool, retired: u64) -> Result<Region, Unsent> {
+fn rebuilt(message: &Region, for_port: bool, retired: u64) -> Result<Region, Unsent> {
     let literals = if for_port { Literals::Flatten } else { Literals::Keep { retired } };
-    Ok(rebuild(&message, literals)?)
+    Ok(rebuild(message, literals)?)
 }
 
 /// A region with the same term, retired literals copied in.
