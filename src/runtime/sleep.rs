@@ -102,7 +102,7 @@ impl Sleep {
         let looked = mutated(Mutation::SleepLooksFirst).then(&has_work);
         let all_idle = {
             let mut list = self.list.lock();
-            // The last of the list is woken first.
+            // The last of the list is woken first: nobody who naps before who does not.
             let at = if nap.is_some() { 0 } else { list.len() };
             list.insert(at, worker);
             self.sleepers.store(list.len(), Ordering::Relaxed);
@@ -126,9 +126,42 @@ impl Sleep {
         self.napping.fetch_sub(usize::from(nap.is_some()), Ordering::Relaxed);
         // Whoever woke this worker has taken it off the list; then nothing is left to do.
         if let Some(at) = list.iter().position(|&w| w == worker) {
-            list.swap_remove(at);
+            list.remove(at); // who naps stays before who does not
             self.sleepers.store(list.len(), Ordering::Relaxed);
         }
         !all_idle
+    }
+}
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::*;
+
+    /// Whoever is woken instead naps on, once for each that naps, at the cost of who works.
+    #[test]
+    fn who_naps_is_woken_behind_who_does_not_whoever_else_has_woken_up() {
+        let parkers: Vec<_> = (0..5).map(|_| Parker::new()).collect();
+        let (sleep, nap) = (Sleep::new(&parkers), Some(GLANCE));
+        let asleep = || sleep.list.lock().clone();
+        // Asleep while it looks once more, and awake behind that.
+        let while_asleep = |worker: usize, nap, then: &dyn Fn()| {
+            sleep.sleep(worker, &parkers[worker], nap, || {
+                then();
+                true
+            })
+        };
+        while_asleep(0, None, &|| {
+            while_asleep(1, nap, &|| {
+                while_asleep(2, nap, &|| {
+                    while_asleep(3, nap, &|| assert_eq!(asleep(), [3, 2, 1, 0]));
+                    assert_eq!(asleep(), [2, 1, 0]);
+                });
+                sleep.wake_another();
+                assert_eq!(asleep(), [1], "who does not nap has been woken");
+                sleep.wake_another();
+                assert_eq!(asleep(), [1], "the others nap over just that");
+            });
+        });
+        assert!(asleep().is_empty());
     }
 }
