@@ -177,9 +177,10 @@ fn a_process_that_many_monitor_ends_in_pieces() {
     const TOLD: usize = 100_000;
     let came_between = (0..100).any(|_| {
         let rt = Runtime::builder().workers(1).build().unwrap();
-        // The first in the order of pids.
         let mut port = rt.port().unwrap();
         let p = rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
+        // First, and so the first that is told.
+        port.monitor(p).unwrap();
         // Runs when it is told to, and so keeps what comes.
         let mut other = Runtime::builder().persistent(rt.persistent().clone()).deterministic(1);
         let watcher = other
@@ -192,7 +193,6 @@ fn a_process_that_many_monitor_ends_in_pieces() {
             )
             .unwrap();
         other.run_until_idle();
-        port.monitor(p).unwrap();
         let watchers = || rt.info_within(p, LONG).unwrap().unwrap().details.unwrap().watchers.len();
         while watchers() <= TOLD {}
 
