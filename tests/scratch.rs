@@ -261,3 +261,38 @@ fn the_limit_of_a_process_ends_it_from_within() {
         );
     }
 }
+
+/// What a turn reads and keeps nowhere leaves its heap as it was, also by way of a heap of its own.
+#[cfg(feature = "runtime")]
+#[test]
+fn a_literal_is_read_through_and_leaves_no_trace() {
+    use shared_term::prelude::*;
+    let mut rt = Runtime::deterministic(1);
+    rt.persistent().put("k", Region::build(|h| h.list(0..3))).unwrap();
+    let mut port = rt.port().unwrap();
+    let home = port.pid();
+    let p = rt
+        .spawn_fn(
+            |cx| cx.nil(),
+            move |cx, s, _| {
+                let key = cx.get("k").unwrap();
+                let same = cx.scratch(|s| s.import(key));
+                cx.send(home, cx.int(same.list().count() as u64));
+                Ok(Next(s))
+            },
+        )
+        .unwrap();
+    let exited = rt.exited(p);
+    for _ in 0..2 {
+        rt.send_new(p, |h| h.nil()).unwrap();
+    }
+    rt.run_until_idle();
+    let ended = exited.try_wait();
+    assert!(ended.is_none(), "{ended:?}");
+    let heard: Vec<_> = std::iter::from_fn(|| port.try_recv()).map(|m| m.root().as_int()).collect();
+    assert_eq!(heard, [Some(3); 2]);
+    // Nobody is asked, because nobody has kept it.
+    rt.persistent().erase("k");
+    rt.run_until_idle();
+    assert_eq!(rt.persistent().info().retained_bytes, 0);
+}

@@ -238,10 +238,14 @@ pub(super) unsafe fn collect_major_to(
 /// No term of `from` but the root may be used afterwards. It may point into `to`, and the other way round not.
 pub(super) unsafe fn move_out(mut from: RawHeap, root: Word, to: &mut RawHeap) -> Result<Word, HeapError> {
     let mark = to.mark();
-    let moved = Ranges::new(from.all()).and_then(|ranges| {
-        // SAFETY: the caller's promise; off-heap payloads as in `collect_minor`.
-        unsafe { Collector::new(to, None).collect(root, &Within(&ranges)) }
-    });
+    let moved = if word::is_literal(root) {
+        Ok(root) // which is stored nowhere by that, and so not noted (R3): `to` is as it was
+    } else {
+        Ranges::new(from.all()).and_then(|ranges| {
+            // SAFETY: the caller's promise; off-heap payloads as in `collect_minor`.
+            unsafe { Collector::new(to, None).collect(root, &Within(&ranges)) }
+        })
+    };
     if let Ok(root) = moved {
         // SAFETY: what lives has been moved to `to`.
         unsafe { off_heap::sweep(&mut from.off_heap, |_| true, &mut to.off_heap, &mut ptr::null_mut()) };
