@@ -131,3 +131,44 @@ impl Task {
         owned.inbox.load() + owned.deferred.load() + unseen
     }
 }
+
+#[cfg(all(test, not(all(loom, feature = "loom"))))]
+mod tests {
+    use super::*;
+    use crate::persistent::{Role, TurnMark};
+    use crate::prelude::*;
+    use crate::process::kept::{Idle, Kept};
+    use crate::process::mailbox::PIECE;
+    use crate::process::node::Node;
+    use crate::process::{Remains, Settings, Timers, end};
+    use std::sync::Arc;
+
+    /// Each grace period that begins before very many messages are taken out is over before all of them are in their order.
+    #[test]
+    fn nobody_waits_until_very_many_messages_are_in_their_order() {
+        let kept = Kept::default();
+        let (store, ready, settings) = (PersistentTerms::new(), Box::new(kept.clone()), Settings::DEFAULT);
+        let node = Arc::new(Node::new(store, ready, 0, settings, usize::MAX, None, Timers::virtual_time()));
+        let quiescence = &node.domain().quiescence;
+        let pid = node.spawn(Idle, &node.defaults, None, None, false).unwrap();
+        let task = kept.0.lock().pop().unwrap();
+        assert!(task.card().seize());
+        let participant = quiescence.join(Role::Worker);
+        quiescence.enter(participant);
+        for (many, passes) in [(1, false), (PIECE, false), (PIECE + 1, true), (3 * PIECE, true)] {
+            for i in 0..many {
+                node.send_region(pid, Region::build(|h| h.int(u64::from(i)))).unwrap();
+            }
+            let epoch = quiescence.advance();
+            assert!(!quiescence.has_passed(epoch));
+            drain(task, participant, &mut 0).unwrap();
+            assert_eq!(quiescence.has_passed(epoch), passes, "of {many}");
+            quiescence.boundary(participant);
+        }
+        end(task, Exit::NORMAL, &mut Pieces::new(node.domain(), Some(participant)), &TurnMark::new());
+        quiescence.leave(participant);
+        quiescence.retire(participant);
+        // Nobody else is there to look at it.
+        drop(Remains::of(task));
+    }
+}

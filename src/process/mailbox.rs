@@ -20,7 +20,7 @@ pub(crate) struct Mailbox {
 
 /// So many messages are put in their order before anything else may be done: some of them are fetched from memory, each for as
 /// long as several turns take.
-const PIECE: u32 = if crate::sync::MODELLED { 2 } else { 1024 };
+pub(super) const PIECE: u32 = if crate::sync::MODELLED { 2 } else { 1024 };
 
 /// What the head is once the owner has ended: a late push sees it and keeps its message (H15).
 fn closed() -> *mut RegionHead {
