@@ -6,7 +6,9 @@
 mod support;
 
 use shared_term::heap::OwnedHeap;
+use shared_term::persistent::Reports;
 use shared_term::prelude::*;
+use shared_term::runtime::{Deterministic, Exited, Handle, Port};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -361,6 +363,100 @@ fn waiting_where_it_would_be_for_oneself_says_so_at_once() {
         assert_eq!(told, Some(Ok((expected, false))));
     }
     assert!(store.wait_idle(LONG));
+}
+
+/// Every call that waits for processes, readers or time, with what it waits for behind the one who calls.
+struct Waiting {
+    tells: mpsc::Sender<(&'static str, &'static str, bool)>,
+    store: PersistentTerms,
+    reports: Reports,
+    handle: Handle,
+    runs: Option<Pid>,
+    exited: Exited,
+    port: Port,
+    still: Deterministic,
+}
+
+impl Waiting {
+    const CALLS: usize = 8;
+
+    /// None waits: each says what it says when the time is over.
+    fn try_all(&mut self, place: &'static str) {
+        let runs = self.runs.unwrap_or(self.port.pid());
+        let tell = |call, at_once| _ = self.tells.send((place, call, at_once));
+        tell("wait_idle", !self.store.wait_idle(AGES));
+        tell("a report", self.reports.recv_timeout(AGES).is_none());
+        tell("info_within", self.handle.info_within(runs, AGES).unwrap().is_none_or(|info| info.details.is_none()));
+        tell("an end", self.exited.wait(AGES).is_none());
+        tell("a message", self.port.recv_timeout(AGES).is_none());
+        tell("step", !self.still.step());
+        tell("run_until_idle", self.still.run_until_idle() == 0);
+        tell("advance", self.still.advance(AGES) == 0);
+    }
+}
+
+#[test]
+fn nothing_waits_within_a_turn_nor_in_what_is_called_there() {
+    struct Waits(Arc<Mutex<Waiting>>);
+    impl Process for Waits {
+        fn receive<'h>(&mut self, cx: Cx<'h>, _: Term<'h>, _: Term<'h>) -> Turn<'h> {
+            self.0.lock().unwrap().runs = Some(cx.me());
+            self.0.lock().unwrap().try_all("turn");
+            let waiting = self.0.clone();
+            let _garbage = cx.resource(OnDrop::new(move || waiting.lock().unwrap().try_all("destructor")));
+            Ok(Stop(Exit::NORMAL))
+        }
+
+        fn ended(&mut self, _: &Exit) {
+            self.0.lock().unwrap().try_all("ended");
+        }
+    }
+    let rt = Runtime::builder().workers(1).build().unwrap();
+    let store = rt.persistent().clone();
+    store.put(KEY, Region::build(|h| h.list(0..10))).unwrap();
+    let guard = store.pin();
+    store.erase(KEY);
+    let still = Runtime::deterministic(1);
+    still.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
+    let other = rt.spawn_fn(|cx| cx.nil(), |_, _, _| Ok(Stop(Exit::NORMAL))).unwrap();
+    let (tells, told) = mpsc::channel();
+    let waiting = Arc::new(Mutex::new(Waiting {
+        tells,
+        store: store.clone(),
+        reports: store.reports(1),
+        handle: Handle::clone(&rt),
+        runs: None,
+        exited: rt.exited(other),
+        port: rt.port().unwrap(),
+        still,
+    }));
+    let p = rt.spawn(Waits(waiting.clone())).unwrap();
+    rt.send_new(p, |h| h.nil()).unwrap();
+    let mut last = ("", "", true);
+    for place in ["turn", "ended", "destructor"] {
+        for _ in 0..Waiting::CALLS {
+            last = told.recv_timeout(LONG).unwrap_or_else(|_| panic!("what comes behind {last:?} waits"));
+            assert!(last.0 == place && last.2, "{last:?}");
+        }
+    }
+
+    // What is there is taken, there too: behind the end of the other, which the one worker sees to first.
+    rt.send_new(other, |h| h.nil()).unwrap();
+    rt.exited(other).wait(LONG);
+    rt.send_new(waiting.lock().unwrap().port.pid(), |h| h.int(7)).unwrap();
+    let (tx, rx) = mpsc::channel();
+    rt.spawn_fn(
+        move |cx| {
+            let mut waiting = waiting.lock().unwrap();
+            let message = waiting.port.recv_timeout(AGES).map(|message| message.root().to_string());
+            tx.send((message, waiting.exited.wait(AGES).map(|why| why.to_string()))).unwrap();
+            cx.nil()
+        },
+        |_, s, _| Ok(Next(s)),
+    )
+    .unwrap();
+    assert_eq!(rx.recv_timeout(LONG), Ok((Some(String::from("7")), Some(String::from("normal")))));
+    drop(guard);
 }
 
 #[test]

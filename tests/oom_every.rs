@@ -147,7 +147,8 @@ fn processes_are_spawned_and_sent_to_and_end() {
             let me = port.pid();
             let answers = acts(move |cx, s, message| (cx.send(me, cx.tuple(&[cx.int(1), message])), s).1);
             let Ok((p, first)) = port.spawn_monitored(SpawnOptions::new().name(NAME), answers) else { return };
-            let monitor = port.monitor(p);
+            let (monitor, by_name) = (port.monitor(p), port.monitor_name(NAME));
+            let of_nobody = port.monitor_name(KEY);
             for &q in keep.iter() {
                 let _ = rt.send_new(q, |h| h.list((0..100).map(|i| h.tuple(&[h.int(i), h.int(i64::MAX)]))));
             }
@@ -156,7 +157,7 @@ fn processes_are_spawned_and_sent_to_and_end() {
             let _ = rt.kill(p);
             rt.run_until_idle();
             while port.try_recv().is_some() {}
-            for monitor in [Ok(first), monitor].into_iter().flatten() {
+            for monitor in [Ok(first), monitor, by_name, of_nobody].into_iter().flatten() {
                 port.demonitor(monitor);
             }
             drop(rt.port());

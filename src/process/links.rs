@@ -317,11 +317,8 @@ impl<'h> Cx<'h> {
         let (me, relations) = (self.me(), self.relations());
         or_unwind(relations.monitors.reserve());
         let id = self.make_ref();
-        let there = whom.is_some_and(|whom| or_unwind(self.node().send_monitor(me, whom, id, object)));
+        or_unwind(self.node().monitor(me, id, whom, object));
         relations.monitors.insert(id, whom.unwrap_or(me));
-        if !there {
-            or_unwind(self.node().send_down(me, id, object, NOPROC.word()));
-        }
         id
     }
 

@@ -164,14 +164,22 @@ impl Node {
         true
     }
 
-    /// Lets a port monitor a process: it receives its end, at once if there is no such process.
-    pub(crate) fn monitor_for_port(&self, port: Pid, whom: Pid) -> Result<Reference, HeapError> {
-        let id = self.store().make_ref();
-        let object = Monitored::Pid(whom);
-        if !self.send_monitor(port, whom, id, object)? {
-            self.send_down(port, id, object, NOPROC.word())?;
+    /// Lets somebody, who may be a port, monitor a process: the end is told, at once if there is nobody.
+    pub(crate) fn monitor(
+        &self,
+        watcher: Pid,
+        id: Reference,
+        whom: Option<Pid>,
+        object: Monitored,
+    ) -> Result<(), HeapError> {
+        let there = match whom {
+            Some(whom) => self.send_monitor(watcher, whom, id, object)?,
+            None => false,
+        };
+        if !there {
+            self.send_down(watcher, id, object, NOPROC.word())?;
         }
-        Ok(id)
+        Ok(())
     }
 
     /// Ends a monitor of a port's. Without memory to say so, the end comes, and the port drops it.

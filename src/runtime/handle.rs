@@ -551,7 +551,8 @@ pub struct Exited {
 
 impl Exited {
     /// Why the process ended; blocks the thread until it has. `None`: the time was over first, or the process had ended
-    /// before it was watched, and nobody knows why any more, or this was told already.
+    /// before it was watched, and nobody knows why any more, or this was told already. Inside a turn it does not wait, as
+    /// [`try_wait`](Self::try_wait): a process [monitors](crate::Cx::monitor) another.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -565,7 +566,7 @@ impl Exited {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn wait(&self, timeout: Duration) -> Option<Arc<Exit>> {
-        self.rx.recv_timeout(timeout).ok()
+        if crate::persistent::in_turn() { self.try_wait() } else { self.rx.recv_timeout(timeout).ok() }
     }
 
     /// Why the process ended, if it has, and this was not told already. Does not block.

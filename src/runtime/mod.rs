@@ -11,6 +11,12 @@
 //! but for some once in a millisecond: what is spread over the workers is work that takes longer than that. Memory of processes that have ended is freed at the latest a few milliseconds after every worker is between
 //! two turns.
 //!
+//! What waits, for a time that it is given, blocks its thread: [`Exited::wait`], [`Port::recv_timeout`],
+//! [`Handle::info_within`], [`wait_idle`](crate::PersistentTerms::wait_idle) and
+//! [`Reports::recv_timeout`](crate::persistent::Reports::recv_timeout). Inside a turn, and in what is called there (destructors,
+//! hooks, [`ended`](crate::Process::ended)), none of them waits, because what would come may need this very worker: each says
+//! at once what is there, or what it says when the time is over. Nor do [`step`](Deterministic::step) and its like do anything there.
+//!
 //! ```
 //! use shared_term::prelude::*;
 //! use std::time::Duration;

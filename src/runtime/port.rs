@@ -3,10 +3,11 @@
 use crate::heap::{HeapError, Region, try_box};
 use crate::persistent::{Acts, ActsRef, Link, Occupant};
 use crate::process::{
-    Mailbox, Node, Parent, Process, Queue, Recipient, SmallMap, SpawnError, SpawnOptions, caught, received_end,
+    Mailbox, Monitored, Node, Parent, Process, Queue, Recipient, SmallMap, SpawnError, SpawnOptions, caught,
+    received_end,
 };
 use crate::sync::atomic::{Ordering, fence};
-use crate::{Pid, Reference};
+use crate::{Atom, Pid, Reference};
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -202,10 +203,44 @@ impl Port {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn monitor(&mut self, whom: Pid) -> Result<Reference, HeapError> {
+        self.monitor_as(|_| (Some(whom), Monitored::Pid(whom)))
+    }
+
+    /// As [`monitor`](Self::monitor), of whoever has this name now: the port receives `{'DOWN', Monitor, process, Name, Reason}`,
+    /// with the reason `noproc` when nobody has it. OTP: `monitor(process, Name)`, which says `{Name, Node}`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::SpawnOptions};
+    /// const LOG: Atom = Atom::inline("log");
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let mut port = rt.port()?;
+    /// let early = port.monitor_name(LOG)?;
+    /// let p = rt.spawn_fn_with(SpawnOptions::new().name(LOG), |cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+    /// let later = port.monitor_name(LOG)?;
+    /// rt.kill(p)?;
+    /// rt.run_until_idle();
+    /// let told: Vec<_> = std::iter::from_fn(|| port.try_recv()).map(|end| end.root().to_string()).collect();
+    /// let [noproc, killed] = [(early, "noproc"), (later, "killed")]
+    ///     .map(|(monitor, why)| format!("{{'DOWN',{monitor},process,log,{why}}}"));
+    /// assert_eq!(told, [noproc, killed]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn monitor_name(&mut self, name: Atom) -> Result<Reference, HeapError> {
+        self.monitor_as(|node| (node.whereis(name), Monitored::Name(name)))
+    }
+
+    fn monitor_as(&mut self, whom: impl FnOnce(&Node) -> (Option<Pid>, Monitored)) -> Result<Reference, HeapError> {
         self.monitors.reserve()?;
         let _guard = self.node.store().pin();
-        let id = self.node.monitor_for_port(self.pid(), whom)?;
-        self.monitors.insert(id, whom);
+        let (whom, object) = whom(&self.node);
+        let id = self.node.store().make_ref();
+        self.node.monitor(self.pid(), id, whom, object)?;
+        // That nobody has the name is told already: who takes it back asks nobody else.
+        self.monitors.insert(id, whom.unwrap_or(self.pid()));
         Ok(id)
     }
 
@@ -269,7 +304,8 @@ impl Port {
         true
     }
 
-    /// The next message; blocks the thread until it is there. `None`: the time was over first.
+    /// The next message; blocks the thread until it is there. `None`: the time was over first. Inside a turn it does not wait,
+    /// as [`try_recv`](Self::try_recv): whoever would send may be behind the same worker.
     ///
     /// ```
     /// use shared_term::prelude::*;
@@ -287,6 +323,9 @@ impl Port {
         loop {
             if let Some(message) = self.try_recv() {
                 return Some(message);
+            }
+            if crate::persistent::in_turn() {
+                return None;
             }
             let left = match deadline {
                 Some(deadline) => deadline.checked_duration_since(Instant::now())?,

@@ -255,6 +255,33 @@ fn a_port_receives_what_comes_behind_an_end_that_it_has_taken_back() {
     assert_eq!(port.try_recv().expect("it has come").root().as_int(), Some(2));
 }
 
+/// What a process is told that monitors a name a port receives.
+#[test]
+fn a_port_monitors_by_name() {
+    const NAME: Atom = Atom::inline("name");
+    let (mut rt, mut port) = runtime();
+    let down = |monitor, why| format!("{{'DOWN',{monitor},process,name,{why}}}");
+    // Of nobody: told at once, unless it is taken back.
+    let [nobody, taken_back] = [(); 2].map(|()| port.monitor_name(NAME).unwrap());
+    assert!(port.demonitor(taken_back));
+    assert_eq!(said(&mut port), [down(nobody, "noproc")]);
+    assert!(!port.demonitor(nobody));
+    // Of who had the name then, who loses it, and not of who has it when it ends.
+    let (p, q) = (ends(&rt), ends(&rt));
+    rt.register(NAME, p).unwrap();
+    let of_p = port.monitor_name(NAME).unwrap();
+    let ended = port.monitor_name(NAME).unwrap();
+    assert!(port.demonitor(ended) && !port.demonitor(ended));
+    assert_eq!(rt.unregister(NAME), Some(p));
+    rt.register(NAME, q).unwrap();
+    go(&rt, q);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [""; 0]);
+    go(&rt, p);
+    rt.run_until_idle();
+    assert_eq!(said(&mut port), [down(of_p, "{error,<<\"end\">>}")]);
+}
+
 /// A monitor of a port that comes while the process ends is one of nobody.
 #[test]
 fn a_port_monitors_while_the_process_ends() {
