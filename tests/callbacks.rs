@@ -17,6 +17,8 @@ use support::{LONG, Ledger, OnDrop};
 
 const KEY: Atom = Atom::inline("key");
 const AGES: Duration = Duration::from_secs(3600);
+/// For what fails the test when it waits, which then ends.
+const PATIENCE: Duration = Duration::from_secs(2 * LONG.as_secs());
 
 /// A port that a fresh process of the runtime answers: some worker still runs.
 fn assert_runs(rt: &Runtime) {
@@ -384,14 +386,14 @@ impl Waiting {
     fn try_all(&mut self, place: &'static str) {
         let runs = self.runs.unwrap_or(self.port.pid());
         let tell = |call, at_once| _ = self.tells.send((place, call, at_once));
-        tell("wait_idle", !self.store.wait_idle(AGES));
-        tell("a report", self.reports.recv_timeout(AGES).is_none());
-        tell("info_within", self.handle.info_within(runs, AGES).unwrap().is_none_or(|info| info.details.is_none()));
-        tell("an end", self.exited.wait(AGES).is_none());
-        tell("a message", self.port.recv_timeout(AGES).is_none());
+        tell("wait_idle", !self.store.wait_idle(PATIENCE));
+        tell("a report", self.reports.recv_timeout(PATIENCE).is_none());
+        tell("info_within", self.handle.info_within(runs, PATIENCE).unwrap().is_none_or(|info| info.details.is_none()));
+        tell("an end", self.exited.wait(PATIENCE).is_none());
+        tell("a message", self.port.recv_timeout(PATIENCE).is_none());
         tell("step", !self.still.step());
         tell("run_until_idle", self.still.run_until_idle() == 0);
-        tell("advance", self.still.advance(AGES) == 0);
+        tell("advance", self.still.advance(PATIENCE) == 0);
     }
 }
 
@@ -448,8 +450,8 @@ fn nothing_waits_within_a_turn_nor_in_what_is_called_there() {
     rt.spawn_fn(
         move |cx| {
             let mut waiting = waiting.lock().unwrap();
-            let message = waiting.port.recv_timeout(AGES).map(|message| message.root().to_string());
-            tx.send((message, waiting.exited.wait(AGES).map(|why| why.to_string()))).unwrap();
+            let message = waiting.port.recv_timeout(PATIENCE).map(|message| message.root().to_string());
+            tx.send((message, waiting.exited.wait(PATIENCE).map(|why| why.to_string()))).unwrap();
             cx.nil()
         },
         |_, s, _| Ok(Next(s)),

@@ -1,10 +1,9 @@
 //! The context of a turn.
 
 use super::cell::{Flags, Task};
-use super::mailbox::Load;
 use super::node::{Node, Parent, SpawnError};
 use super::timer;
-use super::{Process, ProcessInfo, Settings, SpawnOptions, Turn, Unsent};
+use super::{Process, Settings, SpawnOptions, Turn, Unsent};
 use crate::heap::copy::Literals;
 use crate::heap::{Heap, HeapError, Region};
 use crate::persistent::{Domain, Holder, PersistentTerms, sealed};
@@ -575,31 +574,6 @@ impl<'h> Cx<'h> {
         let task = self.task();
         // SAFETY: a turn owns its process; the borrow ends with the statement.
         unsafe { task.owned() }.flags.set(Flags::HIBERNATES, true);
-    }
-
-    /// Figures of a process; of one that runs now, other than this one, without [`Details`](super::Details). `None`: there
-    /// is nobody. O(messages that wait); takes a lock. OTP: `process_info(Pid)`, which waits for the process.
-    ///
-    /// ```
-    /// use shared_term::{prelude::*, process::Status};
-    /// # let mut rt = Runtime::deterministic(1);
-    /// let p = rt.spawn_fn(|cx| cx.nil(), |cx, _, message| {
-    ///     let mine = cx.info(cx.me()).unwrap();
-    ///     assert_eq!((mine.status, mine.messages), (Status::Running, 1), "another message waits");
-    ///     Ok(Next(message))
-    /// })?;
-    /// rt.run_until_idle();
-    /// rt.send_new(p, |h| h.int(1))?;
-    /// rt.send_new(p, |h| h.int(2))?;
-    /// rt.step();
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn info(self, pid: Pid) -> Option<ProcessInfo> {
-        if pid == self.me() {
-            // SAFETY: a turn owns its process, and is online.
-            return Some(unsafe { self.task().own_info(Load::default()) });
-        }
-        self.node().info(pid)
     }
 
     /// The persistent terms of this process's domain.

@@ -1,5 +1,6 @@
 //! Figures of a process.
 
+use super::Cx;
 use super::cell::{Flags, Task};
 use super::mailbox::Load;
 use super::node::Node;
@@ -155,6 +156,108 @@ impl Task {
             message_bytes: load.bytes,
             details: details.ok(),
         }
+    }
+}
+
+/// # Who there is
+impl Cx<'_> {
+    /// Figures of a process; of one that runs now, other than this one, without [`Details`](Details). `None`: there
+    /// is nobody. O(messages that wait); takes a lock. OTP: `process_info(Pid)`, which waits for the process.
+    ///
+    /// ```
+    /// use shared_term::{prelude::*, process::Status};
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(|cx| cx.nil(), |cx, _, message| {
+    ///     let mine = cx.info(cx.me()).unwrap();
+    ///     assert_eq!((mine.status, mine.messages), (Status::Running, 1), "another message waits");
+    ///     Ok(Next(message))
+    /// })?;
+    /// rt.run_until_idle();
+    /// rt.send_new(p, |h| h.int(1))?;
+    /// rt.send_new(p, |h| h.int(2))?;
+    /// rt.step();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn info(self, pid: Pid) -> Option<ProcessInfo> {
+        if pid == self.me() {
+            // SAFETY: a turn owns its process, and is online.
+            return Some(unsafe { self.task().own_info(Load::default()) });
+        }
+        self.node().info(pid)
+    }
+
+    /// Does the process live? Wait-free. OTP: `is_process_alive/1`, which sees to the signals first that the caller has
+    /// sent before.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let gone = rt.port()?.pid(); // dropped at once
+    /// let p = rt.spawn_fn(
+    ///     move |cx| {
+    ///         assert!(cx.is_alive(cx.me()) && !cx.is_alive(gone));
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert!(rt.is_alive(p));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_alive(self, pid: Pid) -> bool {
+        self.domain_ref().slots.find(pid).is_some()
+    }
+
+    /// How many processes live, this one among them: exact when none begins or ends meanwhile, and never too few. O(1). OTP:
+    /// `system_info(process_count)`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let p = rt.spawn_fn(
+    ///     |cx| {
+    ///         for _ in 0..3 {
+    ///             cx.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap();
+    ///         }
+    ///         cx.int(cx.processes() as i64)
+    ///     },
+    ///     |_, n, _| Ok(Stop(Exit::msg(n))),
+    /// )?;
+    /// let exited = rt.exited(p);
+    /// rt.send_new(p, |h| h.nil())?;
+    /// rt.run_until_idle();
+    /// assert_eq!(exited.try_wait().unwrap().to_string(), "4");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn processes(self) -> usize {
+        self.node().processes.live()
+    }
+
+    /// The processes that live, this one among them, ports not, in no order. O(processes that ever lived at once), for which
+    /// the turn goes on. Who is spawned or ends meanwhile may be there or not. The list is one of `std`, without memory for
+    /// which the program ends. OTP: `processes/0`.
+    ///
+    /// ```
+    /// use shared_term::prelude::*;
+    /// # let mut rt = Runtime::deterministic(1);
+    /// let others = [1, 2].map(|_| rt.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s))).unwrap());
+    /// rt.run_until_idle();
+    /// let ends_them = rt.spawn_fn(
+    ///     |cx| {
+    ///         for p in cx.pids().into_iter().filter(|&p| p != cx.me()) {
+    ///             cx.kill(p);
+    ///         }
+    ///         cx.nil()
+    ///     },
+    ///     |_, s, _| Ok(Next(s)),
+    /// )?;
+    /// rt.run_until_idle();
+    /// assert_eq!(rt.pids(), [ends_them]);
+    /// assert!(!others.into_iter().any(|p| rt.is_alive(p)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pids(self) -> Vec<Pid> {
+        self.node().pids()
     }
 }
 

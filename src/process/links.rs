@@ -4,15 +4,14 @@
 //! number of the other end that it knew of. Without it a process that is unlinked and linked again by its peer, while its own unlink is
 //! on the way, would drop the new link for the old one, and the two would disagree for ever.
 
+use super::Cx;
 use super::cell::Flags;
 use super::event::Monitored;
 use super::exit::NOPROC;
 use super::mailbox::Queue;
-use super::names::RegisterError;
 use super::signals::Kind;
 use super::small_map::SmallMap;
 use super::timeout::{Alarm, Timeout};
-use super::{Cx, Letter, Unsent};
 use crate::Pid;
 use crate::heap::{HeapError, unwind};
 use crate::term::{Atom, Reference, Term, TermRef};
@@ -448,134 +447,5 @@ impl<'h> Cx<'h> {
     /// ```
     pub fn kill(self, whom: Pid) {
         or_unwind(self.node().send_kill(whom));
-    }
-}
-
-/// # Names
-impl<'h> Cx<'h> {
-    /// Gives a name to a process of this runtime, until it ends or the name is [taken back](Self::unregister). Takes a lock;
-    /// O(1), but for the tables of names, which grow now and then. OTP: `register(Name, Pid)`.
-    ///
-    /// # Errors
-    ///
-    /// When another process has the name, this one has another name, or there is no such process.
-    ///
-    /// ```
-    /// use shared_term::{prelude::*, process::RegisterError};
-    /// const LOG: Atom = Atom::inline("log");
-    /// # let mut rt = Runtime::deterministic(1);
-    /// let open = |cx: Cx<'_>| cx.register(LOG, cx.me());
-    /// let first = rt.spawn_fn(move |cx| { assert_eq!(open(cx), Ok(())); cx.nil() }, |_, s, _| Ok(Next(s)))?;
-    /// rt.run_until_idle();
-    /// let taken = Err(RegisterError::Taken(first));
-    /// let second = rt.spawn_fn(move |cx| { assert_eq!(open(cx), taken); cx.nil() }, |_, s, _| Ok(Next(s)))?;
-    /// rt.run_until_idle();
-    /// assert!(rt.is_alive(second) && rt.whereis(LOG) == Some(first));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn register(self, name: Atom, pid: Pid) -> Result<(), RegisterError> {
-        self.node().register(name, pid)
-    }
-
-    /// Takes a name back; whose it was. Takes a lock. OTP: `unregister/1`, which fails where nobody has it.
-    ///
-    /// ```
-    /// use shared_term::{prelude::*, process::SpawnOptions};
-    /// const LOG: Atom = Atom::inline("log");
-    /// # let mut rt = Runtime::deterministic(1);
-    /// let log = SpawnOptions::new().name(LOG);
-    /// let old = rt.spawn_fn_with(log, |cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
-    /// let new = rt.spawn_fn(
-    ///     move |cx| {
-    ///         assert_eq!(cx.unregister(LOG), Some(old));
-    ///         cx.register(LOG, cx.me()).unwrap();
-    ///         cx.nil()
-    ///     },
-    ///     |_, s, _| Ok(Next(s)),
-    /// )?;
-    /// rt.run_until_idle();
-    /// assert_eq!(rt.whereis(LOG), Some(new));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn unregister(self, name: Atom) -> Option<Pid> {
-        self.node().unregister(name)
-    }
-
-    /// Who has a name. Wait-free. OTP: `whereis/1`.
-    ///
-    /// ```
-    /// use shared_term::{prelude::*, process::SpawnOptions};
-    /// const LOG: Atom = Atom::inline("log");
-    /// # let mut rt = Runtime::deterministic(1);
-    /// let log = rt.spawn_fn_with(SpawnOptions::new().name(LOG), |cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
-    /// let p = rt.spawn_fn(
-    ///     move |cx| {
-    ///         assert_eq!(cx.whereis(LOG), Some(log));
-    ///         assert_eq!(cx.whereis(Atom::OK), None);
-    ///         cx.nil()
-    ///     },
-    ///     |_, s, _| Ok(Next(s)),
-    /// )?;
-    /// rt.run_until_idle();
-    /// assert!(rt.is_alive(p));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn whereis(self, name: Atom) -> Option<Pid> {
-        self.node().whereis(name)
-    }
-
-    /// As [`send`](Self::send), to whoever has a name; nothing happens where nobody has it. OTP: `Name ! Message`, which
-    /// fails then.
-    ///
-    /// ```
-    /// use shared_term::{prelude::*, process::SpawnOptions};
-    /// const LOG: Atom = Atom::inline("log");
-    /// # let mut rt = Runtime::deterministic(1);
-    /// let mut port = rt.port()?;
-    /// let me = port.pid();
-    /// let log = SpawnOptions::new().name(LOG);
-    /// rt.spawn_fn_with(log, |cx| cx.nil(), move |cx, s, line| { cx.send(me, line); Ok(Next(s)) })?;
-    /// rt.spawn_fn(|cx| { cx.send_named(LOG, cx.binary("hello")); cx.nil() }, |_, s, _| Ok(Next(s)))?;
-    /// rt.run_until_idle();
-    /// assert_eq!(port.try_recv().unwrap().root().as_str(), Some("hello"));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// As [`send`](Self::send).
-    pub fn send_named(self, name: Atom, message: impl Letter<'h>) {
-        if let Err(unsent) = self.try_send_named(name, message) {
-            unsent.drop_unseen().unwrap_or_else(|error| unwind(error));
-        }
-    }
-
-    /// As [`try_send`](Self::try_send), to whoever has a name.
-    ///
-    /// # Errors
-    ///
-    /// When nobody has the name, and as [`try_send`](Self::try_send).
-    ///
-    /// ```
-    /// use shared_term::{prelude::*, process::Unsent};
-    /// const LOG: Atom = Atom::inline("log");
-    /// # let mut rt = Runtime::deterministic(1);
-    /// let p = rt.spawn_fn(
-    ///     |cx| {
-    ///         let line = Region::build(|h| h.binary("hello"));
-    ///         let Err(Unsent::NoProcess(Some(line))) = cx.try_send_named(LOG, line) else { panic!("nobody has it") };
-    ///         cx.adopt(line)
-    ///     },
-    ///     |_, s, _| Ok(Next(s)),
-    /// )?;
-    /// rt.run_until_idle();
-    /// assert!(rt.is_alive(p));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn try_send_named(self, name: Atom, message: impl Letter<'h>) -> Result<(), Unsent> {
-        match self.whereis(name) {
-            Some(pid) => self.try_send(pid, message),
-            None => Err(Unsent::NoProcess(message.back())),
-        }
     }
 }

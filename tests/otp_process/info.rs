@@ -4,9 +4,10 @@ use crate::helpers::{GO, NORMAL, atom, does, go, runtime, said, traps, waits, wh
 use crate::support::LONG;
 use shared_term::prelude::*;
 use shared_term::process::{ProcessInfo, Status};
+use shared_term::runtime::Deterministic;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 /// `process_SUITE:t_process_info`, `process_info_other`: the figures of a process that waits.
@@ -270,4 +271,56 @@ fn processes_large_tab() {
         over.store(true, Ordering::Relaxed);
         comes_and_goes.join().unwrap();
     });
+}
+
+/// `processes/0` and what is near it: a turn is told what a thread is, of its own runtime. Who has ended and is not yet freed is
+/// not there, who only has its end before it is.
+#[test]
+fn a_turn_and_a_thread_see_the_same_processes() {
+    let store = PersistentTerms::new();
+    let build = || Runtime::builder().persistent(store.clone()).deterministic(1);
+    let (mut rt, other) = (build(), build());
+    let (theirs, port) = (waits(&other), rt.port().unwrap());
+    let seen = Arc::new(Mutex::new(None));
+    let looks = does(&rt, {
+        let (seen, port) = (Arc::clone(&seen), port.pid());
+        move |cx, about| {
+            let last = about.as_pid().unwrap_or(port);
+            if about.is_nil() {
+                cx.spawn_fn(|cx| cx.nil(), |_, s, _| Ok(Next(s)))?;
+                cx.kill(cx.me());
+            }
+            let alive = [cx.me(), port, theirs, last].map(|p| cx.is_alive(p));
+            *seen.lock().unwrap() = Some((cx.pids(), cx.processes(), cx.registered(), alive));
+            Ok(())
+        }
+    });
+    let [a, b, c] = [(); 3].map(|()| waits(&rt));
+    let names = [(Atom::inline("looks"), looks), (Atom::inline("c"), c)];
+    rt.run_until_idle();
+    let look = |rt: &mut Deterministic, about: &dyn for<'r> Fn(Heap<'r>) -> Term<'r>| {
+        rt.send_new(looks, about).unwrap();
+        rt.run_until_idle();
+        let (mut pids, count, registered, alive) = seen.lock().unwrap().take().unwrap();
+        pids.sort_unstable();
+        (pids, count, registered, alive)
+    };
+    assert_eq!(look(&mut rt, &|h| h.pid(a)), (vec![looks, a, b, c], 4, vec![], [true; 4]));
+    for (name, p) in names {
+        rt.register(name, p).unwrap();
+    }
+    assert_eq!(look(&mut rt, &|h| h.pid(c)).2, names);
+    let guard = store.pin(); // holds up what is left of the dead
+    rt.kill(b).unwrap();
+    rt.kill(c).unwrap();
+    rt.run_until_idle();
+    let mine = (vec![looks, a], 2, vec![names[0]], [true, true, true, false]);
+    assert_eq!(look(&mut rt, &|h| h.pid(c)), mine);
+    assert_eq!((rt.pids(), rt.processes(), rt.registered()), (mine.0, 2, mine.2));
+    drop(guard);
+    // One that has spawned another in this turn sees it, and one that will end sees itself.
+    let last = look(&mut rt, &|h| h.nil());
+    assert_eq!((last.0.len(), last.1, last.3), (3, 3, [true; 4]));
+    assert!(last.0.contains(&looks) && !rt.is_alive(looks));
+    drop(port);
 }
