@@ -542,7 +542,8 @@ pub(crate) static ROWS: &[Row] = &[
         name: "idle_process_bytes",
         unit: Unit::Bytes,
         goal: Goal::sample(256.0),
-        n: (1_000_000, 100_000),
+        // An eighth: as large a part of the table of slots, which doubles, is in use as of a million.
+        n: (1_000_000, 125_000),
         ours: ours::idle_process_bytes,
         reference: Reference::Otp(Lease::EachRun { processes: LARGE }),
         rust: Some(("boxed closure + mpsc channel", rust_refs::idle_bytes)),
