@@ -1,7 +1,7 @@
 //! The global collection on the production code, a model per lemma, each with the faults that it must find.
 //!
 //! The models are those of the proof: *glance*, *glimpse* and *get* (a reader), *boundary* (two turns of one worker), *pass*,
-//! *defer* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
+//! *defer*, *pieces* and *busy* (a literal on its way while the collector looks), *foreign* (a guard), *republish* (an old turn puts
 //! a retired value back), *burst* (messages that are made to share a copy), *lease* and *leases* (a handle outside of every process), *exit* (a holder ends while it is
 //! asked), *put off* (three holders are woken one by one), *lazy*, *joins* and *budget* (the policies).
 #![cfg(loom)]
@@ -209,6 +209,29 @@ fn defer() {
     world.collect();
     thread.join().unwrap();
     settle(world, &[p, q]);
+}
+
+/// Of three messages, which are more than are put in their order in one piece, one is the value: between two pieces, when it
+/// is in no mailbox and no queue, a boundary is passed, and the collector goes on.
+fn pieces() {
+    let world = world();
+    let q = process(&world, None);
+    world.send(q, message(LOOK));
+    {
+        let _turn = world.worker();
+        world.deliver(q, world.letter(X).expect("it is there"));
+    }
+    world.send(q, message(LOOK));
+    world.unpublish(X);
+    let thread = {
+        let world = world.clone();
+        thread::spawn(move || {
+            world.worker().run(q, 8);
+        })
+    };
+    world.collect();
+    thread.join().unwrap();
+    settle(world, &[q]);
 }
 
 /// The value lies in two messages of a process, which are made to share a copy. It hands on the first, and keeps the second;
@@ -607,6 +630,11 @@ fn pass_holds() {
 #[test]
 fn defer_holds() {
     model("defer", Some(4), &[QueueNotInFilter, EvacuateForgetsMessages, InspectForgetsMessages], defer);
+}
+
+#[test]
+fn pieces_hold() {
+    model("pieces", None, &[ScanIgnoresRunning, EvacuateForgetsMessages], pieces);
 }
 
 #[test]
