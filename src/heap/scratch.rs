@@ -1,9 +1,10 @@
 //! A heap for a part of a turn.
 
 use super::collect::move_out;
+use super::failure::{Unwind, unwind_from};
 use super::off_heap::Panicked;
 use super::raw::RawHeap;
-use super::{Heap, HeapError, Unwind, unwind_from};
+use super::{Heap, HeapError};
 use crate::term::Term;
 use std::marker::PhantomData;
 use std::ops::Deref;

@@ -270,10 +270,9 @@ impl Comparison {
             Kind::Pid => Pid::from_word(a).cmp(&Pid::from_word(b)),
             Kind::RemotePid => x.as_remote_pid().cmp(&y.as_remote_pid()),
             Kind::Reference => Reference::from_word(a).cmp(&Reference::from_word(b)),
-            Kind::Resource => x
-                .as_resource()
-                .map(super::view::Resource::address)
-                .cmp(&y.as_resource().map(super::view::Resource::address)),
+            Kind::Resource => {
+                x.as_resource().map(super::Resource::address).cmp(&y.as_resource().map(super::Resource::address))
+            }
             Kind::Binary => x.as_bytes().cmp(&y.as_bytes()),
             Kind::Nil => Ordering::Equal,
             Kind::Tuple | Kind::Map | Kind::List => {

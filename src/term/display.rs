@@ -3,7 +3,8 @@
 //! Printing expands what is shared, so its output can be exponentially longer than the term: it is cut off with `...`
 //! after the precision of the format (`{:.80}`), or after 16 Mi bytes.
 
-use super::view::{Outside, Place, Term, TermRef, View};
+use super::place::{Outside, Place};
+use super::view::{Term, TermRef, View};
 use super::{Atom, BigInt, MapIter};
 use crate::heap::{make_box, make_room};
 use std::fmt::{self, Write};

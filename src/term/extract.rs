@@ -1,6 +1,7 @@
 //! Typed extraction from terms.
 
-use super::view::{InHeap, Kind, Place, Term};
+use super::place::{InHeap, Place};
+use super::view::{Kind, Term};
 use super::{Atom, List, Map, Pid, Reference, RemotePid};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -287,7 +287,7 @@ unsafe fn leaf(w: Word) -> Result<u64, Pending> {
         Kind::Binary => Ok(hash_bytes(term.as_bytes().unwrap_or_default())),
         // SAFETY: three words follow the header.
         Kind::RemotePid => Ok((1..=3).fold(PID, |h, i| mix(h, unsafe { *word::address(w).add(i) }))),
-        _ => Ok(hash_word(term.as_resource().map_or(0, super::view::Resource::address) as u64)),
+        _ => Ok(hash_word(term.as_resource().map_or(0, super::Resource::address) as u64)),
     }
 }
 

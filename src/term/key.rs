@@ -3,7 +3,8 @@
 use super::compare::{compare_wide, rank};
 use super::hash::{Few, few, hash_big, hash_bytes, hash_other, hash_tuple, hash_word};
 use super::number::limbs;
-use super::view::{Kind, Place, Term, TermRef};
+use super::place::Place;
+use super::view::{Kind, Term, TermRef};
 use super::word;
 use super::{Atom, Numbers, Pid, Reference, compare, hash};
 use crate::heap::{Heap, ToTerm};

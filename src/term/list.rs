@@ -1,6 +1,7 @@
 //! Walking lists.
 
-use super::view::{InHeap, Place, Term};
+use super::place::{InHeap, Place};
+use super::view::Term;
 
 /// The elements of a list; see [`Term::list`].
 ///

@@ -47,6 +47,7 @@
 //! | resource | an `Arc` outside | a magic reference |
 
 mod atom;
+mod big_int;
 mod compare;
 mod display;
 mod extract;
@@ -56,21 +57,26 @@ mod list;
 pub(crate) mod map;
 mod number;
 mod pid;
+mod place;
 mod reference;
 mod remote;
+mod resource;
 mod sorting;
 mod view;
 pub(crate) mod word;
 
 pub use atom::{Atom, AtomError, AtomName};
+pub use big_int::BigInt;
 pub use extract::{FromTerm, Mismatch};
 pub use key::Key;
 pub use list::List;
 pub use map::{Map, MapIter};
 pub use pid::Pid;
+pub use place::{InHeap, Outside, Place};
 pub use reference::{Reference, References};
 pub use remote::RemotePid;
-pub use view::{BigInt, InHeap, Kind, Outside, Place, Resource, Term, TermRef, View};
+pub use resource::Resource;
+pub use view::{Kind, Term, TermRef, View};
 
 pub(crate) use compare::{Numbers, compare, equal, equal_value};
 pub(crate) use hash::hash;

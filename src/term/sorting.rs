@@ -5,7 +5,7 @@
 
 use super::Map;
 use super::compare::{Numbers, Range};
-use super::view::Outside;
+use super::place::Outside;
 use super::word::Word;
 use crate::heap::make_room;
 use std::cmp::Ordering;

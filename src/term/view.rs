@@ -2,68 +2,14 @@
 
 use super::word::{self, Object, Word};
 use super::{
-    Atom, FromTerm, Key, List, Map, Mismatch, Numbers, Pid, Reference, RemotePid, compare, equal, equal_value, hash,
+    Atom, BigInt, FromTerm, InHeap, Key, List, Map, Mismatch, Numbers, Outside, Pid, Place, Reference, RemotePid,
+    Resource, compare, equal, equal_value, hash,
 };
-use crate::heap::resource::Anything;
-use crate::{Atomics, Counters};
 use bytes::Bytes;
 use std::any::Any;
 use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::num::NonZeroU64;
-use std::sync::Arc;
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::InHeap {}
-    impl Sealed for super::Outside {}
-}
-
-/// Where the words of a [`Term`] live, as far as its type knows. Sealed: [`InHeap`] and [`Outside`].
-///
-/// ```
-/// use shared_term::{Region, Term, term::Place};
-/// fn sum<P: Place>(list: Term<'_, P>) -> i64 {
-///     list.list().filter_map(|n| n.as_int()).sum()
-/// }
-/// let r = Region::build(|h| {
-///     let list = h.list(1..4);
-///     h.cons(h.int(sum(list)), list) // while it is built
-/// });
-/// assert_eq!(sum(r.root()), 6 + 1 + 2 + 3); // lent
-/// ```
-pub trait Place: sealed::Sealed + Copy + 'static {}
-
-/// In the heap that the term's lifetime names, or in a literal that this heap may point to: the term may become part of
-/// new terms of that heap.
-///
-/// ```
-/// use shared_term::{Heap, Region, Term, term::InHeap};
-/// fn push<'h>(h: Heap<'h>, stack: Term<'h, InHeap>, n: i64) -> Term<'h> {
-///     h.cons(h.int(n), stack) // `Term<'h>` is the same type
-/// }
-/// let r = Region::build(|h| push(h, push(h, h.nil(), 1), 2));
-/// assert_eq!(r.root().to_string(), "[2,1]");
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub enum InHeap {}
-
-/// Kept alive by a borrow: the term may be read, and copied into a heap, but not linked.
-///
-/// ```
-/// use shared_term::{Heap, Region, Term, term, term::Outside};
-/// fn keep<'h>(h: Heap<'h>, lent: Term<'_, Outside>) -> Term<'h> {
-///     h.copy(lent) // `lent` itself is of another type than what may be linked
-/// }
-/// let config = Region::build(|h| term!(h, {:limit, 10}));
-/// let r = Region::build(|h| term!(h, [keep(h, config.root())]));
-/// assert_eq!(r.root().to_string(), "[{limit,10}]");
-/// ```
-#[derive(Debug, Clone, Copy)]
-pub enum Outside {}
-
-impl Place for InHeap {}
-impl Place for Outside {}
 
 /// An immutable value: one tagged word.
 ///
@@ -208,148 +154,6 @@ pub enum Kind {
     Binary,
     /// A resource.
     Resource,
-}
-
-/// An integer that does not fit an `i64`, in sign and magnitude.
-///
-/// ```
-/// # use shared_term::{Region, term::View};
-/// let r = Region::build(|h| h.list([i128::from(u64::MAX), -(1 << 100)]));
-/// let wide: Vec<_> = r.root().list().map(|n| n.view()).collect();
-/// let [View::BigInt(a), View::BigInt(b)] = &wide[..] else { panic!() };
-/// assert_eq!((a.to_i128(), b.limbs(), b.is_negative()), (Some(u64::MAX.into()), &[0, 1 << 36][..], true));
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BigInt<'h> {
-    negative: bool,
-    limbs: &'h [u64],
-}
-
-impl<'h> BigInt<'h> {
-    /// The most limbs that an integer may have: 4,194,240 bits, as in OTP.
-    ///
-    /// ```
-    /// # use shared_term::{Region, term::BigInt};
-    /// Region::build(|h| h.big_int(false, &[1; BigInt::MAX_LIMBS]).unwrap());
-    /// ```
-    pub const MAX_LIMBS: usize = 65_535;
-
-    /// Is it below zero?
-    ///
-    /// ```
-    /// # use shared_term::{Region, term::View};
-    /// let r = Region::build(|h| h.int(i128::MIN));
-    /// assert!(matches!(r.root().view(), View::BigInt(n) if n.is_negative()));
-    /// ```
-    pub fn is_negative(&self) -> bool {
-        self.negative
-    }
-
-    /// The magnitude, least significant limb first; the last limb is not zero.
-    ///
-    /// ```
-    /// # use shared_term::{Region, term::View};
-    /// let r = Region::build(|h| h.big_int(false, &[1, 2, 3]).unwrap());
-    /// let View::BigInt(n) = r.root().view() else { panic!() };
-    /// assert_eq!(n.limbs(), [1, 2, 3]); // 1 + 2 * 2^64 + 3 * 2^128
-    /// ```
-    pub fn limbs(&self) -> &'h [u64] {
-        self.limbs
-    }
-
-    /// The value, if it fits an `i128`.
-    ///
-    /// ```
-    /// # use shared_term::{Region, term::View};
-    /// let r = Region::build(|h| h.list([h.int(i128::MAX), h.big_int(false, &[0, 1 << 63]).unwrap()]));
-    /// let wide = r.root().list().map(|n| if let View::BigInt(n) = n.view() { n.to_i128() } else { panic!() });
-    /// assert_eq!(wide.collect::<Vec<_>>(), [Some(i128::MAX), None]);
-    /// ```
-    pub fn to_i128(&self) -> Option<i128> {
-        let magnitude = match *self.limbs {
-            [low] => u128::from(low),
-            [low, high] => u128::from(high) << 64 | u128::from(low),
-            _ => return None,
-        };
-        if self.negative { 0i128.checked_sub_unsigned(magnitude) } else { i128::try_from(magnitude).ok() }
-    }
-}
-
-/// A Rust value that a term points to, lent for as long as the term.
-///
-/// ```
-/// # use shared_term::{Region, term::View};
-/// use std::sync::{Arc, Mutex};
-/// let log = Arc::new(Mutex::new(Vec::<&str>::new()));
-/// let r = Region::build(|h| h.resource(Arc::clone(&log)));
-/// let View::Resource(resource) = r.root().view() else { panic!() };
-/// resource.downcast::<Mutex<Vec<&str>>>().unwrap().lock().unwrap().push("hello");
-/// assert!(resource.downcast::<String>().is_none());
-/// assert_eq!(*log.lock().unwrap(), ["hello"]);
-/// ```
-#[derive(Clone, Copy)]
-pub struct Resource<'h> {
-    value: &'h Anything,
-    /// What was given to [`Heap::resource`](crate::heap::Heap::resource); none of a handle on an array.
-    shared: Option<&'h Arc<Anything>>,
-}
-
-impl<'h> Resource<'h> {
-    /// The value, if it is a `T`. No reference count moves.
-    ///
-    /// ```
-    /// # use shared_term::Region;
-    /// use std::sync::Arc;
-    /// let name = Arc::new(String::from("db"));
-    /// let r = Region::build(|h| h.resource(name.clone()));
-    /// assert_eq!(r.root().as_resource().unwrap().downcast::<String>(), Some(&*name));
-    /// assert_eq!(Arc::strong_count(&name), 2);
-    /// ```
-    pub fn downcast<T: Any + Send + Sync>(self) -> Option<&'h T> {
-        self.value.downcast_ref()
-    }
-
-    /// A handle of one's own on the value, if it is a `T`: one reference count. Of a handle on an array, a clone in an `Arc`
-    /// of its own, which takes memory, and aborts without, as every `Arc` does; [`Term::get`] takes none.
-    ///
-    /// ```
-    /// # use shared_term::Region;
-    /// use std::sync::Arc;
-    /// let r = Region::build(|h| h.resource(Arc::new(String::from("db"))));
-    /// let kept = r.root().as_resource().unwrap().to_arc::<String>().unwrap();
-    /// drop(r);
-    /// assert_eq!(*kept, "db");
-    /// ```
-    pub fn to_arc<T: Any + Send + Sync>(self) -> Option<Arc<T>> {
-        fn again<H: Any + Send + Sync + Clone>(value: &Anything) -> Option<Arc<Anything>> {
-            let handle = value.downcast_ref::<H>()?.clone();
-            Some(Arc::new(handle))
-        }
-        let handle = |value| {
-            again::<Counters>(value).or_else(|| again::<Atomics<i64>>(value)).or_else(|| again::<Atomics<u64>>(value))
-        };
-        self.value.is::<T>().then(|| self.shared.cloned().or_else(|| handle(self.value)))??.downcast().ok()
-    }
-
-    /// What says whether two resources are the same: the address of the value, or of the array where the value is a
-    /// handle on one.
-    pub(crate) fn address(self) -> usize {
-        if let Some(counters) = self.downcast::<Counters>() {
-            counters.address()
-        } else if let Some(atomics) = self.downcast::<Atomics<i64>>() {
-            atomics.address()
-        } else if let Some(atomics) = self.downcast::<Atomics<u64>>() {
-            atomics.address()
-        } else {
-            std::ptr::from_ref(self.value).cast::<()>().addr()
-        }
-    }
-}
-
-impl std::fmt::Debug for Resource<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Resource({:#x})", self.address())
-    }
 }
 
 impl<'h, P: Place> Term<'h, P> {

@@ -3,7 +3,8 @@
 pub(crate) mod node;
 
 use super::key::Key;
-use super::view::{InHeap, Outside, Place, Term};
+use super::place::{InHeap, Outside, Place};
+use super::view::Term;
 use super::word;
 use node::{Node, Walk};
 use std::iter::FusedIterator;
