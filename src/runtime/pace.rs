@@ -56,8 +56,13 @@ impl Pace {
         let each = alone.checked_div(taken_up.wrapping_sub(self.taken_up)).unwrap_or(Duration::MAX);
         if alone >= ALONE {
             let was_quick = std::mem::replace(&mut self.is_quick, each < QUICK);
+            if was_quick || alone >= LAST {
+                self.holds = FIRST;
+            } else if now.saturating_duration_since(self.looked) >= self.holds {
+                // What was found last has been made use of, and is found again.
+                self.holds = LAST.min(2 * self.holds);
+            }
             self.looked = now;
-            self.holds = if was_quick || alone >= LAST { FIRST } else { LAST.min(2 * self.holds) };
         }
         if self.is_quick {
             return SPARED.checked_sub(alone).filter(|left| !left.is_zero()).map_or(Ok(()), Err);
@@ -181,9 +186,21 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(asked.takes_up(QUICK * 2, ALONE), Ok(()));
             asked.stolen();
+            // The last theft of the time for which that holds.
+            asked.now += asked.pace.holds - ALONE.min(asked.pace.holds);
+            asked.stolen();
         }
         assert_eq!(asked.pace.holds, LAST);
         assert_eq!(asked.takes_up(QUICK * 2, LAST), Ok(()));
         assert_eq!(asked.pace.holds, FIRST);
+    }
+
+    #[test]
+    fn who_asks_again_and_steals_nothing_finds_nothing_new() {
+        let mut asked = Asked::new();
+        for _ in 0..10 {
+            assert_eq!(asked.takes_up(QUICK * 2, ALONE), Ok(()));
+        }
+        assert!(asked.pace.holds <= FIRST * 4);
     }
 }
